@@ -1,0 +1,84 @@
+/* Squared lattice factor of one sample, as a fraction of its maximum (Na Nb Nc)^2 (canonical 7.1).
+ *
+ * Stamped out for one real type like nb_math.h.  Arguments: d[3] = (h, k, l) minus the nearest integers, dimensionless;
+ * fractions of the maximum keep the float version far from its range. */
+
+/* Block of Na x Nb x Nc cells: prod sin^2(pi N h) / (N sin(pi h))^2.
+ * The product over whole cells repeats with period 1, so only d = h - round(h) is needed; N d is reduced once more,
+ * both exactly.  What is added to d is below its resolution; at d = 0 it makes the ratio 1 without a branch. */
+NB_FN NB_REAL NB_R(nb_square_term)(NB_REAL d, NB_SCALAR n, NB_REAL *denominator)
+{
+    const NB_REAL x = d + NB_K(1e-12) * NB_K(NB_FLOAT ? 1 : 1e-18);
+    const NB_REAL t = n * x - NB_R(nb_round)(n * x);
+    *denominator = n * NB_R(nb_sinpi)(x);
+    return NB_R(nb_sinpi)(t);
+}
+
+NB_FN NB_REAL NB_R(nb_lattice_square)(const NB_REAL d[3], const NB_SCALAR n[3])
+{
+    NB_REAL da, db, dc;
+    const NB_REAL na = NB_R(nb_square_term)(d[0], n[0], &da);
+    const NB_REAL nb = NB_R(nb_square_term)(d[1], n[1], &db);
+    const NB_REAL nc = NB_R(nb_square_term)(d[2], n[2], &dc);
+    const NB_REAL ratio = (na * nb * nc) / (da * db * dc);
+    return ratio * ratio;
+}
+
+/* squared distance of the sample from the spot's centre, in the metric of the shape */
+NB_FN NB_REAL NB_R(nb_radius_sqr)(const NB_REAL d[3], const NB_SCALAR m[6])
+{
+    return d[0] * (m[0] * d[0] + m[3] * d[1] + m[4] * d[2]) + d[1] * (m[1] * d[1] + m[5] * d[2])
+         + m[2] * d[2] * d[2];
+}
+
+/* Ellipsoid: (0.7236 * 3 (sin x - x cos x) / x^3)^2 with x = pi sqrt(radius^2 fudge), 1 at the centre itself.
+ * Below x = 1 the difference cancels, so the Taylor series takes over: 3 (-1)^k (2k+2) x^2k / (2k+3)!. */
+NB_FN NB_REAL NB_R(nb_lattice_round)(NB_REAL radius_sqr)
+{
+    const NB_REAL u = NB_SQRT(radius_sqr);
+    const NB_REAL whole = NB_R(nb_round)(u), half = NB_K(0.5) * whole;
+    const NB_REAL sign = NB_K(1) - NB_K(4) * NB_ABS(half - NB_R(nb_round)(half));
+    const NB_REAL x = NB_K(NB_PI) * u, z = x * x, one = NB_SET(NB_K(1));
+    const NB_REAL far_x = NB_SELECT(x < one, one, x);
+    const NB_REAL closed = NB_K(3) * sign * (NB_R(nb_sinpi)(u - whole) - x * NB_R(nb_cospi)(u - whole))
+                         / (far_x * far_x * far_x);
+#if NB_FLOAT
+    NB_REAL series = z * NB_K(3.0 * 10.0 / 39916800.0) - NB_K(3.0 * 8.0 / 362880.0);
+#else
+    NB_REAL series = z * (3.0 * 18.0 / 121645100408832000.0) - 3.0 * 16.0 / 355687428096000.0;
+    series = series * z + 3.0 * 14.0 / 1307674368000.0;
+    series = series * z - 3.0 * 12.0 / 6227020800.0;
+    series = series * z + 3.0 * 10.0 / 39916800.0;
+    series = series * z - 3.0 * 8.0 / 362880.0;
+#endif
+    series = series * z + NB_K(3.0 * 6.0 / 5040.0);
+    series = series * z - NB_K(3.0 * 4.0 / 120.0);
+    series = series * z + NB_K(1);
+    const NB_REAL sphere = NB_K(NB_SPHERE_SCALE) * NB_SELECT(x < one, series, closed);
+    return sphere * sphere;
+}
+
+/* Gaussian spot: exp(-radius^2 fudge / 0.63)^2 */
+NB_FN NB_REAL NB_R(nb_lattice_gauss)(NB_REAL radius_sqr)
+{
+    return NB_R(nb_exp)(NB_K(-2.0 / NB_GAUSS_WIDTH) * radius_sqr);
+}
+
+/* Flat spot with a sharp edge */
+NB_FN NB_REAL NB_R(nb_lattice_tophat)(NB_REAL radius_sqr)
+{
+    return NB_SELECT(radius_sqr < NB_K(NB_TOPHAT_RADIUS_SQR), NB_SET(NB_K(1)), NB_SET(NB_K(0)));
+}
+
+/* One entry for all; `shape` is a constant at every call, so the switch vanishes.  metric: aa bb cc 2ab 2ac 2bc, fudge
+ * folded in. */
+NB_FN NB_REAL NB_R(nb_lattice)(int shape, const NB_REAL d[3], const NB_SCALAR n[3], const NB_SCALAR metric[6])
+{
+    switch (shape) {
+    case NB_POINT: return NB_SET(NB_K(1));
+    case NB_SQUARE: return NB_R(nb_lattice_square)(d, n);
+    case NB_ROUND: return NB_R(nb_lattice_round)(NB_R(nb_radius_sqr)(d, metric));
+    case NB_GAUSS: return NB_R(nb_lattice_gauss)(NB_R(nb_radius_sqr)(d, metric));
+    default: return NB_R(nb_lattice_tophat)(NB_R(nb_radius_sqr)(d, metric));
+    }
+}

@@ -1,0 +1,126 @@
+/* Sum of F^2 L^2 over all orientations for a tile of samples that share one source: the loop where the time goes.
+ *
+ * Stamped out by nb_render.c for vectors of double and of float (macros as in nb_math.h, plus NB_STORE, NB_LOAD):
+ *
+ *   sum[i] += (Na Nb Nc)^2 * sum over o of F(h,k,l)^2 L(h,k,l)^2,   (h, k, l) = abc[o] q[i]      (canonical 6.5, 7)
+ *
+ * Two passes over the tile for each orientation: indices in double, leaving their distance from whole numbers (exact,
+ * then rounded to NB_SCALAR) and the structure factor in L1; then lattice factor and sum in NB_SCALAR. */
+
+enum { NB_R(STEP) = NB_WIDTH / sizeof(NB_SCALAR) }; /* lanes of an NB_REAL */
+
+/* what the first pass leaves for the second */
+typedef struct {
+    NB_SCALAR d[3][NB_TILE], F[NB_TILE];
+} __attribute__((aligned(64))) NB_R(nb_staged);
+
+/* F: nearest listed value (table = 1), or nothing (table = 0). */
+NB_FN void NB_R(nb_stage_nearest)(const nb_scene *s, const double *m, const nb_q *q, NB_R(nb_staged) *out, const int table)
+{
+    for (int i = 0; i < NB_TILE; i += NB_LANES) {
+        const nb_vd x = nb_load_vd(q->x + i), y = nb_load_vd(q->y + i), z = nb_load_vd(q->z + i);
+        nb_vd whole[3];
+        for (int r = 0; r < 3; r++) {
+            const nb_vd h = m[3 * r] * x + m[3 * r + 1] * y + m[3 * r + 2] * z;
+            whole[r] = table ? nb_nearest_vd(h) : nb_round_vd(h);
+            NB_STORE(out->d[r] + i, h - whole[r]);
+        }
+        if (table)
+            NB_STORE(out->F + i, nb_gather(s->F, nb_table_place_vd(s, whole), nb_in_table_vd(s, whole),
+                                           s->default_F - (nb_vd){0}));
+    }
+}
+
+/* F: tricubic.  limit[i]: orientations below it are interpolated, the one at it takes default_F, those above the nearest
+ * value (canonical 7.3 as one number per sample).  bad[i]: sequence number of the first sample that could not be
+ * interpolated though its orientation is below the limit, if none was found before; base: that of orientation 0. */
+NB_FN void NB_R(nb_stage_tricubic)(const nb_scene *s, const nb_lattice_constants *c, int64_t o, const nb_q *q,
+                                   NB_R(nb_staged) *out, const int64_t *limit, int64_t *bad, int64_t base)
+{
+    const double *m = s->abc + 9 * o;
+    double index[3][NB_TILE] __attribute__((aligned(64)));
+    for (int i = 0; i < NB_TILE; i += NB_LANES) {
+        const nb_vd x = nb_load_vd(q->x + i), y = nb_load_vd(q->y + i), z = nb_load_vd(q->z + i);
+        for (int r = 0; r < 3; r++) {
+            const nb_vd h = m[3 * r] * x + m[3 * r + 1] * y + m[3 * r + 2] * z;
+            nb_store_vd(index[r] + i, h);
+            NB_STORE(out->d[r] + i, h - nb_round_vd(h));
+        }
+    }
+    for (int i = 0; i < NB_TILE; i++) {
+        const double h = index[0][i], k = index[1][i], l = index[2][i];
+        double F = s->default_F;
+        if (o < limit[i]) {
+            if (nb_interpolable(h, s->F_min[0], s->F_count[0]) & nb_interpolable(k, s->F_min[1], s->F_count[1])
+                & nb_interpolable(l, s->F_min[2], s->F_count[2])) {
+                F = nb_tricubic(s, h, k, l);
+            } else if (bad[i] < 0) {
+                const double d[3] = {h - nb_nearest_d(h), k - nb_nearest_d(k), l - nb_nearest_d(l)};
+                if (s->water != 0.0 || !nb_lattice_is_zero(c->shape, nb_radius_sqr_d(d, c->metric))) bad[i] = base + o;
+            }
+        } else if (o > limit[i]) {
+            const double nearest[3] = {nb_nearest_d(h), nb_nearest_d(k), nb_nearest_d(l)};
+            if (nb_in_table_d(s, nearest)) F = s->F[(int64_t)nb_table_place_d(s, nearest)];
+        }
+        out->F[i] = (NB_SCALAR)F;
+    }
+}
+
+/* part += F^2 L^2 for the staged orientation; shape and table are constants at each call. */
+NB_FN void NB_R(nb_add_lattice)(const nb_lattice_constants *c, const NB_R(nb_staged) *in, NB_SCALAR *part, const int shape,
+                                const int table)
+{
+    NB_SCALAR n[3], metric[6];
+    for (int j = 0; j < 3; j++) n[j] = (NB_SCALAR)c->n[j];
+    for (int j = 0; j < 6; j++) metric[j] = (NB_SCALAR)c->metric[j];
+    for (int i = 0; i < NB_TILE; i += NB_R(STEP)) {
+        const NB_REAL d[3] = {NB_LOAD(in->d[0] + i), NB_LOAD(in->d[1] + i), NB_LOAD(in->d[2] + i)};
+        NB_REAL L = NB_R(nb_lattice)(shape, d, n, metric);
+        if (table) {
+            const NB_REAL F = NB_LOAD(in->F + i);
+            L *= F * F;
+        }
+        *(NB_REAL *)(part + i) += L;
+    }
+}
+
+enum { NB_R(CONSTANT), NB_R(NEAREST), NB_R(TRICUBIC) };
+
+NB_FN void NB_R(nb_sum)(const nb_scene *s, const nb_lattice_constants *c, const nb_q *q, double *sum, const int shape,
+                        const int source_of_F, const int64_t *limit, int64_t *bad, int64_t base)
+{
+    NB_R(nb_staged) staged;
+    const int table = source_of_F != NB_R(CONSTANT);
+    const double scale = table ? c->peak : c->peak * s->default_F * s->default_F;
+    for (int64_t first = 0; first < s->orientations; first += NB_BLOCK) {
+        const int64_t last = first + NB_BLOCK < s->orientations ? first + NB_BLOCK : s->orientations;
+        NB_SCALAR part[NB_TILE] __attribute__((aligned(64)));
+        for (int i = 0; i < NB_TILE; i++) part[i] = 0;
+        for (int64_t o = first; o < last; o++) {
+            if (source_of_F == NB_R(TRICUBIC)) NB_R(nb_stage_tricubic)(s, c, o, q, &staged, limit, bad, base);
+            else NB_R(nb_stage_nearest)(s, s->abc + 9 * o, q, &staged, table);
+            NB_R(nb_add_lattice)(c, &staged, part, shape, table);
+        }
+        for (int i = 0; i < NB_TILE; i++) sum[i] += scale * part[i];
+    }
+}
+
+/* The right specialisation for this Scene; limit is NULL unless it interpolates. */
+static void NB_R(nb_sum_orientations)(const nb_scene *s, const nb_lattice_constants *c, const nb_q *q, double *sum,
+                                      const int64_t *limit, int64_t *bad, int64_t base)
+{
+#define NB_CASE(shape)                                                                                                 \
+    case shape:                                                                                                        \
+        if (limit) NB_R(nb_sum)(s, c, q, sum, shape, NB_R(TRICUBIC), limit, bad, base);                                \
+        else if (s->F) NB_R(nb_sum)(s, c, q, sum, shape, NB_R(NEAREST), limit, bad, base);                             \
+        else NB_R(nb_sum)(s, c, q, sum, shape, NB_R(CONSTANT), limit, bad, base);                                      \
+        break;
+    switch (c->shape) {
+        NB_CASE(NB_POINT)
+        NB_CASE(NB_SQUARE)
+        NB_CASE(NB_ROUND)
+        NB_CASE(NB_GAUSS)
+        NB_CASE(NB_TOPHAT)
+    }
+#undef NB_CASE
+}

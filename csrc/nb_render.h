@@ -1,0 +1,39 @@
+/* What a CPU render takes besides the Scene, and what it reports. */
+#ifndef NB_RENDER_H
+#define NB_RENDER_H
+
+#include "nb_scene.h"
+
+enum nb_precision { NB_DOUBLE = 0, NB_MIXED = 1 };
+
+typedef struct {
+    /* in */
+    int32_t precision;       /* enum nb_precision */
+    int32_t threads;         /* 0: as many as OpenMP would take */
+    float *image;            /* [spixels][fpixels], zeroed by the caller, photons */
+    double *image64;         /* the same before rounding to float, or NULL */
+    const int32_t *cancel;   /* set to 1 by another thread to stop */
+    int64_t *progress;       /* roi pixels passed so far, updated while running */
+    /* out */
+    double omega_sum;        /* solid angles of all sub-pixels and layers, sr */
+    int64_t pixels;          /* pixels rendered: in the roi and not masked */
+    int64_t nonfinite;       /* pixels that came out infinite or NaN */
+    int64_t first_nonfinite; /* image index of the first of them */
+    int64_t cut_pixel;       /* image index where interpolation was switched off, or -1 */
+} nb_job;
+
+enum nb_status { NB_OK = 0, NB_CANCELLED = 1, NB_NO_MEMORY = 2, NB_NO_ISA = 3 };
+
+/* Instruction sets, narrowest first; nb_isa_name(i) is NULL past the last. */
+const char *nb_isa_name(int isa);
+/* 1 if the extension was built with this level and the processor has it */
+int nb_isa_available(int isa);
+int nb_isa_best(void);
+/* OpenMP's own choice of threads; 1 in a build without OpenMP */
+int nb_max_threads(void);
+int nb_has_openmp(void);
+
+/* Render on the given instruction set. Returns enum nb_status. */
+int nb_render(const nb_scene *scene, nb_job *job, int isa);
+
+#endif

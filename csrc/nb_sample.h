@@ -1,0 +1,79 @@
+/* Geometry, polarization and table place of one sample, stamped out for doubles: a scalar or a vector of lanes.
+ *
+ * Macros as in nb_math.h.  Lengths m, q in 1/m; P and d are three NB_REAL in the laboratory frame. */
+
+/* Position of the point (F, S) on a flat detector, O deep in the sensor (canonical 6.1). */
+NB_FN void NB_R(nb_position_flat)(const nb_scene *s, NB_REAL F, NB_REAL S, double O, NB_REAL P[3])
+{
+    for (int i = 0; i < 3; i++) P[i] = F * s->fdet[i] + S * s->sdet[i] + (s->pix0[i] + O * s->odet[i]);
+}
+
+/* Solid angle of a pixel R m from the sample, sr (canonical 6.3). */
+NB_FN NB_REAL NB_R(nb_solid_angle)(const nb_scene *s, NB_REAL R)
+{
+    const NB_REAL per_area = 1.0 / (R * R);
+    if (s->point_pixel) return per_area;
+    return s->pixel_size * s->pixel_size * s->close_distance * per_area / R;
+}
+
+/* Fraction of the photons along unit vector d that sensor layer t absorbs: Beer-Lambert along the slanted path. */
+NB_FN NB_REAL NB_R(nb_capture)(const nb_scene *s, int t, const NB_REAL d[3])
+{
+    const NB_REAL parallax = d[0] * s->odet[0] + d[1] * s->odet[1] + d[2] * s->odet[2];
+    const NB_REAL path = (-s->layer_step * s->mu) / parallax;
+    return NB_R(nb_exp)((double)t * path) - NB_R(nb_exp)((double)(t + 1) * path);
+}
+
+/* Kahn polarization factor 0.5 (1 + c^2 - K cos(2 psi) (1 - c^2)), c = i.d, psi the azimuth of d about i measured
+ * from E = unit(i x B), B = unit(p x i).  cos(2 psi) = (e^2 - b^2) / (e^2 + b^2) needs no angle (canonical 8). */
+NB_FN NB_REAL NB_R(nb_polarization)(double K, const double i[3], const NB_REAL d[3], const double p[3])
+{
+    double B[3], E[3];
+    nb_cross(p, i, B);
+    nb_cross(i, B, E);
+    const NB_REAL b = d[0] * B[0] + d[1] * B[1] + d[2] * B[2];
+    const NB_REAL e = d[0] * E[0] + d[1] * E[1] + d[2] * E[2];
+    const NB_REAL bb = b * b * nb_dot(E, E), ee = e * e * nb_dot(B, B), sum = bb + ee;
+    const NB_REAL one = NB_SET(1.0);
+    const NB_MASK on_axis = sum <= 0.0;
+    const NB_REAL cos_2psi = NB_SELECT(on_axis, one, (ee - bb) / NB_SELECT(on_axis, one, sum));
+    const NB_REAL c = d[0] * i[0] + d[1] * i[1] + d[2] * i[2];
+    return 0.5 * (1.0 + c * c - K * cos_2psi * (1.0 - c * c));
+}
+
+/* Whether a sample of squared scattering vector q_sqr is inside the resolution limit: d = 1/|q| >= dmin (canonical 6.4). */
+NB_FN NB_MASK NB_R(nb_resolved)(const nb_scene *s, NB_REAL q_sqr)
+{
+    const NB_REAL stol = 0.5 * NB_SQRT(q_sqr);
+    return (stol <= 0.0) | (s->dmin * stol <= 0.5);
+}
+
+/* Nearest whole index, a tie going down. */
+NB_FN NB_REAL NB_R(nb_nearest)(NB_REAL h)
+{
+    const NB_REAL r = NB_R(nb_round)(h);
+    return r - NB_SELECT(r - h == 0.5, NB_SET(1.0), NB_SET(0.0));
+}
+
+/* Largest whole number not above h. */
+NB_FN NB_REAL NB_R(nb_floor)(NB_REAL h)
+{
+    const NB_REAL r = NB_R(nb_round)(h);
+    return r - NB_SELECT(r > h, NB_SET(1.0), NB_SET(0.0));
+}
+
+/* Whether the whole index (h0, k0, l0) is in the table's box (canonical 7.2) ... */
+NB_FN NB_MASK NB_R(nb_in_table)(const nb_scene *s, const NB_REAL index[3])
+{
+    const NB_REAL i = index[0] - (double)s->F_min[0], j = index[1] - (double)s->F_min[1], k = index[2] - (double)s->F_min[2];
+    return (i >= 0.0) & (i < (double)s->F_count[0]) & (j >= 0.0) & (j < (double)s->F_count[1]) & (k >= 0.0)
+         & (k < (double)s->F_count[2]);
+}
+
+/* ... and where: an exact whole number, below 2^31 inside the box. */
+NB_FN NB_REAL NB_R(nb_table_place)(const nb_scene *s, const NB_REAL index[3])
+{
+    const double row = s->F_count[2], plane = row * s->F_count[1];
+    const double origin = s->F_min[0] * plane + s->F_min[1] * row + s->F_min[2];
+    return index[0] * plane + (index[1] * row + (index[2] - origin));
+}

@@ -1,0 +1,107 @@
+/* Vectors of the width of one instruction set: the only file that knows about registers.
+ *
+ * NB_WIDTH is 16, 32 or 64 bytes, from the compiler's flags.  The arithmetic is GCC's and clang's vector extension, so
+ * the formulas in nb_math.h, nb_lattice.h and nb_sample.h serve scalars and vectors alike. */
+#ifndef NB_VECTOR_H
+#define NB_VECTOR_H
+
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__AVX512F__)
+#define NB_WIDTH 64
+#include <immintrin.h>
+#elif defined(__AVX2__)
+#define NB_WIDTH 32
+#include <immintrin.h>
+#else
+#define NB_WIDTH 16
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
+#endif
+
+#define NB_LANES (NB_WIDTH / 8)  /* doubles in a vector */
+#define NB_FLANES (NB_WIDTH / 4) /* floats in a vector */
+
+typedef double nb_vd __attribute__((vector_size(NB_WIDTH)));
+typedef int64_t nb_vdmask __attribute__((vector_size(NB_WIDTH)));
+typedef uint64_t nb_vdbits __attribute__((vector_size(NB_WIDTH)));
+typedef float nb_vf __attribute__((vector_size(NB_WIDTH)));
+typedef int32_t nb_vfmask __attribute__((vector_size(NB_WIDTH)));
+typedef uint32_t nb_vfbits __attribute__((vector_size(NB_WIDTH)));
+typedef float nb_vhalf __attribute__((vector_size(NB_WIDTH / 2))); /* NB_LANES floats */
+
+#define NB_INLINE static inline __attribute__((always_inline))
+
+NB_INLINE nb_vd nb_select_vd(nb_vdmask m, nb_vd a, nb_vd b)
+{
+    return (nb_vd)((m & (nb_vdmask)a) | (~m & (nb_vdmask)b));
+}
+
+NB_INLINE nb_vf nb_select_vf(nb_vfmask m, nb_vf a, nb_vf b)
+{
+    return (nb_vf)((m & (nb_vfmask)a) | (~m & (nb_vfmask)b));
+}
+
+NB_INLINE nb_vd nb_abs_vd(nb_vd a)
+{
+    return (nb_vd)((nb_vdmask)a & INT64_MAX);
+}
+
+NB_INLINE nb_vf nb_abs_vf(nb_vf a)
+{
+    return (nb_vf)((nb_vfmask)a & INT32_MAX);
+}
+
+NB_INLINE nb_vd nb_sqrt_vd(nb_vd a)
+{
+#if NB_WIDTH == 64
+    return (nb_vd)_mm512_sqrt_pd((__m512d)a);
+#elif NB_WIDTH == 32
+    return (nb_vd)_mm256_sqrt_pd((__m256d)a);
+#elif defined(__SSE2__)
+    return (nb_vd)_mm_sqrt_pd((__m128d)a);
+#else
+    for (int i = 0; i < NB_LANES; i++) a[i] = __builtin_sqrt(a[i]);
+    return a;
+#endif
+}
+
+NB_INLINE nb_vf nb_sqrt_vf(nb_vf a)
+{
+#if NB_WIDTH == 64
+    return (nb_vf)_mm512_sqrt_ps((__m512)a);
+#elif NB_WIDTH == 32
+    return (nb_vf)_mm256_sqrt_ps((__m256)a);
+#elif defined(__SSE2__)
+    return (nb_vf)_mm_sqrt_ps((__m128)a);
+#else
+    for (int i = 0; i < NB_FLANES; i++) a[i] = __builtin_sqrtf(a[i]);
+    return a;
+#endif
+}
+
+/* table[place] where the mask is set, `other` elsewhere; place is a whole number below 2^31 in the lanes that are set */
+NB_INLINE nb_vd nb_gather(const double *table, nb_vd place, nb_vdmask inside, nb_vd other)
+{
+#if NB_WIDTH == 64
+    return (nb_vd)_mm512_mask_i32gather_pd((__m512d)other, _mm512_movepi64_mask((__m512i)inside),
+                                           _mm512_cvttpd_epi32((__m512d)place), table, 8);
+#elif NB_WIDTH == 32
+    return (nb_vd)_mm256_mask_i32gather_pd((__m256d)other, table, _mm256_cvttpd_epi32((__m256d)place), (__m256d)inside, 8);
+#else
+    for (int i = 0; i < NB_LANES; i++)
+        if (inside[i]) other[i] = table[(int64_t)place[i]];
+    return other;
+#endif
+}
+
+NB_INLINE nb_vd nb_load_vd(const double *p) { return *(const nb_vd *)p; }
+NB_INLINE nb_vf nb_load_vf(const float *p) { return *(const nb_vf *)p; }
+NB_INLINE void nb_store_vd(double *p, nb_vd v) { *(nb_vd *)p = v; }
+NB_INLINE void nb_store_vf(float *p, nb_vf v) { *(nb_vf *)p = v; }
+/* NB_LANES doubles rounded to float */
+NB_INLINE void nb_store_narrow(float *p, nb_vd v) { *(nb_vhalf *)p = __builtin_convertvector(v, nb_vhalf); }
+
+#endif

@@ -1,0 +1,430 @@
+"""The one table of command-line options.
+
+The parser, ``nanobragg -h`` and ``docs/cli.md`` are all made from :data:`OPTIONS`; nothing else knows an
+option by name, save the few whose values need a rule of their own (see :mod:`nbragg.cli.parser`).
+Spellings and defaults follow canonical 2.  This module imports no numerical library, so that help is instant.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+#: kinds of value an option takes; each entry of ``Option.values`` is one word of the command line,
+#: except ``cell`` (one to six numbers) and ``misset`` (three numbers or ``random``)
+KINDS = ("float", "int", "file", "text", "choice", "depth", "cell", "misset")
+
+
+class Option(NamedTuple):
+    """One option: its spellings, the words it takes and the settings it makes."""
+
+    names: tuple[str, ...]  #: accepted spellings; a trailing ``*`` accepts any longer spelling too
+    values: tuple[str, ...]  #: kind of each following word, from :data:`KINDS`
+    metavar: str  #: how the words are shown in the help
+    unit: str
+    default: str
+    group: str
+    help: str
+    sets: tuple[str, ...] = ()  #: settings that receive the value (all words as a tuple when several)
+    also: tuple[tuple[str, Any], ...] = ()  #: settings made to a constant when the option is given
+    choices: tuple[str, ...] = ()
+    effect: bool = True  #: False: accepted, warned about once, without effect on the image
+
+    @property
+    def name(self) -> str:
+        """First spelling, without the ``*`` of a prefix."""
+        return self.names[0].rstrip("*")
+
+
+GROUPS: tuple[tuple[str, str], ...] = (
+    ("crystal", "Crystal: cell, orientation, size and shape"),
+    ("hkl", "Structure factors"),
+    ("mosaic", "Mosaic spread and rotation"),
+    ("beam", "Beam and sources"),
+    ("detector", "Detector: size and sensor"),
+    ("geometry", "Detector: beam centre, conventions and rotations"),
+    ("sampling", "Sampling and background"),
+    ("files", "Output files"),
+    ("seeds", "Random numbers"),
+    ("run", "Running and reporting"),
+    ("ignored", "Accepted for compatibility, without effect on the image (a warning says so)"),
+)
+
+_VECTOR = ("float", "float", "float")
+_CUSTOM = (("detector.convention", "custom"),)
+
+
+def _pivot(value: str) -> tuple[str, Any]:
+    """The setting by which an option moves the pivot in the order of the line (canonical 3.4)."""
+    return ("detector.pivot_in_order", value)
+
+
+def _sized(names: tuple[str, ...], axes: str, text: str) -> Option:
+    sets = tuple(f"crystal.size_{axis}" for axis in axes)
+    return Option(names, ("float",), "SIZE", "mm", "from -N", "crystal", text, sets)
+
+
+def _flag(name: str, group: str, text: str, *also: tuple[str, Any], default: str = "off") -> Option:
+    return Option((name,), (), "", "", default, group, text, (), also)
+
+
+def _convention(name: str, pivot: str, text: str, default: str = "") -> Option:
+    also = (("detector.convention", name), _pivot(pivot))
+    return Option((f"-{name}",), (), "", "", default, "geometry", text, (), also)
+
+
+def _vector(name: str, target: str, default: str, text: str, unit: str = "") -> Option:
+    return Option((name,), _VECTOR, "X Y Z", unit, default, "geometry", text, (target,), _CUSTOM)
+
+
+def _number(
+    names: str, group: str, metavar: str, unit: str, default: str, text: str, *sets: str, kind: str = "float"
+) -> Option:
+    return Option(tuple(names.split("/")), (kind,), metavar, unit, default, group, text, sets)
+
+
+def _count(names: str, group: str, metavar: str, default: str, text: str, *sets: str) -> Option:
+    return _number(names, group, metavar, "", default, text, *sets, kind="int")
+
+
+def _file(
+    names: str, group: str, default: str, text: str, target: str, *also: tuple[str, Any], effect: bool = True
+) -> Option:
+    spelled = tuple(names.split("/"))
+    return Option(spelled, ("file",), "FILE", "", default, group, text, (target,), also, effect=effect)
+
+
+def _centre(name: str, metavar: str, unit: str, default: str, pivot: str, text: str, target: str) -> Option:
+    return Option((name,), ("float",), metavar, unit, default, "geometry", text, (target,), (_pivot(pivot),))
+
+
+# fmt: off
+_CRYSTAL = (
+    Option(("-cell",), ("cell",), "A [B [C [AL [BE [GA]]]]]", "A, deg", "", "crystal",
+           "unit cell; missing lengths copy A, missing angles are 90; ends at the next option",
+           ("crystal.cell",)),
+    _file("-mat*", "crystal", "",
+          "MOSFLM orientation matrix: 9 numbers, rows x y z, columns a* b* c*, times the wavelength",
+          "input.matrix"),
+    Option(("-misset",), ("misset",), "X Y Z | random", "deg", "0 0 0", "crystal",
+           "rotate the crystal about x, then y, then z; or turn it at random", ("crystal.misset_deg",)),
+    _count("-N", "crystal", "CELLS", "1", "unit cells along every axis",
+           "crystal.N_a", "crystal.N_b", "crystal.N_c"),
+    _count("-Na", "crystal", "CELLS", "1", "unit cells along a", "crystal.N_a"),
+    _count("-Nb", "crystal", "CELLS", "1", "unit cells along b", "crystal.N_b"),
+    _count("-Nc", "crystal", "CELLS", "1", "unit cells along c", "crystal.N_c"),
+    _sized(("-xtalsize", "-xtal_size", "-samplesize", "-sample_size"), "abc",
+           "crystal edge on all axes; sets the cell counts to edge/cell, rounded up"),
+    _sized(("-xtal_thick", "-xtal_x", "-sample_thick", "-sample_x"), "a", "crystal edge along a"),
+    _sized(("-xtal_width", "-xtal_y", "-sample_width", "-sample_y", "-width"), "b", "crystal edge along b"),
+    _sized(("-xtal_heigh*", "-xtal_z", "-sample_heigh*", "-sample_z", "-heigh*"), "c",
+           "crystal edge along c"),
+    _flag("-square_xtal", "crystal", "parallelepiped crystal", ("crystal.shape", "square"), default="on"),
+    _flag("-round_xtal", "crystal", "ellipsoidal crystal", ("crystal.shape", "round")),
+    _flag("-gauss_xtal", "crystal", "Gaussian spots without fringes", ("crystal.shape", "gauss")),
+    Option(("-tophat_spots", "-binary_spots"), (), "", "", "off", "crystal",
+           "spots of constant height with a sharp edge", (), (("crystal.shape", "tophat"),)),
+    _number("-fudge", "crystal", "X", "", "1", "scales the argument of the spot shape", "crystal.fudge"),
+)
+
+_HKL = (
+    _file("-hkl", "hkl", "", 'text list "h k l F", P1, one reflection a line; # starts a comment',
+          "input.hkl"),
+    _number("-default_F", "hkl", "F", "electrons", "0", "amplitude of every reflection not listed",
+            "hkl.default_F"),
+    _file("-dump*", "hkl", "Fdump.bin",
+          "binary cache: written after every -hkl read, and read when -hkl is not given", "input.dump"),
+)
+
+_MOSAIC = (
+    _number("-mosaic/-mosaici*/-mosaic_spr*", "mosaic", "SPREAD", "deg", "0",
+            "mosaic spread: largest rotation of a domain", "crystal.mosaic_spread_deg"),
+    _count("-mosaic_dom*", "mosaic", "N", "10 with a spread, else 1", "number of mosaic domains",
+           "crystal.mosaic_domains"),
+    _number("-phi", "mosaic", "PHI", "deg", "0", "spindle angle at the start", "crystal.phi_deg"),
+    _number("-osc", "mosaic", "RANGE", "deg", "0", "rotation range", "crystal.osc_deg"),
+    _number("-phistep", "mosaic", "STEP", "deg", "from -osc and -phisteps", "step between rotation angles",
+            "crystal.phistep_deg"),
+    _count("-phisteps", "mosaic", "N", "2 with -osc, else 1", "number of rotation angles",
+           "crystal.phisteps"),
+)
+
+_BEAM = (
+    _number("-lambda*/-wave*", "beam", "WAVELENGTH", "A", "1", "wavelength", "beam.wavelength_A"),
+    _number("-energy", "beam", "ENERGY", "eV", "", "photon energy, instead of the wavelength",
+            "beam.energy_eV"),
+    _number("-dispersion", "beam", "RANGE", "percent", "0", "wavelength range, full width",
+            "beam.dispersion_pct"),
+    _count("-dispsteps", "beam", "N", "2 with a range, else 1", "number of wavelengths",
+           "beam.dispersion_steps"),
+    _number("-divergence", "beam", "RANGE", "mrad", "0", "divergence in both directions, full width",
+            "beam.hdivrange_mrad", "beam.vdivrange_mrad"),
+    _number("-hdivrange", "beam", "RANGE", "mrad", "0", "horizontal divergence, full width",
+            "beam.hdivrange_mrad"),
+    _number("-vdivrange", "beam", "RANGE", "mrad", "0", "vertical divergence, full width",
+            "beam.vdivrange_mrad"),
+    _number("-hdivstep", "beam", "STEP", "mrad", "from range and count", "horizontal step",
+            "beam.hdivstep_mrad"),
+    _number("-vdivstep", "beam", "STEP", "mrad", "from range and count", "vertical step",
+            "beam.vdivstep_mrad"),
+    _count("-hdivsteps", "beam", "N", "from range and step", "horizontal number of sources",
+           "beam.hdivsteps"),
+    _count("-vdivsteps", "beam", "N", "from range and step", "vertical number of sources", "beam.vdivsteps"),
+    _count("-divsteps", "beam", "N", "from range and step", "number of sources in both directions",
+           "beam.hdivsteps", "beam.vdivsteps"),
+    _flag("-round_div", "beam", "trim the divergence grid to an ellipse", ("beam.round_div", True),
+          default="on"),
+    _flag("-square_div", "beam", "keep the corners of the divergence grid", ("beam.round_div", False)),
+    _file("-sourcefile", "beam", "",
+          "sources, one a line: X Y Z (m, from the sample) weight wavelength (m)", "input.sources"),
+    Option(("-polar",), ("float",), "K", "", "0", "beam", "Kahn polarization factor, -1 to 1",
+           ("beam.polarization",), (("beam.nopolar", False),)),
+    _flag("-nopolar", "beam", "no polarization factor", ("beam.nopolar", True)),
+    _number("-fluence", "beam", "FLUENCE", "photons/m^2", "1.25932e+29", "incident photons per area",
+            "beam.fluence"),
+    _number("-flux", "beam", "FLUX", "photons/s", "0",
+            "with -exposure and -beamsize, instead of the fluence", "beam.flux"),
+    _number("-exposure", "beam", "TIME", "s", "1", "exposure time", "beam.exposure_s"),
+    _number("-beamsize", "beam", "SIZE", "mm", "0.1", "beam edge; clips a larger crystal along b and c",
+            "beam.beamsize_mm"),
+)
+
+_DETECTOR = (
+    _number("-pixel", "detector", "SIZE", "mm", "0.1", "pixel edge", "detector.pixel_mm"),
+    _count("-detpixels", "detector", "N", "from -detsize", "pixels along both axes",
+           "detector.fpixels", "detector.spixels"),
+    _count("-detpixels_f/-detpixels_x", "detector", "N", "from -detsize", "pixels along the fast axis",
+           "detector.fpixels"),
+    _count("-detpixels_s/-detpixels_y", "detector", "N", "from -detsize", "pixels along the slow axis",
+           "detector.spixels"),
+    _number("-detsize", "detector", "SIZE", "mm", "102.4",
+            "edge along both axes; pixel counts win over sizes",
+            "detector.detsize_f_mm", "detector.detsize_s_mm"),
+    _number("-detsize_f", "detector", "SIZE", "mm", "102.4", "edge along the fast axis",
+            "detector.detsize_f_mm"),
+    _number("-detsize_s", "detector", "SIZE", "mm", "102.4", "edge along the slow axis",
+            "detector.detsize_s_mm"),
+    _flag("-curved_det", "detector", "every pixel at the same distance from the sample",
+          ("detector.curved", True)),
+    _flag("-point_pixel", "detector", "solid angle 1/R^2, without pixel area and obliquity",
+          ("detector.point_pixel", True)),
+    Option(("-detector_abs*",), ("depth",), "DEPTH", "um", "inf", "detector",
+           "attenuation depth of the sensor; inf or 0: no absorption", ("detector.attenuation_um",)),
+    _number("-detector_thick", "detector", "THICKNESS", "um", "0", "sensor thickness",
+            "detector.thickness_um"),
+    _count("-detector_thicksteps/-thicksteps", "detector", "N", "2 with a thickness, else 1", "sensor layers",
+           "detector.thicksteps"),
+    _file("-img", "detector", "", "take geometry from the header of this SMV image; other options win",
+          "input.img"),
+    _file("-mask", "detector", "", "skip the pixels that are 0 in this SMV image; takes its header too",
+          "input.mask"),
+)
+
+_GEOMETRY = (
+    _centre("-distance", "DISTANCE", "mm", "100", "beam", "sample to detector, along the beam",
+            "detector.distance_mm"),
+    _centre("-close_distance", "DISTANCE", "mm", "from -distance", "sample",
+            "sample to detector, along its normal", "detector.close_distance_mm"),
+    _centre("-Xbeam", "X", "mm", "image centre", "beam", "beam centre, first axis of the convention",
+            "detector.Xbeam_mm"),
+    _centre("-Ybeam", "Y", "mm", "image centre", "beam", "beam centre, second axis of the convention",
+            "detector.Ybeam_mm"),
+    _centre("-Xclose", "X", "mm", "image centre", "sample", "point nearest the sample, fast axis",
+            "detector.Xclose_mm"),
+    _centre("-Yclose", "Y", "mm", "image centre", "sample", "point nearest the sample, slow axis",
+            "detector.Yclose_mm"),
+    _centre("-ORGX", "X", "pixels", "image centre", "sample", "point nearest the sample, as in XDS.INP",
+            "detector.ORGX"),
+    _centre("-ORGY", "Y", "pixels", "image centre", "sample", "point nearest the sample, as in XDS.INP",
+            "detector.ORGY"),
+    _convention("mosflm", "beam", "MOSFLM axes and beam centre", default="on"),
+    _convention("xds", "sample", "XDS axes and origin"),
+    _convention("adxv", "beam", "ADXV axes and beam centre"),
+    _convention("denzo", "beam", "DENZO axes and beam centre"),
+    _convention("dials", "beam", "DIALS axes and origin"),
+    Option(("-pivot",), ("choice",), "beam|sample", "", "from the convention", "geometry",
+           "what stays in place when the detector turns", ("detector.pivot",), choices=("beam", "sample")),
+    _number("-detector_rotx", "geometry", "ANGLE", "deg", "0", "detector rotation about x",
+            "detector.rotx_deg"),
+    _number("-detector_roty", "geometry", "ANGLE", "deg", "0", "detector rotation about y",
+            "detector.roty_deg"),
+    _number("-detector_rotz", "geometry", "ANGLE", "deg", "0", "detector rotation about z",
+            "detector.rotz_deg"),
+    _centre("-twotheta", "ANGLE", "deg", "0", "sample", "detector swing about the two-theta axis",
+            "detector.twotheta_deg"),
+    _vector("-fdet_vector", "detector.fdet_vector", "0 0 1", "fast axis; as every vector here, selects the"
+            " custom convention"),
+    _vector("-sdet_vector", "detector.sdet_vector", "0 -1 0", "slow axis"),
+    _vector("-odet_vector", "detector.odet_vector", "1 0 0", "detector normal, away from the sample"),
+    _vector("-beam_vector", "beam.beam_vector", "1 0 0", "direction of the beam"),
+    _vector("-polar_vector", "beam.polar_vector", "0 0 1", "direction of the E vector"),
+    _vector("-spindle_axis", "crystal.spindle_axis", "0 0 1", "rotation axis, right-handed"),
+    _vector("-twotheta_axis", "detector.twotheta_axis", "0 1 0", "axis of -twotheta"),
+    _vector("-pix0_vector", "detector.pix0_vector_m", "from the beam centre",
+            "sample to the corner of the first pixel; used with -physics exact only", "m"),
+)
+
+_SAMPLING = (
+    _count("-oversample", "sampling", "N", "from crystal size and geometry", "sub-pixels along a pixel edge",
+           "sampling.oversample"),
+    _flag("-oversample_thick", "sampling", "absorption per sub-pixel and layer",
+          ("sampling.oversample_thick", True)),
+    _flag("-oversample_polar", "sampling", "polarization per sub-pixel and source",
+          ("sampling.oversample_polar", True)),
+    _flag("-oversample_omega", "sampling", "solid angle per sub-pixel", ("sampling.oversample_omega", True)),
+    Option(("-roi",), ("int",) * 4, "XMIN XMAX YMIN YMAX", "pixels", "whole image", "sampling",
+           "render this part only: fast limits, slow limits, inclusive, from 0", ("sampling.roi",)),
+    _number("-dmin", "sampling", "D", "A", "0", "skip samples with a smaller spacing", "sampling.dmin_A"),
+    _flag("-interpolate", "sampling", "tricubic interpolation between structure factors",
+          ("sampling.interpolate", True), default="on when any N <= 2"),
+    _flag("-nointerpolate", "sampling", "nearest structure factor always", ("sampling.interpolate", False)),
+    _number("-water", "sampling", "SIZE", "um", "0", "background of this much water", "sampling.water_um"),
+)
+
+_FILES = (
+    _file("-floatfile/-floatimage", "files", "floatimage.bin", "raw float32 image", "output.float_file"),
+    _file("-intfile/-intimage", "files", "intimage.img", "SMV image without noise", "output.int_file"),
+    _file("-noisefile/-noiseimage", "files", "noiseimage.img", "SMV image with photon noise",
+          "output.noise_file", ("output.noise", True)),
+    _file("-pgmfile/-pgmimage", "files", "image.pgm", "8-bit preview", "output.pgm_file", ("output.pgm",
+          True)),
+    _flag("-nonoise", "files", "no noise image", ("output.noise", False)),
+    _flag("-nopgm", "files", "no preview", ("output.pgm", False)),
+    _number("-scale", "files", "X", "", "55000/max", "scale of the SMV image without noise",
+            "output.int_scale"),
+    Option(("-pgmscale",), ("float",), "X", "", "50/rmsd", "files", "scale of the preview",
+           ("output.pgm_scale",), (("output.pgm", True),)),
+    _number("-adc*", "files", "OFFSET", "", "40", "offset added to both SMV images", "output.adc"),
+)
+
+_SEEDS = (
+    _count("-seed", "seeds", "N", "from the clock", "seed of the noise image", "run.seed"),
+    _count("-mosaic_seed", "seeds", "N", "12345678", "seed of the mosaic domains", "crystal.mosaic_seed"),
+    _count("-misset_seed", "seeds", "N", "as -seed", "seed of -misset random", "crystal.misset_seed"),
+)
+
+_RUN = (
+    Option(("-physics",), ("choice",), "nanobragg|exact", "", "nanobragg", "run",
+           "nanobragg: as nanoBragg.c computes; exact: without its approximations", ("run.physics",),
+           choices=("nanobragg", "exact")),
+    Option(("-precision",), ("choice",), "double|mixed", "", "double", "run",
+           "arithmetic of the spot shapes", ("run.precision",), choices=("double", "mixed")),
+    Option(("-device",), ("text",), "NAME", "", "cpu", "run", "where to render", ("run.device",)),
+    _count("-threads", "run", "N", "all cores", "threads to render with", "run.threads"),
+    _flag("-printout", "run", "print how pixels came about (all of them, or that of -printout_pixel)",
+          ("run.printout", True)),
+    Option(("-printout_pixel",), ("int", "int"), "FAST SLOW", "pixels", "", "run",
+           "print how this pixel came about", ("run.printout_pixel",), (("run.printout", True),)),
+    Option(("-trace_pixel",), ("int", "int"), "SLOW FAST", "pixels", "", "run",
+           "as -printout_pixel, with the slow coordinate first", ("run.trace_pixel",),
+           (("run.printout", True),)),
+    _flag("-progress", "run", "progress bar on a terminal", ("run.progress", True), default="on"),
+    _flag("-noprogress", "run", "no progress bar", ("run.progress", False)),
+    _flag("-version", "run", "print the version and stop", ("run.version", True)),
+    Option(("-h", "-help", "--help"), (), "", "", "off", "run", "print this text and stop", (),
+           (("run.help", True),)),
+)
+
+# fmt: on
+
+
+def _ignored(names: str, kind: str, metavar: str, text: str) -> Option:
+    values = (kind,) if kind else ()
+    return Option(tuple(names.split("/")), values, metavar, "", "", "ignored", text, effect=False)
+
+
+_IGNORED = (
+    _ignored("-stol", "file", "FILE", "background scattering against sin(theta)/lambda"),
+    _ignored("-4stol", "file", "FILE", "background scattering against 4 sin(theta)/lambda"),
+    _ignored("-Q", "file", "FILE", "background scattering against 4 pi sin(theta)/lambda"),
+    _ignored("-stolout", "file", "FILE", "radial average"),
+    _ignored("-coherent", "", "", "add amplitudes instead of intensities"),
+    _ignored("-density/-sample_den*", "float", "X", "sample density"),
+    _ignored("-MW/-molec*", "float", "X", "molecular weight"),
+)
+
+# fmt: off
+#: every option, in the order of the help
+OPTIONS: tuple[Option, ...] = (
+    *_CRYSTAL, *_HKL, *_MOSAIC, *_BEAM, *_DETECTOR, *_GEOMETRY, *_SAMPLING, *_FILES, *_SEEDS, *_RUN,
+    *_IGNORED,
+)
+# fmt: on
+
+_EXACT = {name: option for option in OPTIONS for name in option.names if not name.endswith("*")}
+_PREFIX = sorted(
+    ((name[:-1], option) for option in OPTIONS for name in option.names if name.endswith("*")),
+    key=lambda item: -len(item[0]),
+)
+
+
+def find(word: str) -> Option | None:
+    """The option that ``word`` spells, or None: exact spellings first, then the longest prefix."""
+    option = _EXACT.get(word)
+    if option is not None:
+        return option
+    return next((option for prefix, option in _PREFIX if word.startswith(prefix)), None)
+
+
+def nearest(word: str) -> str | None:
+    """The known spelling most like ``word``, or None when nothing is like it."""
+    import difflib
+
+    known = [name.rstrip("*") for option in OPTIONS for name in option.names]
+    lowered = {name.lower(): name for name in known}
+    bare = "-" + word.lstrip("-").split("=")[0]
+    if bare.lower() in lowered:
+        return lowered[bare.lower()]
+    longer = [name for key, name in lowered.items() if len(bare) > 2 and key.startswith(bare.lower())]
+    if longer:
+        return min(longer, key=len)
+    close = difflib.get_close_matches(bare.lower(), list(lowered), n=1, cutoff=0.5)
+    return lowered[close[0]] if close else None
+
+
+USAGE = """\
+usage: nanobragg -cell A B C AL BE GA | -mat FILE    -hkl FILE | -default_F F    [option ...]
+       nanobragg -h     lists every option"""
+
+_EXAMPLE = """\
+example: nanobragg -hkl P1.hkl -cell 74 74 36 90 90 90 -misset 10 20 30 -N 20 -lambda 1 -distance 100"""
+
+_WIDTH = 100
+_COLUMN = 34
+
+
+def _left(option: Option) -> str:
+    names = ", ".join(option.names)
+    return f"{names} {option.metavar}".rstrip()
+
+
+def _right(option: Option) -> str:
+    notes = [option.unit] if option.unit else []
+    if option.default and option.default != "off":
+        notes.append(f"default {option.default}" if option.default != "on" else "default")
+    return option.help + (f" [{'; '.join(notes)}]" if notes else "")
+
+
+def help_text() -> str:
+    """Text of ``-h``: every option by group, with units and defaults."""
+    import textwrap
+
+    lines = [
+        "nanobragg: diffraction images of small crystals",
+        "",
+        USAGE,
+        _EXAMPLE,
+        "",
+        "A * stands for any longer spelling. Later options override earlier ones.",
+        "-img and -mask headers are read first, wherever they stand.",
+    ]
+    for key, title in GROUPS:
+        lines += ["", f"{title}:"]
+        for option in (option for option in OPTIONS if option.group == key):
+            left = "  " + _left(option)
+            wrapped = textwrap.wrap(_right(option), _WIDTH - _COLUMN)
+            if len(left) > _COLUMN - 2:
+                lines.append(left)
+            else:
+                lines.append(left.ljust(_COLUMN) + wrapped.pop(0))
+            lines += [" " * _COLUMN + part for part in wrapped]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,104 @@
+"""Vectors and right-handed rotations (canonical 1).
+
+Every function takes one vector or a stack of them, last axis x, y, z, and angles in radians.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["FloatArray", "axis_rotation", "rot_axis", "rot_xyz", "unit"]
+
+FloatArray = npt.NDArray[np.float64]
+
+
+def unit(v: npt.ArrayLike) -> FloatArray:
+    """Scale vectors to length one.
+
+    Parameters
+    ----------
+    v : array_like (..., 3)
+        Vectors of any length; a zero vector stays zero.
+
+    Returns
+    -------
+    ndarray (..., 3)
+    """
+    vectors = np.asarray(v, dtype=np.float64)
+    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    result: FloatArray = np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0)
+    return result
+
+
+def rot_xyz(v: npt.ArrayLike, x: float, y: float, z: float) -> FloatArray:
+    """Rotate vectors about x, then about y, then about z (canonical 1).
+
+    Parameters
+    ----------
+    v : array_like (..., 3)
+    x, y, z : float
+        Angles, radians.
+
+    Returns
+    -------
+    ndarray (..., 3)
+    """
+    vx, vy, vz = np.moveaxis(np.asarray(v, dtype=np.float64), -1, 0)
+    cos, sin = np.cos(x), np.sin(x)
+    vy, vz = vy * cos - vz * sin, vy * sin + vz * cos
+    cos, sin = np.cos(y), np.sin(y)
+    vx, vz = vx * cos + vz * sin, vz * cos - vx * sin
+    cos, sin = np.cos(z), np.sin(z)
+    vx, vy = vx * cos - vy * sin, vx * sin + vy * cos
+    return np.stack([vx, vy, vz], axis=-1)
+
+
+def rot_axis(v: npt.ArrayLike, n: npt.ArrayLike, t: npt.ArrayLike) -> FloatArray:
+    """Rotate vectors about the unit vector ``n`` by ``t``: Rodrigues' formula (canonical 1).
+
+    Parameters
+    ----------
+    v : array_like (..., 3)
+    n : array_like (3,)
+        Axis, unit length.
+    t : array_like (...)
+        Angle or one angle per vector, radians; broadcasts against the leading axes of ``v``.
+
+    Returns
+    -------
+    ndarray (..., 3)
+    """
+    vectors = np.asarray(v, dtype=np.float64)
+    axis = np.asarray(n, dtype=np.float64)
+    angle = np.asarray(t, dtype=np.float64)[..., np.newaxis]
+    along = (vectors @ axis)[..., np.newaxis]
+    cos = np.cos(angle)
+    return axis * along * (1.0 - cos) + vectors * cos + np.cross(axis, vectors) * np.sin(angle)
+
+
+def axis_rotation(n: npt.ArrayLike, t: npt.ArrayLike) -> FloatArray:
+    """Matrices that rotate a column vector about the unit axes ``n`` by ``t`` radians (Rodrigues).
+
+    Parameters
+    ----------
+    n : array_like (..., 3)
+        Axes, unit length.
+    t : array_like (...)
+        Angles, radians.
+
+    Returns
+    -------
+    ndarray (..., 3, 3)
+    """
+    axis = np.asarray(n, dtype=np.float64)
+    angle = np.asarray(t, dtype=np.float64)
+    axis, angle = np.broadcast_arrays(axis, angle[..., np.newaxis])
+    x, y, z = np.moveaxis(axis, -1, 0)
+    zero = np.zeros_like(x)
+    cross = np.stack([zero, -z, y, z, zero, -x, -y, x, zero], axis=-1).reshape(*x.shape, 3, 3)
+    cos = np.cos(angle[..., 0])[..., np.newaxis, np.newaxis]
+    sin = np.sin(angle[..., 0])[..., np.newaxis, np.newaxis]
+    outer = axis[..., :, np.newaxis] * axis[..., np.newaxis, :]
+    result: FloatArray = cos * np.eye(3) + (1.0 - cos) * outer + sin * cross
+    return result

@@ -1,0 +1,113 @@
+"""Writing files so that a reader never meets half of one.
+
+Bytes go to a temporary file in the folder of the target, which is then renamed over it: a full disk, an
+interrupt or a crash leaves the old file, if there was one, as it was.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import stat
+from collections.abc import Iterable, Iterator, Sequence
+from typing import IO, Any
+
+from ..errors import FileError
+
+__all__ = ["check_writable", "is_special", "open_atomic", "write_files"]
+
+Buffer = bytes | memoryview
+PathLike = str | os.PathLike[str]
+
+
+def is_special(path: PathLike) -> bool:
+    """A device or a pipe, which can only be written in place."""
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+def check_writable(path: PathLike) -> None:
+    """Raise :class:`FileError` when ``path`` cannot be written, without touching it."""
+    name = os.fspath(path)
+    folder = os.path.dirname(os.path.realpath(name))
+    if not os.path.isdir(folder):
+        raise FileError(f"cannot write {name}: folder {folder} does not exist; make it first")
+    if os.path.isdir(name):
+        raise FileError(f"cannot write {name}: it is a folder; give a file name")
+    if os.path.exists(name) and not os.access(name, os.W_OK):
+        raise FileError(f"cannot write {name}: the existing file is read-only")
+    if not is_special(name) and not os.access(folder, os.W_OK | os.X_OK):
+        raise FileError(f"cannot write {name}: no permission to write in folder {folder}")
+
+
+def _failure(name: str, error: OSError) -> FileError:
+    reason = error.strerror or str(error)
+    return FileError(f"cannot write {name}: {reason}; an older file of that name is unchanged")
+
+
+@contextlib.contextmanager
+def open_atomic(path: PathLike, mode: str = "wb") -> Iterator[IO[Any]]:
+    """Open a file that appears at ``path`` only when the ``with`` block ends without an exception.
+
+    Symbolic links are followed, permissions of an existing file are kept, and devices and pipes are
+    written directly.
+
+    Parameters
+    ----------
+    path : path-like
+    mode : {"wb", "w"}
+
+    Raises
+    ------
+    FileError
+        The file cannot be created, written or renamed; an older one is unchanged.
+    """
+    if mode not in ("w", "wb"):
+        raise ValueError(f"mode {mode!r}: expected 'w' or 'wb'")
+    name = os.fspath(path)
+    check_writable(name)
+    encoding = None if "b" in mode else "utf-8"
+    try:
+        if is_special(name):
+            with open(name, mode, encoding=encoding) as stream:
+                yield stream
+            return
+        target = os.path.realpath(name)
+        temporary = _temporary_name(target)
+        try:
+            with open(temporary, mode.replace("w", "x"), encoding=encoding) as stream:
+                yield stream
+            with contextlib.suppress(FileNotFoundError):
+                os.chmod(temporary, stat.S_IMODE(os.stat(target).st_mode))
+            os.replace(temporary, target)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+            raise
+    except FileError:
+        raise
+    except OSError as error:
+        raise _failure(name, error) from error
+
+
+def _temporary_name(target: str) -> str:
+    folder, base = os.path.split(target)
+    return os.path.join(folder, f".{base[:200]}.{secrets.token_hex(6)}.tmp")
+
+
+def write_files(files: Iterable[tuple[PathLike, Sequence[Buffer]]]) -> None:
+    """Write several files, each a sequence of buffers, or none of them.
+
+    Every file is complete on disk before the first one is renamed into place.
+    """
+    with contextlib.ExitStack() as stack:
+        for path, chunks in files:
+            stream = stack.enter_context(open_atomic(path))
+            for chunk in chunks:
+                stream.write(chunk)
+            # a full disk must show now, while every file can still be given up
+            stream.flush()

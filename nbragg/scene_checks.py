@@ -1,0 +1,96 @@
+"""Whether crystal, beam, detector and sampling fit together; each check returns what it settled."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from . import memory
+from .beam import Beam
+from .cell_geometry import CellGeometry
+from .crystal import Crystal
+from .crystal_size import recommended_oversample
+from .detector import Detector
+from .detector_geometry import DetectorGeometry
+from .errors import InputError
+from .geometry import FloatArray
+from .sampling import Sampling
+from .warn import warn
+
+__all__ = [
+    "check_polarization",
+    "image_region",
+    "interpolation",
+    "oversampling",
+    "warn_of_left_hand",
+]
+
+#: float image, integer image and mask, kept at the same time
+_BYTES_PER_PIXEL = 4 + 2 + 1
+
+#: more sub-pixels per pixel edge than this are not chosen automatically
+_MOST_SUBPIXELS = 1000
+
+
+def image_region(
+    sampling: Sampling, detector: Detector, geometry: DetectorGeometry
+) -> tuple[int, int, int, int]:
+    """The rendered region, after checking that image, mask and region fit together and into memory."""
+    fpixels, spixels = geometry.fpixels, geometry.spixels
+    memory.require(
+        _BYTES_PER_PIXEL * fpixels * spixels,
+        f"an image of {fpixels} x {spixels} pixels",
+        "give fewer pixels (fpixels, spixels: -detpixels) or larger ones (pixel_mm: -pixel)",
+    )
+    if detector.mask is not None and detector.mask.shape != (spixels, fpixels):
+        slow, fast = detector.mask.shape
+        raise InputError(
+            f"mask of {fast} x {slow} pixels on a detector of {fpixels} x {spixels}: give one of its size"
+        )
+    if sampling.roi is None:
+        return 0, fpixels - 1, 0, spixels - 1
+    if sampling.roi[1] >= fpixels or sampling.roi[3] >= spixels:
+        raise InputError(
+            f"roi {sampling.roi} reaches outside the detector: limits are inclusive and counted from 0, "
+            f"so at most 0 {fpixels - 1} 0 {spixels - 1}"
+        )
+    return sampling.roi
+
+
+def check_polarization(beam: Beam, geometry: DetectorGeometry) -> None:
+    """A polarized beam needs its field at an angle to its direction (canonical 8)."""
+    if beam.polarization != 0 and not beam.nopolar and not geometry.vert_vector.any():
+        raise InputError(
+            "polar_vector is parallel to beam_vector: with a polarization other than 0 give one at right "
+            "angles to the beam"
+        )
+
+
+def warn_of_left_hand(cell: CellGeometry) -> None:
+    if np.linalg.det(cell.vectors) < 0:
+        warn("a_matrix is left-handed: a, b, c do not form a right-handed set")
+
+
+def oversampling(sampling: Sampling, longest: float, wavelength: float, geometry: DetectorGeometry) -> int:
+    """The recommended oversampling, with a warning when less was asked for (canonical 5.5)."""
+    recommended = recommended_oversample(longest, wavelength, geometry.distance, geometry.pixel_size)
+    if sampling.oversample is None and recommended > _MOST_SUBPIXELS:
+        raise InputError(
+            f"a crystal of {longest * 1e10:.4g} A would need {recommended} sub-pixels per pixel edge: "
+            "give oversample explicitly, or a smaller N or size"
+        )
+    if sampling.oversample is not None and sampling.oversample < recommended:
+        warn(
+            f"oversample {sampling.oversample} is less than the {recommended} recommended for a crystal of "
+            f"{longest * 1e10:.4g} A: intensity may vary within a pixel"
+        )
+    return recommended
+
+
+def interpolation(sampling: Sampling, crystal: Crystal, cells: FloatArray, *, exact: bool) -> int:
+    """Nearest index or tricubic (canonical 7.3, 11)."""
+    if crystal.structure_factors.values is None:
+        if sampling.interpolate:
+            warn("interpolate has no effect without a reflection list")
+        return 0
+    wanted = bool((cells <= 2).any()) if sampling.interpolate is None else sampling.interpolate
+    return (2 if exact else 1) if wanted else 0

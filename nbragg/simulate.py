@@ -1,0 +1,135 @@
+"""From what a person sets to an image: build the Scene, render it, summarise it."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import backends
+from .errors import NbraggWarning, RenderError
+from .noise import NoiseImage, noise_image
+from .statistics import Statistics, statistics
+
+if TYPE_CHECKING:
+    from .beam import Beam
+    from .crystal import Crystal
+    from .detector import Detector
+    from .sampling import Sampling
+    from .scene import Scene
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """A rendered image and what it was made from.
+
+    Attributes
+    ----------
+    image : ndarray of float32, shape (slow, fast)
+        Photons per pixel.
+    statistics : Statistics
+    scene : Scene
+    elapsed : float
+        Rendering time, s.
+    """
+
+    image: NDArray[np.float32]
+    statistics: Statistics
+    scene: Scene
+    elapsed: float
+
+    def noise(self, seed: int, adc: float = 40.0) -> NoiseImage:
+        """One noisy exposure of this image; see `nbragg.noise_image`."""
+        return noise_image(self.image, self.scene.roi, seed=seed, adc=adc)
+
+
+def render(
+    scene: Scene,
+    *,
+    precision: str = "double",
+    device: str = "cpu",
+    threads: int | None = None,
+    progress: backends.Progress | None = None,
+) -> Result:
+    """Render a Scene.
+
+    Parameters
+    ----------
+    scene : Scene
+        From `build_scene`; it is not changed and can be rendered again, from several threads at once.
+    precision : {"double", "mixed"}
+        mixed keeps every pixel within 2e-6 of the image's maximum.
+    device : str
+        "cpu".
+    threads : int, optional
+        CPU threads; default OMP_NUM_THREADS, else all cores.  The image does not depend on it.
+    progress : callable, optional
+        Called a few times a second with the fraction done.
+
+    Raises
+    ------
+    InputError
+        When an option is not known.
+    RenderError
+        When a pixel comes out infinite or NaN, or the engine fails.
+    """
+    options = backends.RenderOptions(precision, threads, progress)
+    start = time.perf_counter()
+    raw = backends.get(device)(scene, options)
+    elapsed = time.perf_counter() - start
+    if raw.nonfinite:
+        fast, slow = raw.first_nonfinite % scene.fpixels, raw.first_nonfinite // scene.fpixels
+        raise RenderError(
+            f"{raw.nonfinite} pixels are infinite or NaN, the first at fast {fast}, slow {slow}: "
+            "check fluence, structure factors and sizes for values beyond float32 (3.4e38 photons)"
+        )
+    if raw.cut_pixel >= 0:
+        fast, slow = raw.cut_pixel % scene.fpixels, raw.cut_pixel // scene.fpixels
+        warnings.warn(
+            f"interpolation was switched off from pixel fast {fast}, slow {slow} on: its h, k, l is within two planes "
+            "of the edge of the reflection list; give a longer list, or -nointerpolate / interpolate=False",
+            NbraggWarning,
+            stacklevel=2,
+        )
+    return Result(raw.image, statistics(scene, raw), scene, elapsed)
+
+
+def simulate(
+    crystal: Crystal,
+    beam: Beam,
+    detector: Detector,
+    sampling: Sampling | None = None,
+    *,
+    physics: str = "nanobragg",
+    precision: str = "double",
+    device: str = "cpu",
+    threads: int | None = None,
+    progress: backends.Progress | None = None,
+) -> Result:
+    """Simulate one diffraction image.
+
+    Parameters
+    ----------
+    crystal, beam, detector, sampling
+        What a person sets, in mm, angstrom and degrees.
+    physics : {"nanobragg", "exact"}
+        The reference program's formulas, or the same with its approximations removed (canonical 11).
+    precision, device, threads, progress
+        See `render`.
+
+    Returns
+    -------
+    Result
+
+    Raises
+    ------
+    InputError, MemoryLimitError, RenderError
+    """
+    from .scene import build_scene
+
+    scene = build_scene(crystal, beam, detector, sampling, physics=physics)
+    return render(scene, precision=precision, device=device, threads=threads, progress=progress)

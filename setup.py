@@ -1,0 +1,109 @@
+"""Build of the compiled engine: csrc/nb_render.c once per instruction set, linked into nbragg._engine.
+
+Environment: NBRAGG_SANITIZE=1 adds the address and undefined-behaviour sanitizers, NBRAGG_NO_OPENMP=1 builds
+single-threaded, NBRAGG_CFLAGS appends flags.
+"""
+
+import os
+import platform
+import shlex
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+# Floating-point flags, one by one (never -ffast-math: NaN means "not finite" in the engine's own check):
+#   -ffp-contract=fast   a*b+c may become one FMA; the tests bound the difference between instruction sets
+#   -fno-math-errno      nothing reads errno; lets sqrt become one instruction
+#   -fno-trapping-math   no floating-point traps are enabled; lets branches become selects
+ARITHMETIC = ["-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"]
+X86_LEVELS = {
+    "avx2": ["-mavx2", "-mfma"],
+    "avx512": ["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mfma", "-mprefer-vector-width=512"],
+}
+COMMON = ["-O3", "-std=gnu11", "-Wall", "-Wno-unknown-pragmas", "-fvisibility=hidden"]
+
+
+def compiles(compiler: list[str], flags: list[str], source: str, link: bool = False) -> bool:
+    """Whether the C compiler takes these flags for this program."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "try.c")
+        path.write_text(source)
+        command = [*compiler, *flags, str(path), "-o", str(Path(folder, "try.out")), *([] if link else ["-c"])]
+        try:
+            return subprocess.run(command, capture_output=True).returncode == 0
+        except OSError:
+            return False
+
+
+class BuildEngine(build_ext):
+    """Compiles every source with the flags of its kind."""
+
+    def build_extension(self, ext: Extension) -> None:
+        compiler = list(self.compiler.compiler_so)
+        compiler = [word for word in compiler if word not in ("-fPIC", "-c")]
+        openmp: list[str] = []
+        if not os.environ.get("NBRAGG_NO_OPENMP"):
+            if compiles(compiler, ["-fopenmp"], "#include <omp.h>\nint main(void){return omp_get_max_threads()<1;}", link=True):
+                openmp = ["-fopenmp"]
+            else:
+                print(
+                    "warning: this compiler has no OpenMP: building a single-threaded engine "
+                    "(with clang, install its OpenMP runtime, e.g. the package libomp-dev)",
+                    file=sys.stderr,
+                )
+        if not openmp and compiles(compiler, ["-fopenmp-simd"], "int main(void){return 0;}"):
+            simd = ["-fopenmp-simd"]
+        else:
+            simd = []
+        extra = shlex.split(os.environ.get("NBRAGG_CFLAGS", ""))
+        sanitize: list[str] = []
+        if os.environ.get("NBRAGG_SANITIZE"):
+            sanitize = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer", "-g", "-O1"]
+        levels = {}
+        if platform.machine().lower() in ("x86_64", "amd64"):
+            levels = {name: flags for name, flags in X86_LEVELS.items() if compiles(compiler, flags, "int main(void){return 0;}")}
+
+        def build(source: str, flags: list[str], macros: list[tuple[str, str]], tag: str = "") -> list[str]:
+            folder = os.path.join(self.build_temp, tag) if tag else self.build_temp
+            return self.compiler.compile(
+                [source],
+                output_dir=folder,
+                macros=macros,
+                include_dirs=["csrc"],
+                extra_postargs=[*COMMON, *flags, *openmp, *simd, *extra, *sanitize],
+                depends=sorted(str(p) for p in Path("csrc").glob("*.h")),
+            )
+
+        objects: list[str] = []
+        for name, flags in {"baseline": [], **levels}.items():
+            objects += build("csrc/nb_render.c", [*ARITHMETIC, *flags], [("NB_ISA", name)], name)
+        have = [(f"NB_HAVE_{name.upper()}", "1") for name in levels]
+        objects += build("csrc/nb_dispatch.c", [], have)
+        objects += build("csrc/nb_probe.c", ARITHMETIC, [])
+        objects += build("csrc/nb_random.c", ["-ffp-contract=off"], [])
+        ext.extra_objects = objects
+        ext.extra_compile_args = [*COMMON, "-Wno-unused-function", *openmp, *sanitize]
+        ext.extra_link_args = [*openmp, *sanitize]
+        super().build_extension(ext)
+
+
+setup(
+    ext_modules=cythonize(
+        [
+            Extension(
+                "nbragg._engine",
+                ["nbragg/_engine.pyx"],
+                include_dirs=["csrc"],
+                depends=sorted(str(path) for path in Path("csrc").glob("*.[ch]")),
+                libraries=["m"],
+            )
+        ],
+        language_level=3,
+    ),
+    cmdclass={"build_ext": BuildEngine},
+)
