@@ -1,4 +1,4 @@
-"""Build of the compiled engine: csrc/nb_render.c once per instruction set, linked into nbragg._engine.
+"""Build of the compiled engine: csrc/nb_render.c and nb_trace.c once per instruction set, linked into nbragg._engine.
 
 Environment: NBRAGG_SANITIZE=1 adds the address and undefined-behaviour sanitizers, NBRAGG_NO_OPENMP=1 builds
 single-threaded, NBRAGG_CFLAGS appends flags.
@@ -81,9 +81,11 @@ class BuildEngine(build_ext):
 
         objects: list[str] = []
         for name, flags in {"baseline": [], **levels}.items():
-            objects += build("csrc/nb_render.c", [*ARITHMETIC, *flags], [("NB_ISA", name)], name)
+            for source in ("csrc/nb_render.c", "csrc/nb_trace.c"):
+                objects += build(source, [*ARITHMETIC, *flags], [("NB_ISA", name)], name)
         have = [(f"NB_HAVE_{name.upper()}", "1") for name in levels]
-        objects += build("csrc/nb_dispatch.c", [], have)
+        kept = " ".join([*COMMON, *ARITHMETIC, *openmp, *simd, *extra, *sanitize])
+        objects += build("csrc/nb_dispatch.c", [], [*have, ("NB_FLAGS", f'"{kept}"')])
         objects += build("csrc/nb_probe.c", ARITHMETIC, [])
         objects += build("csrc/nb_random.c", ["-ffp-contract=off"], [])
         ext.extra_objects = objects

@@ -1,17 +1,25 @@
-/* Chooses the instruction set at run time; each level is nb_render.c compiled with other flags (see setup.py). */
+/* Chooses the instruction set at run time; each level is nb_render.c and nb_trace.c compiled with other flags (see setup.py). */
 #include "nb_render.h"
+#include "nb_trace.h"
 
 #include <stddef.h>
+
+#ifndef NB_FLAGS
+#define NB_FLAGS "" /* compiler options of the engine, from setup.py */
+#endif
 #ifdef _OPENMP
 #include <omp.h>
 #endif
 
-int nb_render_baseline(const nb_scene *scene, nb_job *job);
+#define NB_DECLARE(isa)                                                                                                \
+    int nb_render_##isa(const nb_scene *scene, nb_job *job);                                                           \
+    void nb_trace_##isa(const nb_scene *, int32_t fast, int32_t slow, int interpolate, nb_trace_row *, nb_trace_total *);
+NB_DECLARE(baseline)
 #ifdef NB_HAVE_AVX2
-int nb_render_avx2(const nb_scene *scene, nb_job *job);
+NB_DECLARE(avx2)
 #endif
 #ifdef NB_HAVE_AVX512
-int nb_render_avx512(const nb_scene *scene, nb_job *job);
+NB_DECLARE(avx512)
 #endif
 
 static int always(void) { return 1; }
@@ -31,13 +39,14 @@ static const struct {
     const char *name;
     int (*available)(void);
     int (*render)(const nb_scene *, nb_job *);
+    void (*trace)(const nb_scene *, int32_t, int32_t, int, nb_trace_row *, nb_trace_total *);
 } LEVELS[] = {
-    {"baseline", always, nb_render_baseline},
+    {"baseline", always, nb_render_baseline, nb_trace_baseline},
 #ifdef NB_HAVE_AVX2
-    {"avx2", has_avx2, nb_render_avx2},
+    {"avx2", has_avx2, nb_render_avx2, nb_trace_avx2},
 #endif
 #ifdef NB_HAVE_AVX512
-    {"avx512", has_avx512, nb_render_avx512},
+    {"avx512", has_avx512, nb_render_avx512, nb_trace_avx512},
 #endif
 };
 
@@ -54,6 +63,17 @@ int nb_isa_best(void)
         if (nb_isa_available(i)) best = i;
     return best;
 }
+
+const char *nb_compiler(void)
+{
+#ifdef __clang__
+    return __VERSION__;
+#else
+    return "gcc " __VERSION__;
+#endif
+}
+
+const char *nb_flags(void) { return NB_FLAGS; }
 
 int nb_max_threads(void)
 {
@@ -76,4 +96,17 @@ int nb_has_openmp(void)
 int nb_render(const nb_scene *scene, nb_job *job, int isa)
 {
     return nb_isa_available(isa) ? LEVELS[isa].render(scene, job) : NB_NO_ISA;
+}
+
+int64_t nb_trace_length(const nb_scene *s)
+{
+    return (int64_t)s->layers * s->oversample * s->oversample * s->sources * s->orientations;
+}
+
+int nb_trace_pixel(const nb_scene *scene, int32_t fast, int32_t slow, int interpolate, nb_trace_row *rows,
+                   nb_trace_total *total, int isa)
+{
+    if (!nb_isa_available(isa)) return NB_NO_ISA;
+    LEVELS[isa].trace(scene, fast, slow, interpolate, rows, total);
+    return NB_OK;
 }

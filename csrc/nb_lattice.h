@@ -4,14 +4,12 @@
  * fractions of the maximum keep the float version far from its range. */
 
 /* Block of Na x Nb x Nc cells: prod sin^2(pi N h) / (N sin(pi h))^2.
- * The product over whole cells repeats with period 1, so only d = h - round(h) is needed; N d is reduced once more,
- * both exactly.  What is added to d is below its resolution; at d = 0 it makes the ratio 1 without a branch. */
+ * The product over whole cells repeats with period 1, so only d = h - round(h) is needed; N d is reduced once more.  What is added to d is below its resolution; at d = 0 it makes the ratio 1 (to an ulp) without a branch. */
 NB_FN NB_REAL NB_R(nb_square_term)(NB_REAL d, NB_SCALAR n, NB_REAL *denominator)
 {
     const NB_REAL x = d + NB_K(1e-12) * NB_K(NB_FLOAT ? 1 : 1e-18);
-    const NB_REAL t = n * x - NB_R(nb_round)(n * x);
-    *denominator = n * NB_R(nb_sinpi)(x);
-    return NB_R(nb_sinpi)(t);
+    *denominator = NB_R(nb_sinpi)(x);
+    return NB_R(nb_sinpi)(NB_R(nb_reduce)(n * x));
 }
 
 NB_FN NB_REAL NB_R(nb_lattice_square)(const NB_REAL d[3], const NB_SCALAR n[3])
@@ -20,7 +18,7 @@ NB_FN NB_REAL NB_R(nb_lattice_square)(const NB_REAL d[3], const NB_SCALAR n[3])
     const NB_REAL na = NB_R(nb_square_term)(d[0], n[0], &da);
     const NB_REAL nb = NB_R(nb_square_term)(d[1], n[1], &db);
     const NB_REAL nc = NB_R(nb_square_term)(d[2], n[2], &dc);
-    const NB_REAL ratio = (na * nb * nc) / (da * db * dc);
+    const NB_REAL ratio = NB_DIVIDE(na * nb * nc, da * db * dc) * (NB_K(1) / (n[0] * n[1] * n[2]));
     return ratio * ratio;
 }
 
@@ -33,15 +31,8 @@ NB_FN NB_REAL NB_R(nb_radius_sqr)(const NB_REAL d[3], const NB_SCALAR m[6])
 
 /* Ellipsoid: (0.7236 * 3 (sin x - x cos x) / x^3)^2 with x = pi sqrt(radius^2 fudge), 1 at the centre itself.
  * Below x = 1 the difference cancels, so the Taylor series takes over: 3 (-1)^k (2k+2) x^2k / (2k+3)!. */
-NB_FN NB_REAL NB_R(nb_lattice_round)(NB_REAL radius_sqr)
+NB_FN NB_REAL NB_R(nb_sphere_series)(NB_REAL z)
 {
-    const NB_REAL u = NB_SQRT(radius_sqr);
-    const NB_REAL whole = NB_R(nb_round)(u), half = NB_K(0.5) * whole;
-    const NB_REAL sign = NB_K(1) - NB_K(4) * NB_ABS(half - NB_R(nb_round)(half));
-    const NB_REAL x = NB_K(NB_PI) * u, z = x * x, one = NB_SET(NB_K(1));
-    const NB_REAL far_x = NB_SELECT(x < one, one, x);
-    const NB_REAL closed = NB_K(3) * sign * (NB_R(nb_sinpi)(u - whole) - x * NB_R(nb_cospi)(u - whole))
-                         / (far_x * far_x * far_x);
 #if NB_FLOAT
     NB_REAL series = z * NB_K(3.0 * 10.0 / 39916800.0) - NB_K(3.0 * 8.0 / 362880.0);
 #else
@@ -53,15 +44,32 @@ NB_FN NB_REAL NB_R(nb_lattice_round)(NB_REAL radius_sqr)
 #endif
     series = series * z + NB_K(3.0 * 6.0 / 5040.0);
     series = series * z - NB_K(3.0 * 4.0 / 120.0);
-    series = series * z + NB_K(1);
-    const NB_REAL sphere = NB_K(NB_SPHERE_SCALE) * NB_SELECT(x < one, series, closed);
+    return series * z + NB_K(1);
+}
+
+NB_FN NB_REAL NB_R(nb_lattice_round)(NB_REAL radius_sqr)
+{
+    const NB_REAL least = NB_SET(NB_K(1.0 / (NB_PI * NB_PI))); /* x = 1 */
+    const NB_MASK near_centre = radius_sqr < least;
+    const NB_REAL u_sqr = NB_SELECT(near_centre, least, radius_sqr);
+    const NB_REAL per_u = NB_RSQRT(u_sqr), u = u_sqr * per_u;
+    const NB_REAL whole = NB_R(nb_round)(u), half = NB_K(0.5) * whole;
+    const NB_REAL sign = NB_K(1) - NB_K(4) * NB_ABS(half - NB_R(nb_round)(half));
+    const NB_REAL difference = NB_R(nb_sinpi)(u - whole) - NB_K(NB_PI) * u * NB_R(nb_cospi)(u - whole);
+    NB_REAL sphere = NB_K(NB_SPHERE_SCALE * 3.0 / (NB_PI * NB_PI * NB_PI)) * sign * difference * (per_u * per_u * per_u);
+    if (NB_ANY(near_centre)) {
+        const NB_REAL series = NB_R(nb_sphere_series)(NB_K(NB_PI * NB_PI) * radius_sqr);
+        sphere = NB_SELECT(near_centre, NB_K(NB_SPHERE_SCALE) * series, sphere);
+    }
     return sphere * sphere;
 }
 
-/* Gaussian spot: exp(-radius^2 fudge / 0.63)^2 */
+/* Gaussian spot: exp(-radius^2 fudge / 0.63)^2; most samples lie where it is too small for a normal number */
 NB_FN NB_REAL NB_R(nb_lattice_gauss)(NB_REAL radius_sqr)
 {
-    return NB_R(nb_exp)(NB_K(-2.0 / NB_GAUSS_WIDTH) * radius_sqr);
+    const NB_REAL exponent = NB_K(-2.0 / NB_GAUSS_WIDTH) * radius_sqr;
+    if (!NB_ANY(exponent > NB_K(NB_FLOAT ? -87.0 : -708.0))) return NB_SET(NB_K(0));
+    return NB_R(nb_exp)(exponent);
 }
 
 /* Flat spot with a sharp edge */

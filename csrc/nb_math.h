@@ -2,7 +2,8 @@
  *
  * Before each inclusion nb_physics.h or nb_render.c defines: NB_REAL, a scalar or vector of double or float; NB_FLOAT, 1
  * for float; NB_MASK, what comparing two NB_REAL yields, and NB_BITS, unsigned integers of its size; NB_R(name), which adds the type's suffix; NB_SELECT(m, a, b);
- * NB_SET(c), a constant as NB_REAL; NB_SQRT and NB_ABS.  No branches: every lane does the same work.
+ * NB_SET(c), a constant as NB_REAL; NB_ANY(m), whether any lane is set; NB_SQRT, NB_RSQRT (1/sqrt), NB_ABS, and where the
+ * processor has it NB_REDUCE.
  * Errors stated are of the polynomials; tests/test_engine_math.py measures the functions against mpmath. */
 
 #if NB_FLOAT
@@ -10,12 +11,25 @@
 #else
 #define NB_K(c) ((double)(c))
 #endif
+#ifndef NB_DIVIDE /* a faster division where there is one, within 2 ulp */
+#define NB_DIVIDE(a, b) ((a) / (b))
+#endif
 
 /* Nearest integer, ties to even, |x| < 2^51 (2^22 in float): adding 1.5 * 2^52 leaves no bits below one. */
 NB_FN NB_REAL NB_R(nb_round)(NB_REAL x)
 {
     const NB_REAL big = NB_SET(NB_K(NB_FLOAT ? 12582912.0 : 6755399441055744.0));
     return (x + big) - big;
+}
+
+/* x minus the nearest integer: exact */
+NB_FN NB_REAL NB_R(nb_reduce)(NB_REAL x)
+{
+#ifdef NB_REDUCE
+    return NB_REDUCE(x);
+#else
+    return x - NB_R(nb_round)(x);
+#endif
 }
 
 /* sin(pi x) for |x| <= 1/2.  Relative error of the minimax polynomial: 1.5e-16 (float: 5.4e-9). */

@@ -17,18 +17,32 @@ typedef struct {
 /* F: nearest listed value (table = 1), or nothing (table = 0). */
 NB_FN void NB_R(nb_stage_nearest)(const nb_scene *s, const double *m, const nb_q *q, NB_R(nb_staged) *out, const int table)
 {
-    for (int i = 0; i < NB_TILE; i += NB_LANES) {
+NB_ROLLED
+    for (int i = 0; i < q->lanes; i += NB_LANES) {
         const nb_vd x = nb_load_vd(q->x + i), y = nb_load_vd(q->y + i), z = nb_load_vd(q->z + i);
         nb_vd whole[3];
         for (int r = 0; r < 3; r++) {
             const nb_vd h = m[3 * r] * x + m[3 * r + 1] * y + m[3 * r + 2] * z;
-            whole[r] = table ? nb_nearest_vd(h) : nb_round_vd(h);
-            NB_STORE(out->d[r] + i, h - whole[r]);
+            NB_STORE(out->d[r] + i, nb_reduce_vd(h));
+            if (table) whole[r] = nb_nearest_vd(h);
         }
         if (table)
             NB_STORE(out->F + i, nb_gather(s->F, nb_table_place_vd(s, whole), nb_in_table_vd(s, whole),
                                            s->default_F - (nb_vd){0}));
     }
+}
+
+/* F of a sample that is outside the reach of interpolation, or comes after its end; see nb_stage_tricubic. */
+static double NB_R(nb_not_interpolated)(const nb_scene *s, const nb_lattice_constants *c, const double index[3], int64_t o,
+                                        int64_t limit, int64_t *bad, int64_t base)
+{
+    const double nearest[3] = {nb_nearest_d(index[0]), nb_nearest_d(index[1]), nb_nearest_d(index[2])};
+    if (o > limit) return nb_in_table_d(s, nearest) ? s->F[(int64_t)nb_table_place_d(s, nearest)] : s->default_F;
+    if (o < limit && *bad < 0) {
+        const double d[3] = {index[0] - nearest[0], index[1] - nearest[1], index[2] - nearest[2]};
+        if (s->water != 0.0 || !nb_lattice_is_zero(c->shape, nb_radius_sqr_d(d, c->metric))) *bad = base + o;
+    }
+    return s->default_F;
 }
 
 /* F: tricubic.  limit[i]: orientations below it are interpolated, the one at it takes default_F, those above the nearest
@@ -38,42 +52,45 @@ NB_FN void NB_R(nb_stage_tricubic)(const nb_scene *s, const nb_lattice_constants
                                    NB_R(nb_staged) *out, const int64_t *limit, int64_t *bad, int64_t base)
 {
     const double *m = s->abc + 9 * o;
-    double index[3][NB_TILE] __attribute__((aligned(64)));
-    for (int i = 0; i < NB_TILE; i += NB_LANES) {
+    for (int i = 0; i < q->lanes; i += NB_LANES) {
         const nb_vd x = nb_load_vd(q->x + i), y = nb_load_vd(q->y + i), z = nb_load_vd(q->z + i);
+        nb_vd index[3], corner[3], w[3][4];
         for (int r = 0; r < 3; r++) {
-            const nb_vd h = m[3 * r] * x + m[3 * r + 1] * y + m[3 * r + 2] * z;
-            nb_store_vd(index[r] + i, h);
-            NB_STORE(out->d[r] + i, h - nb_round_vd(h));
+            index[r] = m[3 * r] * x + m[3 * r + 1] * y + m[3 * r + 2] * z;
+            NB_STORE(out->d[r] + i, nb_reduce_vd(index[r]));
+            corner[r] = nb_floor_vd(index[r]);
+            nb_lagrange_weights_vd(index[r] - corner[r], w[r]);
+            corner[r] -= 1.0;
         }
-    }
-    for (int i = 0; i < NB_TILE; i++) {
-        const double h = index[0][i], k = index[1][i], l = index[2][i];
-        double F = s->default_F;
-        if (o < limit[i]) {
-            if (nb_interpolable(h, s->F_min[0], s->F_count[0]) & nb_interpolable(k, s->F_min[1], s->F_count[1])
-                & nb_interpolable(l, s->F_min[2], s->F_count[2])) {
-                F = nb_tricubic(s, h, k, l);
-            } else if (bad[i] < 0) {
-                const double d[3] = {h - nb_nearest_d(h), k - nb_nearest_d(k), l - nb_nearest_d(l)};
-                if (s->water != 0.0 || !nb_lattice_is_zero(c->shape, nb_radius_sqr_d(d, c->metric))) bad[i] = base + o;
-            }
-        } else if (o > limit[i]) {
-            const double nearest[3] = {nb_nearest_d(h), nb_nearest_d(k), nb_nearest_d(l)};
-            if (nb_in_table_d(s, nearest)) F = s->F[(int64_t)nb_table_place_d(s, nearest)];
+        const nb_vd place = nb_table_place_vd(s, corner);
+        const nb_vdmask usable = nb_interpolable_vd(s, index) & (*(const nb_vdmask *)(limit + i) > o);
+        nb_vd F = s->default_F - (nb_vd){0};
+        /* neighbouring lanes mostly share their 64 values: one sum serves all lanes with the same corner */
+        const unsigned all = nb_bits_vd(usable);
+        for (unsigned left = all; left;) {
+            const double first = place[__builtin_ctz(left)];
+            const nb_vdmask same = (place == first) & usable;
+            F = nb_select_vd(same, nb_tricubic_sum_vd(s, s->F, (int64_t)first, w), F);
+            left &= ~nb_bits_vd(same);
         }
-        out->F[i] = (NB_SCALAR)F;
+        for (unsigned left = ~all & ((1u << NB_LANES) - 1); left; left &= left - 1) {
+            const int j = __builtin_ctz(left);
+            const double one[3] = {index[0][j], index[1][j], index[2][j]};
+            F[j] = NB_R(nb_not_interpolated)(s, c, one, o, limit[i + j], bad + i + j, base);
+        }
+        NB_STORE(out->F + i, F);
     }
 }
 
 /* part += F^2 L^2 for the staged orientation; shape and table are constants at each call. */
-NB_FN void NB_R(nb_add_lattice)(const nb_lattice_constants *c, const NB_R(nb_staged) *in, NB_SCALAR *part, const int shape,
-                                const int table)
+NB_FN void NB_R(nb_add_lattice)(const nb_lattice_constants *c, const NB_R(nb_staged) *in, NB_SCALAR *part, int lanes,
+                                const int shape, const int table)
 {
     NB_SCALAR n[3], metric[6];
     for (int j = 0; j < 3; j++) n[j] = (NB_SCALAR)c->n[j];
     for (int j = 0; j < 6; j++) metric[j] = (NB_SCALAR)c->metric[j];
-    for (int i = 0; i < NB_TILE; i += NB_R(STEP)) {
+NB_ROLLED
+    for (int i = 0; i < lanes; i += NB_R(STEP)) {
         const NB_REAL d[3] = {NB_LOAD(in->d[0] + i), NB_LOAD(in->d[1] + i), NB_LOAD(in->d[2] + i)};
         NB_REAL L = NB_R(nb_lattice)(shape, d, n, metric);
         if (table) {
@@ -93,15 +110,16 @@ NB_FN void NB_R(nb_sum)(const nb_scene *s, const nb_lattice_constants *c, const 
     const int table = source_of_F != NB_R(CONSTANT);
     const double scale = table ? c->peak : c->peak * s->default_F * s->default_F;
     for (int64_t first = 0; first < s->orientations; first += NB_BLOCK) {
+        if (__atomic_load_n(c->cancel, __ATOMIC_RELAXED)) return;
         const int64_t last = first + NB_BLOCK < s->orientations ? first + NB_BLOCK : s->orientations;
         NB_SCALAR part[NB_TILE] __attribute__((aligned(64)));
-        for (int i = 0; i < NB_TILE; i++) part[i] = 0;
+        for (int i = 0; i < q->lanes; i++) part[i] = 0;
         for (int64_t o = first; o < last; o++) {
             if (source_of_F == NB_R(TRICUBIC)) NB_R(nb_stage_tricubic)(s, c, o, q, &staged, limit, bad, base);
             else NB_R(nb_stage_nearest)(s, s->abc + 9 * o, q, &staged, table);
-            NB_R(nb_add_lattice)(c, &staged, part, shape, table);
+            NB_R(nb_add_lattice)(c, &staged, part, q->lanes, shape, table);
         }
-        for (int i = 0; i < NB_TILE; i++) sum[i] += scale * part[i];
+        for (int i = 0; i < q->lanes; i++) sum[i] += scale * part[i];
     }
 }
 

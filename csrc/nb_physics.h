@@ -31,6 +31,7 @@ NB_FN void nb_cross(const double a[3], const double b[3], double out[3])
 }
 
 #define NB_SELECT(m, a, b) ((m) ? (a) : (b))
+#define NB_ANY(m) (m)
 #define NB_SET(c) (c)
 
 #define NB_REAL double
@@ -40,6 +41,11 @@ NB_FN void nb_cross(const double a[3], const double b[3], double out[3])
 #define NB_BITS uint64_t
 #define NB_R(name) name##_d
 #define NB_SQRT sqrt
+#ifdef __CUDACC__
+#define NB_RSQRT rsqrt
+#else
+#define NB_RSQRT(x) (1.0 / sqrt(x))
+#endif
 #define NB_ABS fabs
 #include "nb_math.h"
 #include "nb_lattice.h"
@@ -53,12 +59,20 @@ NB_FN void nb_cross(const double a[3], const double b[3], double out[3])
 #define NB_BITS uint32_t
 #define NB_R(name) name##_f
 #define NB_SQRT sqrtf
+#ifdef __CUDACC__
+#define NB_RSQRT rsqrtf
+#define NB_DIVIDE __fdividef
+#else
+#define NB_RSQRT(x) (1.0f / sqrtf(x))
+#endif
 #define NB_ABS fabsf
 #include "nb_math.h"
 #include "nb_lattice.h"
+#include "nb_tricubic.h"
 #include "nb_undefine.h"
 
 #undef NB_SELECT
+#undef NB_ANY
 #undef NB_SET
 
 /* ---- curved detector ---- */
@@ -100,39 +114,16 @@ NB_FN void nb_position(const nb_scene *s, double F, double S, double O, double P
 
 /* ---- structure factor of the unit cell (canonical 7.3) ---- */
 
-/* Whether all four planes around h along one axis are in the table. */
-NB_FN int nb_interpolable(double h, int32_t F_min, int32_t F_count)
+/* Tricubic value at one (h, k, l) that is interpolable. */
+NB_FN double nb_tricubic(const nb_scene *s, const double index[3])
 {
-    return (h - F_min + 3.0 <= F_count) & (h - 2.0 >= F_min);
-}
-
-/* Cubic Lagrange weights of the planes at -1, 0, 1, 2 for a point u in [0, 1). */
-NB_FN void nb_lagrange_weights(double u, double w[4])
-{
-    w[0] = u * (u - 1.0) * (u - 2.0) * (-1.0 / 6.0);
-    w[1] = (u + 1.0) * (u - 1.0) * (u - 2.0) * 0.5;
-    w[2] = (u + 1.0) * u * (u - 2.0) * -0.5;
-    w[3] = (u + 1.0) * u * (u - 1.0) * (1.0 / 6.0);
-}
-
-/* Tricubic value at (h, k, l); the sample must be interpolable along all axes. */
-NB_FN double nb_tricubic(const nb_scene *s, double h, double k, double l)
-{
-    const double hf = nb_floor_d(h), kf = nb_floor_d(k), lf = nb_floor_d(l);
-    double wh[4], wk[4], wl[4], row[4] = {0.0, 0.0, 0.0, 0.0};
-    nb_lagrange_weights(h - hf, wh);
-    nb_lagrange_weights(k - kf, wk);
-    nb_lagrange_weights(l - lf, wl);
-    const int64_t nk = s->F_count[1], nl = s->F_count[2];
-    const double *corner = s->F + (((int64_t)hf - 1 - s->F_min[0]) * nk + ((int64_t)kf - 1 - s->F_min[1])) * nl
-                         + ((int64_t)lf - 1 - s->F_min[2]);
-    for (int i = 0; i < 4; i++)
-        for (int j = 0; j < 4; j++) {
-            const double w = wh[i] * wk[j];
-            const double *p = corner + (i * nk + j) * nl;
-            for (int m = 0; m < 4; m++) row[m] += w * p[m];
-        }
-    return row[0] * wl[0] + row[1] * wl[1] + row[2] * wl[2] + row[3] * wl[3];
+    double w[3][4], corner[3];
+    for (int r = 0; r < 3; r++) {
+        const double low = nb_floor_d(index[r]);
+        nb_lagrange_weights_d(index[r] - low, w[r]);
+        corner[r] = low - 1.0;
+    }
+    return nb_tricubic_sum_d(s, s->F, (int64_t)nb_table_place_d(s, corner), w);
 }
 
 /* Whether the lattice factor F_latt (not its square) is exactly zero, so that the sample is not looked at (canonical 6.5). */
@@ -143,7 +134,46 @@ NB_FN int nb_lattice_is_zero(int shape, double radius_sqr)
     return shape == NB_GAUSS && radius_sqr > 745.13 * NB_GAUSS_WIDTH;
 }
 
-/* ---- scale ---- */
+/* ---- the same for every sample of a Scene ---- */
+
+/* Distance (m) from a pixel's edge to the centre of its i-th sub-pixel (canonical 6.1). */
+NB_FN double nb_sub_pixel(const nb_scene *s, int i)
+{
+    const double sub = s->pixel_size / s->oversample;
+    return 0.5 * sub + sub * i;
+}
+
+/* The lattice factor to evaluate: enum nb_shape, or NB_POINT. */
+NB_FN int nb_lattice_shape(const nb_scene *s)
+{
+    const int one_cell = s->N[0] == 1.0 && s->N[1] == 1.0 && s->N[2] == 1.0;
+    return s->shape == NB_SQUARE && one_cell ? NB_POINT : s->shape;
+}
+
+/* fudge * (aa bb cc 2ab 2ac 2bc) of the spot metric, as nb_radius_sqr takes it. */
+NB_FN void nb_spot_metric(const nb_scene *s, double metric[6])
+{
+    const double *m = s->metric;
+    const double folded[6] = {m[0], m[4], m[8], m[1] + m[3], m[2] + m[6], m[5] + m[7]};
+    for (int j = 0; j < 6; j++) metric[j] = s->fudge * folded[j];
+}
+
+/* Largest F_latt^2: (Na Nb Nc)^2. */
+NB_FN double nb_lattice_peak(const nb_scene *s)
+{
+    double peak = 1.0;
+    for (int j = 0; j < 3; j++) peak *= s->N[j] * s->N[j];
+    return peak;
+}
+
+/* Photons/sr of one electron^2: r_e^2 fluence over the number of steps, sources * orientations * oversample^2. */
+NB_FN double nb_photon_scale(const nb_scene *s)
+{
+    const double steps = (double)s->sources * (double)s->orientations * s->oversample * s->oversample;
+    return NB_R_E_SQR * s->fluence / steps;
+}
+
+/* ---- water ---- */
 
 /* Water's forward scattering, photons/sr: F^2 r_e^2 fluence times the number of molecules in the cube (canonical 8). */
 NB_FN double nb_water_intensity(const nb_scene *s)

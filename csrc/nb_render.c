@@ -6,9 +6,9 @@
  *
  * with every factor (capture, polarization, solid angle) in w when its oversample flag is set and in `once` when not.
  * Work is cut into units of NB_UNIT roi pixels in raster order; a unit's unmasked pixels fill tiles of NB_TILE lanes,
- * short tiles being padded with copies of their last pixel.  A lane's value depends on nothing but its pixel, so images
- * are the same for every thread count, roi and mask.  Per tile: geometry once per sub-pixel, q once per source, then
- * one vector loop over the lanes for every orientation (nb_orient.h). */
+ * the last vector of a short tile being padded with copies of its last pixel.  A lane's value depends on nothing but
+ * its pixel, so images are the same for every thread count, roi and mask.  Per tile: geometry once per sub-pixel, q
+ * once per source, then one vector loop over the lanes for every orientation (nb_orient.h). */
 #include "nb_render.h"
 
 #include <stdlib.h>
@@ -20,11 +20,12 @@
 #include "nb_vector.h"
 
 #define NB_TILE 128 /* lanes: q and the sums of a tile stay in L1 */
-#define NB_UNIT 1024
+#define NB_UNIT 1024 /* pixels handed to a thread at once; a tile where the roi is small */
 #define NB_BLOCK 64 /* orientations between two additions to the double sum; bounds the float error of `mixed` */
 
 typedef struct {
     double x[NB_TILE], y[NB_TILE], z[NB_TILE];
+    int lanes; /* in use: a whole number of vectors */
 } __attribute__((aligned(64))) nb_q;
 
 /* per-render constants of the inner loop */
@@ -33,7 +34,7 @@ typedef struct {
     double n[3];       /* cells along a, b, c */
     double metric[6];  /* fudge * (aa bb cc 2ab 2ac 2bc) */
     double peak;       /* (Na Nb Nc)^2 */
-    double table_centre[3], table_half[3], table_stride[2], table_origin;
+    const int32_t *cancel; /* looked at between blocks of orientations */
 } nb_lattice_constants;
 
 /* the formulas and the inner loop for vectors of double ... */
@@ -46,7 +47,12 @@ typedef struct {
 #define NB_R(name) name##_vd
 #define NB_SELECT nb_select_vd
 #define NB_SQRT nb_sqrt_vd
+#define NB_RSQRT nb_rsqrt_vd
 #define NB_ABS nb_abs_vd
+#define NB_ANY nb_bits_vd
+#ifdef NB_REDUCE_VD
+#define NB_REDUCE NB_REDUCE_VD
+#endif
 #define NB_STORE nb_store_vd
 #define NB_LOAD nb_load_vd
 #include "nb_math.h"
@@ -55,6 +61,7 @@ typedef struct {
 #include "nb_orient.h"
 #include "nb_undefine.h"
 #undef NB_SELECT
+#undef NB_ANY
 #undef NB_STORE
 #undef NB_LOAD
 
@@ -67,7 +74,12 @@ typedef struct {
 #define NB_R(name) name##_vf
 #define NB_SELECT nb_select_vf
 #define NB_SQRT nb_sqrt_vf
+#define NB_RSQRT nb_rsqrt_vf
 #define NB_ABS nb_abs_vf
+#define NB_ANY nb_bits_vf
+#ifdef NB_REDUCE_VF
+#define NB_REDUCE NB_REDUCE_VF
+#endif
 #define NB_STORE nb_store_narrow
 #define NB_LOAD nb_load_vf
 #include "nb_math.h"
@@ -75,6 +87,7 @@ typedef struct {
 #include "nb_orient.h"
 #include "nb_undefine.h"
 #undef NB_SELECT
+#undef NB_ANY
 #undef NB_STORE
 #undef NB_LOAD
 
@@ -86,7 +99,7 @@ typedef struct {
 typedef struct {
     const nb_scene *s;
     nb_lattice_constants lattice;
-    double steps; /* sources * orientations * oversample^2 */
+    int64_t unit; /* roi pixels of a unit of work */
     double water; /* photons/sr */
     int searching; /* 1: interpolate everything and look for the cut; 0: the cut is known */
     nb_cut cut;
@@ -107,21 +120,20 @@ typedef struct {
 
 static void tile_geometry(const nb_scene *s, nb_tile *t, int layer, int sub_s, int sub_f)
 {
-    const double sub = s->pixel_size / s->oversample, deep = layer * s->layer_step;
-    const double f0 = 0.5 * sub + sub * sub_f, s0 = 0.5 * sub + sub * sub_s;
+    const double f0 = nb_sub_pixel(s, sub_f), s0 = nb_sub_pixel(s, sub_s), deep = layer * s->layer_step;
     if (s->curved != NB_FLAT)
-        for (int i = 0; i < NB_TILE; i++) {
+        for (int i = 0; i < t->q.lanes; i++) {
             double P[3];
             nb_position(s, s->pixel_size * t->f[i] + f0, s->pixel_size * t->s[i] + s0, deep, P);
             t->px[i] = P[0], t->py[i] = P[1], t->pz[i] = P[2];
         }
-    for (int i = 0; i < NB_TILE; i += NB_LANES) {
+    for (int i = 0; i < t->q.lanes; i += NB_LANES) {
         nb_vd P[3] = {nb_load_vd(t->px + i), nb_load_vd(t->py + i), nb_load_vd(t->pz + i)};
         if (s->curved == NB_FLAT)
             nb_position_flat_vd(s, s->pixel_size * nb_load_vd(t->f + i) + f0, s->pixel_size * nb_load_vd(t->s + i) + s0,
                                 deep, P);
-        const nb_vd R = nb_sqrt_vd(P[0] * P[0] + P[1] * P[1] + P[2] * P[2]), per_R = 1.0 / R;
-        nb_store_vd(t->omega + i, nb_solid_angle_vd(s, R));
+        const nb_vd per_R = 1.0 / nb_sqrt_vd(P[0] * P[0] + P[1] * P[1] + P[2] * P[2]);
+        nb_store_vd(t->omega + i, nb_solid_angle_vd(s, per_R));
         nb_store_vd(t->px + i, P[0] * per_R);
         nb_store_vd(t->py + i, P[1] * per_R);
         nb_store_vd(t->pz + i, P[2] * per_R);
@@ -130,7 +142,7 @@ static void tile_geometry(const nb_scene *s, nb_tile *t, int layer, int sub_s, i
 
 static void tile_capture(const nb_scene *s, nb_tile *t, int layer)
 {
-    for (int i = 0; i < NB_TILE; i += NB_LANES) {
+    for (int i = 0; i < t->q.lanes; i += NB_LANES) {
         const nb_vd d[3] = {nb_load_vd(t->px + i), nb_load_vd(t->py + i), nb_load_vd(t->pz + i)};
         nb_store_vd(t->capture + i, nb_capture_vd(s, layer, d));
     }
@@ -141,7 +153,7 @@ static void tile_scattering(const nb_scene *s, nb_tile *t, int source)
 {
     const double *in = s->incident + 3 * source;
     const double per_wavelength = 1.0 / s->wavelength[source];
-    for (int i = 0; i < NB_TILE; i += NB_LANES) {
+    for (int i = 0; i < t->q.lanes; i += NB_LANES) {
         const nb_vd x = (nb_load_vd(t->px + i) - in[0]) * per_wavelength;
         const nb_vd y = (nb_load_vd(t->py + i) - in[1]) * per_wavelength;
         const nb_vd z = (nb_load_vd(t->pz + i) - in[2]) * per_wavelength;
@@ -158,7 +170,7 @@ static void tile_scattering(const nb_scene *s, nb_tile *t, int source)
 /* Polarization of this sample; without -oversample_polar the first source that was reached decides for the pixel. */
 static void tile_polarization(const nb_scene *s, nb_tile *t, int source)
 {
-    for (int i = 0; i < NB_TILE; i += NB_LANES) {
+    for (int i = 0; i < t->q.lanes; i += NB_LANES) {
         const nb_vd d[3] = {nb_load_vd(t->px + i), nb_load_vd(t->py + i), nb_load_vd(t->pz + i)};
         const nb_vd polar = nb_polarization_vd(s->polarization, s->incident + 3 * source, d, s->polar_vector);
         const nb_vd cached = nb_load_vd(t->polar_cached + i);
@@ -171,7 +183,7 @@ static void tile_polarization(const nb_scene *s, nb_tile *t, int source)
 static void tile_limits(const nb_plan *plan, nb_tile *t, int64_t base)
 {
     const int64_t all = plan->s->orientations;
-    for (int i = 0; i < NB_TILE; i++) {
+    for (int i = 0; i < t->q.lanes; i++) {
         int64_t limit = all;
         if (t->pixel[i] > plan->cut.pixel) limit = -1;
         else if (t->pixel[i] == plan->cut.pixel) limit = plan->cut.sequence - base;
@@ -185,26 +197,27 @@ static void render_source(const nb_plan *plan, nb_tile *t, int source, int64_t b
     const int64_t *limit = NULL;
     tile_scattering(s, t, source);
     int cached = !s->oversample_polar;
-    for (int i = 0; cached && i < NB_TILE; i++) cached = t->polar_cached[i] != 0.0;
+    for (int i = 0; cached && i < t->q.lanes; i++) cached = t->polar_cached[i] != 0.0;
     if (!s->nopolar && !cached) tile_polarization(s, t, source);
     if (s->interpolation != NB_NEAREST) {
         tile_limits(plan, t, base);
         /* a sample beyond dmin is never looked at, so it must not end the interpolation */
-        for (int i = 0; i < NB_TILE; i++)
+        for (int i = 0; i < t->q.lanes; i++)
             if (t->keep[i] == 0.0) t->limit[i] = -1;
         limit = t->limit;
     }
-    for (int i = 0; i < NB_TILE; i++) t->sum[i] = 0.0;
+    for (int i = 0; i < t->q.lanes; i++) t->sum[i] = 0.0;
     if (precision == NB_MIXED) nb_sum_orientations_vf(s, &plan->lattice, &t->q, t->sum, limit, t->bad, base);
     else nb_sum_orientations_vd(s, &plan->lattice, &t->q, t->sum, limit, t->bad, base);
-    for (int i = 0; i < NB_TILE; i++) {
+    for (int i = 0; i < t->q.lanes; i++) {
         double w = s->weight[source] * t->keep[i];
         if (s->oversample_thick) w *= t->capture[i];
         if (s->oversample_polar) w *= t->polar[i];
         if (s->oversample_omega) w *= t->omega[i];
         t->intensity[i] += w * t->sum[i];
-        t->water_factor[i] += s->weight[source] * t->omega[i] * t->polar[i];
     }
+    if (s->water_mode == NB_WATER_AFTER)
+        for (int i = 0; i < t->q.lanes; i++) t->water_factor[i] += s->weight[source] * t->omega[i] * t->polar[i];
 }
 
 /* Returns 0 when cancelled. */
@@ -212,7 +225,7 @@ static int render_tile(const nb_plan *plan, nb_tile *t, int precision, const int
 {
     const nb_scene *s = plan->s;
     const int thick = s->thickness > 0.0 && s->mu > 0.0;
-    for (int i = 0; i < NB_TILE; i++) {
+    for (int i = 0; i < t->q.lanes; i++) {
         t->intensity[i] = s->water_mode == NB_WATER_IN_SUM ? plan->water : 0.0;
         t->omega_sum[i] = t->water_factor[i] = 0.0;
         t->polar[i] = t->keep[i] = t->capture[i] = 1.0;
@@ -227,11 +240,11 @@ static int render_tile(const nb_plan *plan, nb_tile *t, int precision, const int
                 tile_geometry(s, t, layer, sub_s, sub_f);
                 if (thick && (first || s->oversample_thick)) tile_capture(s, t, layer);
                 if (first)
-                    for (int i = 0; i < NB_TILE; i++) {
+                    for (int i = 0; i < t->q.lanes; i++) {
                         if (layer == 0) t->omega_first[i] = t->omega[i];
                         t->capture_cached[i] = t->capture[i];
                     }
-                for (int i = 0; i < NB_TILE; i++)
+                for (int i = 0; i < t->q.lanes; i++)
                     t->omega_sum[i] += s->oversample_omega ? t->omega[i] : t->omega_first[i];
                 for (int source = 0; source < s->sources; source++) {
                     if (__atomic_load_n(cancel, __ATOMIC_RELAXED)) return 0;
@@ -239,10 +252,10 @@ static int render_tile(const nb_plan *plan, nb_tile *t, int precision, const int
                     base += s->orientations;
                 }
             }
-    const double scale = NB_R_E_SQR * s->fluence / plan->steps;
+    const double scale = nb_photon_scale(s);
     const double water_scale =
         s->water_mode == NB_WATER_AFTER ? plan->water / ((double)s->sources * s->layers * s->oversample * s->oversample) : 0.0;
-    for (int i = 0; i < NB_TILE; i++) {
+    for (int i = 0; i < t->q.lanes; i++) {
         double v = scale * t->intensity[i];
         if (!s->oversample_thick) v *= t->capture_cached[i];
         if (!s->oversample_polar) v *= t->polar_cached[i];
@@ -252,25 +265,48 @@ static int render_tile(const nb_plan *plan, nb_tile *t, int precision, const int
     return 1;
 }
 
-/* Pixels [*next, end) of the roi in raster order, unmasked ones, into the tile. */
-static void fill_tile(const nb_scene *s, nb_tile *t, int64_t *next, int64_t end)
+/* Where a walk through the roi in raster order stands. */
+typedef struct {
+    int64_t index;   /* in the roi */
+    int32_t fast, slow;
+} nb_walk;
+
+static nb_walk walk_from(const nb_scene *s, int64_t index)
 {
     const int64_t width = s->roi[1] - s->roi[0] + 1;
-    t->count = 0;
-    while (*next < end && t->count < NB_TILE) {
-        const int64_t slow = s->roi[2] + *next / width, fast = s->roi[0] + *next % width;
-        const int64_t pixel = slow * s->fpixels + fast;
-        ++*next;
-        if (s->mask && !s->mask[pixel]) continue;
-        t->pixel[t->count] = pixel;
-        t->f[t->count] = (double)fast;
-        t->s[t->count] = (double)slow;
-        t->count++;
+    return (nb_walk){index, (int32_t)(s->roi[0] + index % width), (int32_t)(s->roi[2] + index / width)};
+}
+
+/* The next unmasked pixels before `end`, as many as fit, into the tile. */
+static void fill_tile(const nb_scene *s, nb_tile *t, nb_walk *w, int64_t end)
+{
+    int n = 0;
+    while (w->index < end && n < NB_TILE) {
+        const int64_t row = (int64_t)w->slow * s->fpixels;
+        /* a run of pixels in one row */
+        int64_t run = s->roi[1] - w->fast + 1;
+        if (run > end - w->index) run = end - w->index;
+        int64_t taken = 0;
+        for (; taken < run && n < NB_TILE; taken++) {
+            const int32_t fast = w->fast + (int32_t)taken;
+            t->pixel[n] = row + fast;
+            t->f[n] = fast;
+            t->s[n] = w->slow;
+            n += !s->mask || s->mask[row + fast];
+        }
+        w->index += taken;
+        w->fast += (int32_t)taken;
+        if (w->fast > s->roi[1]) {
+            w->fast = s->roi[0];
+            w->slow++;
+        }
     }
-    for (int i = t->count; t->count > 0 && i < NB_TILE; i++) {
-        t->pixel[i] = t->pixel[t->count - 1];
-        t->f[i] = t->f[t->count - 1];
-        t->s[i] = t->s[t->count - 1];
+    t->count = n;
+    t->q.lanes = (n + NB_FLANES - 1) / NB_FLANES * NB_FLANES;
+    for (int i = n; i < t->q.lanes; i++) {
+        t->pixel[i] = t->pixel[n - 1];
+        t->f[i] = t->f[n - 1];
+        t->s[i] = t->s[n - 1];
     }
 }
 
@@ -281,16 +317,16 @@ typedef struct {
 
 static void store_tile(const nb_tile *t, nb_job *job, nb_unit_result *r)
 {
+    double omega = r->omega;
     for (int i = 0; i < t->count; i++) {
         const double v = t->intensity[i];
         const float stored = (float)v;
         job->image[t->pixel[i]] = stored;
         if (job->image64) job->image64[t->pixel[i]] = v;
-        if (!isfinite(stored)) {
-            if (r->nonfinite++ == 0) r->first_nonfinite = t->pixel[i];
-        }
-        r->omega += t->omega_sum[i];
+        if (!isfinite(stored) && r->nonfinite++ == 0) r->first_nonfinite = t->pixel[i];
+        omega += t->omega_sum[i];
     }
+    r->omega = omega;
     r->pixels += t->count;
 }
 
@@ -298,8 +334,9 @@ static void store_tile(const nb_tile *t, nb_job *job, nb_unit_result *r)
 static void render_unit(nb_plan *plan, nb_job *job, nb_tile *t, int64_t begin, int64_t end, nb_unit_result *r)
 {
     *r = (nb_unit_result){0.0, 0, 0, -1};
-    for (int64_t next = begin; next < end;) {
-        fill_tile(plan->s, t, &next, end);
+    nb_walk walk = walk_from(plan->s, begin);
+    while (walk.index < end) {
+        fill_tile(plan->s, t, &walk, end);
         if (t->count == 0) break;
         if (!render_tile(plan, t, job->precision, job->cancel)) return;
         store_tile(t, job, r);
@@ -307,28 +344,22 @@ static void render_unit(nb_plan *plan, nb_job *job, nb_tile *t, int64_t begin, i
             for (int i = 0; i < t->count; i++)
                 if (t->bad[i] >= 0) {
 #pragma omp critical(nb_cut)
-                    if (t->pixel[i] < job->cut_pixel) job->cut_pixel = t->pixel[i], plan->cut.sequence = t->bad[i];
+                    {
+                        if (t->pixel[i] < job->cut_pixel) {
+                            __atomic_store_n(&job->cut_pixel, t->pixel[i], __ATOMIC_RELAXED);
+                            plan->cut.sequence = t->bad[i];
+                        }
+                    }
                     return;
                 }
     }
 }
 
-static nb_lattice_constants lattice_constants(const nb_scene *s)
+static nb_lattice_constants lattice_constants(const nb_scene *s, const int32_t *cancel)
 {
-    nb_lattice_constants c = {.shape = s->shape, .peak = 1.0};
-    const double *m = s->metric;
-    const double metric[6] = {m[0], m[4], m[8], m[1] + m[3], m[2] + m[6], m[5] + m[7]};
-    for (int j = 0; j < 6; j++) c.metric[j] = s->fudge * metric[j];
-    for (int j = 0; j < 3; j++) {
-        c.n[j] = s->N[j];
-        c.peak *= s->N[j] * s->N[j];
-        c.table_centre[j] = s->F_min[j] + 0.5 * (s->F_count[j] - 1);
-        c.table_half[j] = 0.5 * (s->F_count[j] - 1);
-    }
-    if (s->shape == NB_SQUARE && s->N[0] == 1.0 && s->N[1] == 1.0 && s->N[2] == 1.0) c.shape = NB_POINT;
-    c.table_stride[0] = (double)s->F_count[1] * s->F_count[2];
-    c.table_stride[1] = s->F_count[2];
-    c.table_origin = s->F_min[0] * c.table_stride[0] + s->F_min[1] * c.table_stride[1] + s->F_min[2];
+    nb_lattice_constants c = {.shape = nb_lattice_shape(s), .peak = nb_lattice_peak(s), .cancel = cancel};
+    nb_spot_metric(s, c.metric);
+    for (int j = 0; j < 3; j++) c.n[j] = s->N[j];
     return c;
 }
 
@@ -345,13 +376,12 @@ static int render_units(nb_plan *plan, nb_job *job, int64_t first, int64_t units
         if (!tile) __atomic_store_n(&failed, 1, __ATOMIC_RELAXED);
 #pragma omp for schedule(dynamic, 1)
         for (int64_t u = first; u < units; u++) {
-            const int64_t begin = u * NB_UNIT, end = begin + NB_UNIT < total ? begin + NB_UNIT : total;
+            const int64_t begin = u * plan->unit, end = begin + plan->unit < total ? begin + plan->unit : total;
             if (__atomic_load_n(job->cancel, __ATOMIC_RELAXED) || __atomic_load_n(&failed, __ATOMIC_RELAXED)) continue;
             if (plan->searching) {
                 /* what lies beyond the cut found so far is rendered again when the cut is known */
-                const nb_scene *s = plan->s;
-                const int64_t width = s->roi[1] - s->roi[0] + 1;
-                const int64_t pixel = (s->roi[2] + begin / width) * s->fpixels + s->roi[0] + begin % width;
+                const nb_walk start = walk_from(plan->s, begin);
+                const int64_t pixel = (int64_t)start.slow * plan->s->fpixels + start.fast;
                 if (pixel > __atomic_load_n(&job->cut_pixel, __ATOMIC_RELAXED)) continue;
             }
             render_unit(plan, job, tile, begin, end, &results[u]);
@@ -369,13 +399,14 @@ static int render_units(nb_plan *plan, nb_job *job, int64_t first, int64_t units
 int NB_CAT(nb_render_, NB_ISA)(const nb_scene *s, nb_job *job)
 {
     const int64_t width = s->roi[1] - s->roi[0] + 1, height = s->roi[3] - s->roi[2] + 1;
-    const int64_t total = width * height, units = (total + NB_UNIT - 1) / NB_UNIT;
+    const int64_t total = width * height, unit = total < 64 * NB_UNIT ? NB_TILE : NB_UNIT;
+    const int64_t units = (total + unit - 1) / unit;
     nb_unit_result *results = calloc((size_t)units, sizeof *results);
     if (!results) return NB_NO_MEMORY;
     nb_plan plan = {
         .s = s,
-        .lattice = lattice_constants(s),
-        .steps = (double)s->sources * (double)s->orientations * s->oversample * s->oversample,
+        .unit = unit,
+        .lattice = lattice_constants(s, job->cancel),
         .water = nb_water_intensity(s),
         .searching = s->interpolation == NB_TRICUBIC,
         .cut = {INT64_MAX, 0},
@@ -386,8 +417,8 @@ int NB_CAT(nb_render_, NB_ISA)(const nb_scene *s, nb_job *job)
         plan.searching = 0;
         plan.cut.pixel = job->cut_pixel;
         const int64_t slow = job->cut_pixel / s->fpixels - s->roi[2], fast = job->cut_pixel % s->fpixels - s->roi[0];
-        const int64_t first = (slow * width + fast) / NB_UNIT;
-        __atomic_store_n(job->progress, first * NB_UNIT, __ATOMIC_RELAXED);
+        const int64_t first = (slow * width + fast) / plan.unit;
+        __atomic_store_n(job->progress, first * plan.unit, __ATOMIC_RELAXED);
         status = render_units(&plan, job, first, units, total, results);
     }
     job->omega_sum = 0.0;

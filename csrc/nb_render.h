@@ -29,6 +29,9 @@ const char *nb_isa_name(int isa);
 /* 1 if the extension was built with this level and the processor has it */
 int nb_isa_available(int isa);
 int nb_isa_best(void);
+/* what the engine was compiled with */
+const char *nb_compiler(void);
+const char *nb_flags(void);
 /* OpenMP's own choice of threads; 1 in a build without OpenMP */
 int nb_max_threads(void);
 int nb_has_openmp(void);

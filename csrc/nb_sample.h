@@ -8,12 +8,11 @@ NB_FN void NB_R(nb_position_flat)(const nb_scene *s, NB_REAL F, NB_REAL S, doubl
     for (int i = 0; i < 3; i++) P[i] = F * s->fdet[i] + S * s->sdet[i] + (s->pix0[i] + O * s->odet[i]);
 }
 
-/* Solid angle of a pixel R m from the sample, sr (canonical 6.3). */
-NB_FN NB_REAL NB_R(nb_solid_angle)(const nb_scene *s, NB_REAL R)
+/* Solid angle of a pixel at distance R from the sample, sr; per_R = 1/R in 1/m (canonical 6.3). */
+NB_FN NB_REAL NB_R(nb_solid_angle)(const nb_scene *s, NB_REAL per_R)
 {
-    const NB_REAL per_area = 1.0 / (R * R);
-    if (s->point_pixel) return per_area;
-    return s->pixel_size * s->pixel_size * s->close_distance * per_area / R;
+    if (s->point_pixel) return per_R * per_R;
+    return s->pixel_size * s->pixel_size * s->close_distance * (per_R * per_R * per_R);
 }
 
 /* Fraction of the photons along unit vector d that sensor layer t absorbs: Beer-Lambert along the slanted path. */
@@ -28,6 +27,8 @@ NB_FN NB_REAL NB_R(nb_capture)(const nb_scene *s, int t, const NB_REAL d[3])
  * from E = unit(i x B), B = unit(p x i).  cos(2 psi) = (e^2 - b^2) / (e^2 + b^2) needs no angle (canonical 8). */
 NB_FN NB_REAL NB_R(nb_polarization)(double K, const double i[3], const NB_REAL d[3], const double p[3])
 {
+    const NB_REAL c = d[0] * i[0] + d[1] * i[1] + d[2] * i[2];
+    if (K == 0.0) return 0.5 * (1.0 + c * c);
     double B[3], E[3];
     nb_cross(p, i, B);
     nb_cross(i, B, E);
@@ -37,7 +38,6 @@ NB_FN NB_REAL NB_R(nb_polarization)(double K, const double i[3], const NB_REAL d
     const NB_REAL one = NB_SET(1.0);
     const NB_MASK on_axis = sum <= 0.0;
     const NB_REAL cos_2psi = NB_SELECT(on_axis, one, (ee - bb) / NB_SELECT(on_axis, one, sum));
-    const NB_REAL c = d[0] * i[0] + d[1] * i[1] + d[2] * i[2];
     return 0.5 * (1.0 + c * c - K * cos_2psi * (1.0 - c * c));
 }
 
@@ -51,8 +51,8 @@ NB_FN NB_MASK NB_R(nb_resolved)(const nb_scene *s, NB_REAL q_sqr)
 /* Nearest whole index, a tie going down. */
 NB_FN NB_REAL NB_R(nb_nearest)(NB_REAL h)
 {
-    const NB_REAL r = NB_R(nb_round)(h);
-    return r - NB_SELECT(r - h == 0.5, NB_SET(1.0), NB_SET(0.0));
+    const NB_REAL d = NB_R(nb_reduce)(h);
+    return h - d - NB_SELECT(d == -0.5, NB_SET(1.0), NB_SET(0.0));
 }
 
 /* Largest whole number not above h. */
@@ -77,3 +77,14 @@ NB_FN NB_REAL NB_R(nb_table_place)(const nb_scene *s, const NB_REAL index[3])
     const double origin = s->F_min[0] * plane + s->F_min[1] * row + s->F_min[2];
     return index[0] * plane + (index[1] * row + (index[2] - origin));
 }
+
+/* Whether all four planes around (h, k, l) along each axis are in the table (canonical 7.3). */
+NB_FN NB_MASK NB_R(nb_interpolable)(const nb_scene *s, const NB_REAL index[3])
+{
+    const NB_REAL h = index[0], k = index[1], l = index[2];
+    const double hmin = s->F_min[0], kmin = s->F_min[1], lmin = s->F_min[2];
+    return (h - hmin + 3.0 <= (double)s->F_count[0]) & (h - 2.0 >= hmin) & (k - kmin + 3.0 <= (double)s->F_count[1])
+         & (k - 2.0 >= kmin) & (l - lmin + 3.0 <= (double)s->F_count[2]) & (l - 2.0 >= lmin);
+}
+
+#include "nb_tricubic.h"

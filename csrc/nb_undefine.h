@@ -6,5 +6,8 @@
 #undef NB_BITS
 #undef NB_R
 #undef NB_SQRT
+#undef NB_RSQRT
 #undef NB_ABS
+#undef NB_REDUCE
 #undef NB_K
+#undef NB_DIVIDE

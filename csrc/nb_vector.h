@@ -32,6 +32,13 @@ typedef int32_t nb_vfmask __attribute__((vector_size(NB_WIDTH)));
 typedef uint32_t nb_vfbits __attribute__((vector_size(NB_WIDTH)));
 typedef float nb_vhalf __attribute__((vector_size(NB_WIDTH / 2))); /* NB_LANES floats */
 
+/* before a loop over a tile: one vector in flight per round fills the pipes; unrolled further, registers spill */
+#if defined(__clang__)
+#define NB_ROLLED _Pragma("clang loop unroll(disable)")
+#else
+#define NB_ROLLED _Pragma("GCC unroll 1")
+#endif
+
 #define NB_INLINE static inline __attribute__((always_inline))
 
 NB_INLINE nb_vd nb_select_vd(nb_vdmask m, nb_vd a, nb_vd b)
@@ -79,6 +86,66 @@ NB_INLINE nb_vf nb_sqrt_vf(nb_vf a)
 #else
     for (int i = 0; i < NB_FLANES; i++) a[i] = __builtin_sqrtf(a[i]);
     return a;
+#endif
+}
+
+#if NB_WIDTH == 64 && defined(__AVX512DQ__)
+/* a minus the nearest integer, ties to even, in one instruction */
+#define NB_REDUCE_VD(a) ((nb_vd)_mm512_reduce_pd((__m512d)(a), 8))
+#define NB_REDUCE_VF(a) ((nb_vf)_mm512_reduce_ps((__m512)(a), 8))
+#endif
+
+/* 1/sqrt(a) for a > 0: where the processor has an estimate good to 2^-14, Newton's steps beat its square root and division */
+NB_INLINE nb_vd nb_rsqrt_vd(nb_vd a)
+{
+#if NB_WIDTH == 64
+    nb_vd r = (nb_vd)_mm512_rsqrt14_pd((__m512d)a);
+    const nb_vd half = 0.5 * a;
+    r += r * (0.5 - half * r * r);
+    return r + r * (0.5 - half * r * r);
+#else
+    return 1.0 / nb_sqrt_vd(a);
+#endif
+}
+
+NB_INLINE nb_vf nb_rsqrt_vf(nb_vf a)
+{
+#if NB_WIDTH == 64
+    const nb_vf r = (nb_vf)_mm512_rsqrt14_ps((__m512)a);
+    return r + r * (0.5f - 0.5f * a * r * r);
+#else
+    return 1.0f / nb_sqrt_vf(a);
+#endif
+}
+
+/* one bit per lane, the first lane lowest */
+NB_INLINE unsigned nb_bits_vd(nb_vdmask m)
+{
+#if NB_WIDTH == 64
+    return _mm512_movepi64_mask((__m512i)m);
+#elif NB_WIDTH == 32
+    return (unsigned)_mm256_movemask_pd((__m256d)m);
+#elif defined(__SSE2__)
+    return (unsigned)_mm_movemask_pd((__m128d)m);
+#else
+    unsigned bits = 0;
+    for (int i = 0; i < NB_LANES; i++) bits |= (unsigned)(m[i] & 1) << i;
+    return bits;
+#endif
+}
+
+NB_INLINE unsigned nb_bits_vf(nb_vfmask m)
+{
+#if NB_WIDTH == 64
+    return _mm512_movepi32_mask((__m512i)m);
+#elif NB_WIDTH == 32
+    return (unsigned)_mm256_movemask_ps((__m256)m);
+#elif defined(__SSE2__)
+    return (unsigned)_mm_movemask_ps((__m128)m);
+#else
+    unsigned bits = 0;
+    for (int i = 0; i < NB_FLANES; i++) bits |= (unsigned)(m[i] & 1) << i;
+    return bits;
 #endif
 }
 

@@ -61,6 +61,8 @@ cdef extern from "nb_render.h":
     int nb_isa_available(int isa)
     int nb_isa_best()
     int nb_max_threads()
+    const char *nb_compiler()
+    const char *nb_flags()
     int nb_has_openmp()
     int nb_render(const nb_scene *scene, nb_job *job, int isa) nogil
 
@@ -76,6 +78,25 @@ cdef extern from "nb_random.h":
 
 cdef extern from "nb_probe.h":
     void nb_probe_math(int function, int single, const double *x, double *y, int64_t n, double parameter)
+
+cdef extern from "nb_trace.h":
+    ctypedef struct nb_trace_row:
+        int64_t layer, sub_slow, sub_fast, source, orientation
+        double position[3]
+        double R, omega, capture, wavelength, weight
+        double q[3]
+        double stol, polarization
+        int64_t kept
+        double abc[3][3]
+        double hkl[3]
+        int64_t hkl0[3]
+        int64_t F_kind
+        double F_cell, F_latt, term, running_sum
+    ctypedef struct nb_trace_total:
+        double start, scale, omega, polarization, capture, water, pixel
+    int64_t nb_trace_length(const nb_scene *s)
+    int nb_trace_pixel(const nb_scene *s, int32_t fast, int32_t slow, int interpolate, nb_trace_row *rows,
+                       nb_trace_total *total, int isa) nogil
 
 
 CONSTANTS = {
@@ -98,9 +119,24 @@ def isa_levels():
     return levels
 
 
+cdef int isa_index(str name):
+    """Place of a level in isa_levels(), -1 for an unknown name."""
+    cdef int i = 0
+    while nb_isa_name(i) != NULL:
+        if nb_isa_name(i).decode() == name:
+            return i
+        i += 1
+    return -1
+
+
 def best_isa():
     """Name of the widest usable instruction set."""
     return nb_isa_name(nb_isa_best()).decode()
+
+
+def compiler():
+    """The C compiler and the options that every instruction set was compiled with."""
+    return nb_compiler().decode(), nb_flags().decode()
 
 
 def max_threads():
@@ -234,6 +270,14 @@ cdef class EngineScene:
         else:
             c.interpolation = 0
 
+    def packed(self, *, size_t mask=0, size_t incident=0, size_t wavelength=0, size_t weight=0, size_t abc=0, size_t F=0):
+        """The C struct as bytes, its pointers replaced by addresses in another memory: what a CUDA kernel takes."""
+        cdef nb_scene c = self.c
+        c.mask = <const uint8_t *>mask
+        c.incident, c.wavelength, c.weight = <const double *>incident, <const double *>wavelength, <const double *>weight
+        c.abc, c.F = <const double *>abc, <const double *>F
+        return (<const char *>&c)[:sizeof(nb_scene)]
+
 
 cdef class Job:
     """One render: progress and cancel may be used from other threads while run() works."""
@@ -264,13 +308,9 @@ cdef class Job:
         cdef nb_job job
         cdef float[:, ::1] image = self.image
         cdef double[:, ::1] image64
-        cdef int level = -1, status, i = 0
+        cdef int level = isa_index(isa), status
         if image.shape[0] != self.scene.c.spixels or image.shape[1] != self.scene.c.fpixels:
             raise ValueError("image and detector differ in shape")
-        while nb_isa_name(i) != NULL:
-            if nb_isa_name(i).decode() == isa:
-                level = i
-            i += 1
         memset(&job, 0, sizeof(nb_job))
         job.precision, job.threads = precision, threads
         job.image = &image[0, 0]
@@ -287,3 +327,25 @@ cdef class Job:
             "first_nonfinite": job.first_nonfinite, "cut_pixel": job.cut_pixel,
         }
         return STATUS[status]
+
+
+def trace_length(EngineScene scene):
+    """Samples of one pixel."""
+    return nb_trace_length(&scene.c)
+
+
+def trace_pixel(EngineScene scene, int fast, int slow, bint interpolate, str isa, rows):
+    """Fill `rows`, of trace_length records of nb_trace_row's layout, and return how their sum becomes the pixel, as a dict.
+
+    interpolate: whether the pixel's samples start out interpolated; see nb_trace.h.
+    """
+    cdef nb_trace_row[::1] out = rows
+    cdef nb_trace_total total
+    cdef int level = isa_index(isa), status
+    if out.shape[0] != nb_trace_length(&scene.c):
+        raise ValueError(f"{out.shape[0]} rows for {nb_trace_length(&scene.c)} samples")
+    with nogil:
+        status = nb_trace_pixel(&scene.c, fast, slow, interpolate, &out[0], &total, level)
+    if status:
+        raise ValueError(f"{isa}: {STATUS[status]}")
+    return total

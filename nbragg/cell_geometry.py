@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from .crystal import Crystal
-from .geometry import FloatArray, rot_xyz
-from .rotations import random_misset
+from .geometry import FloatArray, dual_products, rot_xyz
+from .rotations import misset_angles, random_misset
 
 __all__ = [
     "CellGeometry",
@@ -116,7 +116,12 @@ def standard_reciprocal_axes(cell: Cell, *, exact: bool) -> FloatArray:
 
 
 def misset(crystal: Crystal, *, exact: bool) -> tuple[float, float, float]:
-    """The missetting angles, drawn if asked for (canonical 5.3); radians."""
+    """The missetting angles, drawn if asked for (canonical 5.3); radians.
+
+    Those of the orientation matrix where the crystal has one.
+    """
+    if crystal.orientation is not None:
+        return misset_angles(crystal.orientation)
     if crystal.misset_deg is None:
         return 0.0, 0.0, 0.0
     if isinstance(crystal.misset_deg, str):
@@ -129,6 +134,8 @@ def misset(crystal: Crystal, *, exact: bool) -> tuple[float, float, float]:
 def cell_geometry(crystal: Crystal, misset_rad: tuple[float, float, float], *, exact: bool) -> CellGeometry:
     """Direct and reciprocal vectors of the misset crystal (canonical 5.2 to 5.4).
 
+    An orientation matrix of the crystal takes the place of ``misset_rad``.
+
     With both a matrix and a cell the cell's lengths are imposed on the matrix's directions; its volume too,
     except with ``exact``, where the volume is that of the resulting vectors.
     """
@@ -137,8 +144,11 @@ def cell_geometry(crystal: Crystal, misset_rad: tuple[float, float, float], *, e
     else:
         assert crystal.cell is not None
         reciprocal = standard_reciprocal_axes(crystal.cell, exact=exact)
-    a_star, b_star, c_star = rot_xyz(reciprocal, *misset_rad)
-    crosses = np.stack([np.cross(b_star, c_star), np.cross(c_star, a_star), np.cross(a_star, b_star)])
+    if crystal.orientation is not None:
+        reciprocal = reciprocal @ crystal.orientation.T
+    else:
+        reciprocal = rot_xyz(reciprocal, *misset_rad)
+    crosses = dual_products(reciprocal)
     if crystal.cell is not None:
         lengths = np.array(crystal.cell[:3])
         direct = crosses * (lengths / np.linalg.norm(crosses, axis=1))[:, np.newaxis]
@@ -146,10 +156,9 @@ def cell_geometry(crystal: Crystal, misset_rad: tuple[float, float, float], *, e
         if exact:
             volume = float(np.linalg.det(direct))
     else:
-        volume = 1.0 / float(a_star @ crosses[0])
+        volume = 1.0 / float(reciprocal[0] @ crosses[0])
         direct = crosses * volume
-    a, b, c = direct
-    reciprocal = np.stack([np.cross(b, c), np.cross(c, a), np.cross(a, b)]) / volume
+    reciprocal = dual_products(direct) / volume
     for array in (direct, reciprocal):
         array.setflags(write=False)
     return CellGeometry(
@@ -167,8 +176,8 @@ def _lengths_angles(vectors: FloatArray, dual: FloatArray, volume: float) -> Cel
     The sine is taken from the volume, sin(al) = a* V/(b c) as in canonical 5.1, so that the angles reported
     for a distorted cell are those of the reference.
     """
-    lengths = [float(np.linalg.norm(v)) for v in vectors]
-    dual_lengths = [float(np.linalg.norm(v)) for v in dual]
+    lengths = [math.sqrt(v.dot(v)) for v in vectors]
+    dual_lengths = [math.sqrt(v.dot(v)) for v in dual]
     angles = []
     for i, j, k in ((0, 1, 2), (1, 2, 0), (2, 0, 1)):
         sine = dual_lengths[i] * abs(volume) / (lengths[j] * lengths[k])

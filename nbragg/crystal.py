@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
 from . import validate as check
 from .errors import InputError
-from .geometry import FloatArray
+from .geometry import FloatArray, dual_products
 from .records import Record
 from .structure_factors import StructureFactors
 
@@ -21,6 +21,8 @@ __all__ = ["SHAPES", "Crystal"]
 SHAPES = ("square", "round", "gauss", "tophat")
 
 Triple = tuple[float, float, float]
+
+_IDENTITY = np.eye(3)
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -39,6 +41,9 @@ class Crystal(Record):
         of the two is needed.
     misset_deg : 3 floats or "random", optional
         Rotations about x, y, z, degrees (canonical 5.3).
+    orientation : array_like (3, 3) or scipy Rotation, optional
+        Rotation of the crystal, in place of ``misset_deg``: a column vector v fixed to the crystal becomes
+        ``orientation @ v``.
     misset_seed : int, optional
         For ``"random"``; filled in from the clock when not given.
     N : 3 ints
@@ -72,6 +77,7 @@ class Crystal(Record):
     cell: tuple[float, float, float, float, float, float] | None = None
     a_matrix: FloatArray | None = None
     misset_deg: Triple | str | None = None
+    orientation: FloatArray | None = None
     misset_seed: int | None = None
     N: tuple[int, int, int] = (1, 1, 1)
     size_mm: tuple[float | None, float | None, float | None] = (None, None, None)
@@ -99,6 +105,10 @@ class Crystal(Record):
         if self.a_matrix is not None:
             self._set("a_matrix", _checked_matrix(self.a_matrix))
         self._check_misset()
+        if self.orientation is not None:
+            if self.misset_deg is not None:
+                raise InputError("misset_deg and orientation both turn the crystal: give one of them")
+            self._set("orientation", rotation_matrix("orientation", self.orientation))
         self._set("N", tuple(check.count(f"N[{i}]", n) for i, n in enumerate(_three("N", self.N))))
         sizes = enumerate(_three("size_mm", self.size_mm))
         self._set("size_mm", tuple(check.optional_number(f"size_mm[{i}]", x, above=0) for i, x in sizes))
@@ -112,6 +122,51 @@ class Crystal(Record):
         self._set("phi_deg", check.number("phi_deg", self.phi_deg))
         self._set("spindle_axis", check.optional_direction("spindle_axis", self.spindle_axis))
 
+    def with_orientation(self, orientation: Any) -> Crystal:
+        """A copy in another orientation.
+
+        Parameters
+        ----------
+        orientation : array_like or scipy Rotation
+            Three missetting angles about x, y, z in degrees; or a rotation, as a (3, 3) matrix or a scipy
+            ``Rotation``, which turns the crystal from its setting without misset; or an A matrix (3, 3), as
+            ``a_matrix``, which takes the place of cell, matrix and misset.
+
+        Raises
+        ------
+        InputError
+            For anything else, and for a matrix that is neither a rotation nor, within a factor of two of the
+            cell's volume, an A matrix of this crystal.
+
+        Notes
+        -----
+        Reciprocal axes, in 1/angstrom, are far shorter than 1: that tells the two kinds of matrix apart.
+        """
+        none: dict[str, Any] = {"misset_deg": None, "orientation": None, "misset_seed": None}
+        value = orientation.as_matrix() if hasattr(orientation, "as_matrix") else orientation
+        if np.shape(value) == (3,):
+            return self.replace(**none | {"misset_deg": tuple(value)})
+        matrix = check.frozen_array("orientation", value, (3, 3))
+        if 2.0 < (matrix * matrix).sum() < 4.0:
+            return self.replace(**none | {"orientation": matrix})
+        ratio = abs(float(np.linalg.det(matrix))) * self._volume()
+        if not 0.5 < ratio < 2:
+            raise InputError(
+                "orientation is neither a rotation (its columns are not orthonormal) nor an A matrix of this "
+                f"crystal (its cell would have {1 / ratio if ratio else math.inf:.3g} times the volume): "
+                "give missetting angles, a rotation matrix, or a*, b*, c* in 1/angstrom as columns"
+            )
+        return self.replace(**none | {"cell": None, "a_matrix": matrix})
+
+    def _volume(self) -> float:
+        """Volume of the unit cell, cubic angstrom."""
+        if self.a_matrix is not None:
+            return 1.0 / abs(float(np.linalg.det(self.a_matrix)))
+        from .cell_geometry import cell_volume  # which needs this module
+
+        assert self.cell is not None  # checked when made
+        return cell_volume(self.cell)
+
     def _check_misset(self) -> None:
         if self.misset_seed is not None:
             self._set("misset_seed", check.seed("misset_seed", self.misset_seed))
@@ -122,6 +177,18 @@ class Crystal(Record):
                 self._set("misset_seed", time.time_ns() // 1000 % (2**31 - 2) + 1)
         elif self.misset_deg is not None:
             self._set("misset_deg", check.vector("misset_deg", self.misset_deg))
+
+
+def rotation_matrix(name: str, value: Any) -> FloatArray:
+    """A read-only rotation matrix from a (3, 3) array or a scipy Rotation."""
+    matrix = check.frozen_array(name, value.as_matrix() if hasattr(value, "as_matrix") else value, (3, 3))
+    difference = np.abs(matrix @ matrix.T - _IDENTITY).max()
+    if difference > 1e-6 or dual_products(matrix)[0] @ matrix[0] < 0:
+        raise InputError(
+            f"{name} must be a rotation matrix: orthonormal columns and determinant 1, to 1e-6; "
+            "Crystal.with_orientation also takes A matrices and missetting angles"
+        )
+    return matrix
 
 
 def _three(name: str, value: object) -> tuple[object, object, object]:

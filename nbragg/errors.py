@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 __all__ = [
+    "DeviceError",
     "FileError",
     "InputError",
     "MemoryLimitError",
@@ -35,6 +36,10 @@ class MissingPackageError(NbraggError, ImportError):
 
 class RenderError(NbraggError, RuntimeError):
     """The engine could not finish: non-finite pixels, a failed device."""
+
+
+class DeviceError(RenderError):
+    """A GPU that is not there, cannot be used, or failed; or the packages it needs are missing."""
 
 
 class NbraggWarning(UserWarning):

@@ -22,7 +22,6 @@ import math
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +36,8 @@ from .io.atomic import check_writable, write_files
 from .io.sniff import check_file
 from .optional import require
 from .sampling import Sampling
+from .setup import RECORDS as _RECORDS
+from .setup import Setup
 from .structure_factors import StructureFactors
 
 __all__ = ["INLINE_LIMIT", "Setup", "dump", "from_dict", "load", "to_dict"]
@@ -47,60 +48,22 @@ VERSION = 1
 #: arrays of more numbers than this are kept in a file beside the recipe
 INLINE_LIMIT = 64
 
-_PHYSICS = ("nanobragg", "exact")
 _MAX_BYTES = 256 * 2**20
 #: a list without strings, lists or mappings in indented JSON
 _NUMBER_LIST = re.compile(r"\[\n([-+.\deE,\snulatrfs]*)\]")
 _YAML_SUFFIXES = (".yaml", ".yml")
 
-_RECORDS: dict[str, type[Any]] = {
-    "crystal": Crystal,
-    "beam": Beam,
-    "detector": Detector,
-    "sampling": Sampling,
-}
 _NESTED: dict[str, type[Any]] = {"structure_factors": StructureFactors, "sources": SourceList}
 #: fields that hold arrays, and the dtype they are stored in
 _ARRAYS = {
     "a_matrix": np.float64,
+    "orientation": np.float64,
     "mask": np.uint8,
     "values": np.float64,
     "positions": np.float64,
     "weights": np.float64,
     "wavelengths_A": np.float64,
 }
-
-
-@dataclass(frozen=True)
-class Setup:
-    """Everything that :func:`nbragg.simulate` takes."""
-
-    crystal: Crystal
-    beam: Beam = dataclasses.field(default_factory=Beam)
-    detector: Detector = dataclasses.field(default_factory=Detector)
-    sampling: Sampling = dataclasses.field(default_factory=Sampling)
-    physics: str = "nanobragg"
-
-    def __post_init__(self) -> None:
-        for name, kind in _RECORDS.items():
-            if not isinstance(getattr(self, name), kind):
-                raise InputError(
-                    f"{name} is a {type(getattr(self, name)).__name__}; a {kind.__name__} was expected"
-                )
-        if self.physics not in _PHYSICS:
-            raise InputError(f"physics = {self.physics!r}; one of {', '.join(_PHYSICS)} was expected")
-
-    def replace(self, **changes: Any) -> Setup:
-        """A copy with some parts exchanged."""
-        return dataclasses.replace(self, **changes)
-
-    def simulate(self, **options: Any) -> Any:
-        """Simulate it; options as :func:`nbragg.simulate`."""
-        from .simulate import simulate
-
-        return simulate(
-            self.crystal, self.beam, self.detector, self.sampling, physics=self.physics, **options
-        )
 
 
 Storable = Setup | Crystal | Beam | Detector | Sampling | SourceList | StructureFactors

@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from . import memory
+from . import validate as check
 from ._engine import RandomStream
 from .geometry import FloatArray, axis_rotation
 
@@ -16,6 +17,7 @@ __all__ = [
     "misset_angles",
     "mosaic_rotations",
     "random_misset",
+    "random_orientations",
     "uniform_rotation",
 ]
 
@@ -108,3 +110,40 @@ def mosaic_rotations(spread: float, domains: int, seed: int, *, exact: bool) -> 
     matrices = axis_rotation(np.array([axis for axis, _ in drawn]), np.array([angle for _, angle in drawn]))
     matrices[0] = np.eye(3)
     return matrices
+
+
+def random_orientations(n: int, seed: int) -> FloatArray:
+    """Rotations uniform on SO(3), for the orientations of a batch.
+
+    From uniform unit quaternions: K. Shoemake, Graphics Gems III (1992), 124-132.
+
+    Parameters
+    ----------
+    n : int
+    seed : int
+        The same seed gives the same rotations; fewer of them are the first of more.
+
+    Returns
+    -------
+    ndarray (n, 3, 3)
+
+    Raises
+    ------
+    InputError
+        For a negative or fractional number.
+    """
+    count = check.count("n", n, at_least=0)
+    memory.require(256 * count, f"a list of {count} orientations", "draw fewer at a time, with other seeds")
+    # the generator's own 64 bits, which every version of NumPy gives alike; 53 of them make a double
+    bits = np.random.PCG64(check.seed("seed", seed) % 2**64).random_raw(3 * count)
+    u = (bits >> np.uint64(11)).reshape(count, 3) * 2.0**-53
+    small, large = np.sqrt(1.0 - u[:, 0]), np.sqrt(u[:, 0])
+    first, second = 2.0 * math.pi * u[:, 1], 2.0 * math.pi * u[:, 2]
+    x, y = small * np.sin(first), small * np.cos(first)
+    z, w = large * np.sin(second), large * np.cos(second)
+    rows = [
+        [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+        [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+        [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
+    ]
+    return np.ascontiguousarray(np.moveaxis(np.array(rows), -1, 0))

@@ -16,18 +16,24 @@ from . import validate as check
 from .beam import Beam
 from .cell_geometry import CellGeometry, cell_geometry, misset, shape_metric
 from .crystal import SHAPES, Crystal
-from .crystal_size import cells_along_axes, clip_to_beam
+from .crystal_size import Sizes, cells_along_axes, clip_to_beam, recommended_oversample
 from .detector import Detector
 from .detector_geometry import DetectorGeometry, detector_geometry
 from .geometry import FloatArray
-from .orientations import crystal_orientations, phi_angles
+from .orientations import crystal_orientations, phi_rotations
 from .rotations import mosaic_rotations
 from .sampling import Sampling
-from .scene_checks import check_polarization, image_region, interpolation, oversampling, warn_of_left_hand
-from .sources import beam_fluence, beam_sources, source_steps
-from .steps import Steps, resolve_layers, resolve_mosaic, resolve_phi
+from .scene_checks import (
+    check_oversampling,
+    check_polarization,
+    image_region,
+    interpolation,
+    warn_of_left_hand,
+)
+from .sources import Sources, SourceSteps, beam_fluence, beam_sources, source_steps
+from .steps import Layers, Steps, resolve_layers, resolve_mosaic, resolve_phi
 
-__all__ = ["PHYSICS", "Scene", "build_scene"]
+__all__ = ["PHYSICS", "Scene", "SceneParts", "build_scene", "scene_parts"]
 
 #: what the engine's variants are called (canonical 11)
 PHYSICS = ("nanobragg", "exact")
@@ -162,6 +168,25 @@ def _read_only(array: FloatArray) -> FloatArray:
     return result
 
 
+@dataclass(frozen=True, eq=False)
+class SceneParts:
+    """A Scene, what it was made from, and the intermediate results that its neighbours can use again."""
+
+    crystal: Crystal
+    beam: Beam
+    detector: Detector
+    sampling: Sampling
+    exact: bool
+    geometry: DetectorGeometry
+    roi: tuple[int, int, int, int]
+    layers: Layers
+    divergence: SourceSteps
+    sources: Sources
+    phi_rotations: FloatArray
+    size_mm: Sizes
+    scene: Scene
+
+
 def build_scene(
     crystal: Crystal,
     beam: Beam,
@@ -196,41 +221,88 @@ def build_scene(
     NbraggWarning
         For everything accepted without effect, or replaced.
     """
-    exact = check.choice("physics", physics, PHYSICS) == "exact"
     sampling = Sampling() if sampling is None else sampling
+    return scene_parts(crystal, beam, detector, sampling, physics=physics).scene
 
-    geometry = detector_geometry(detector, beam, crystal.spindle_axis, exact=exact)
-    check_polarization(beam, geometry)
-    roi = image_region(sampling, detector, geometry)
-    layers = resolve_layers(
-        detector.thickness_um * 1e-6,
-        detector.thicksteps,
-        None if detector.attenuation_um is None else detector.attenuation_um * 1e-6,
-        exact=exact,
-    )
 
-    divergence = source_steps(beam)
-    sources = beam_sources(beam, geometry, divergence, exact=exact)
+def scene_parts(
+    crystal: Crystal,
+    beam: Beam,
+    detector: Detector,
+    sampling: Sampling,
+    *,
+    physics: str = "nanobragg",
+    like: SceneParts | None = None,
+) -> SceneParts:
+    """`build_scene`, taking from ``like`` everything whose inputs are the same.
+
+    The Scene has the same numbers as one made from nothing.  Checks of parts that are taken over are not made
+    again, nor are their warnings.
+    """
+    exact = check.choice("physics", physics, PHYSICS) == "exact"
+    like = like if like is not None and like.exact == exact else None
+    placed = like if like is not None and _same_detector(like, crystal, beam, detector) else None
+    if placed is None:
+        geometry = detector_geometry(detector, beam, crystal.spindle_axis, exact=exact)
+        layers = resolve_layers(
+            detector.thickness_um * 1e-6,
+            detector.thicksteps,
+            None if detector.attenuation_um is None else detector.attenuation_um * 1e-6,
+            exact=exact,
+        )
+    else:
+        geometry, layers = placed.geometry, placed.layers
+    if placed is None or placed.sampling is not sampling:
+        roi = image_region(sampling, detector, geometry)
+    else:
+        roi = placed.roi
+    if placed is None or placed.beam is not beam:
+        check_polarization(beam, geometry)
+        divergence = source_steps(beam)
+        sources = _read_only_sources(beam_sources(beam, geometry, divergence, exact=exact))
+    else:
+        divergence, sources = placed.divergence, placed.sources
+    mosaic = _mosaic(crystal)
+    if like is None or _mosaic(like.crystal) != mosaic:
+        domain_rotations = _read_only(mosaic_rotations(*mosaic, exact=exact))
+    else:
+        domain_rotations = like.scene.mosaic_rotations
 
     misset_rad = misset(crystal, exact=exact)
     cell = cell_geometry(crystal, misset_rad, exact=exact)
-    warn_of_left_hand(cell)
-    size_mm = clip_to_beam(crystal.size_mm, beam.beamsize_mm)
+    if like is None or like.crystal.a_matrix is not crystal.a_matrix:
+        warn_of_left_hand(cell)
+    if like is None or like.crystal.size_mm != crystal.size_mm or like.beam is not beam:
+        size_mm = clip_to_beam(crystal.size_mm, beam.beamsize_mm)
+    else:
+        size_mm = like.size_mm
     cells = cells_along_axes(crystal.N, size_mm, cell)
     crystal_size = cells * np.array([cell.a, cell.b, cell.c]) * 1e-10
 
-    phi0 = math.radians(crystal.phi_deg)
-    phi = resolve_phi(_radians(crystal.osc_deg), _radians(crystal.phistep_deg), crystal.phisteps)
-    spread, domains = resolve_mosaic(_radians(crystal.mosaic_spread_deg), crystal.mosaic_domains)
-    domain_rotations = mosaic_rotations(spread, domains, crystal.mosaic_seed, exact=exact)
-    orientations = crystal_orientations(
-        cell.vectors * 1e-10, geometry.spindle, phi_angles(phi0, phi), domain_rotations
-    )
+    phi0, phi = _phi(crystal)
+    if placed is None or _phi(placed.crystal) != (phi0, phi):
+        turns = phi_rotations(phi0, phi, geometry.spindle)
+    else:
+        turns = placed.phi_rotations
+    orientations = crystal_orientations(cell.vectors * 1e-10, turns, domain_rotations)
 
     wavelength = beam.wavelength_A * 1e-10
-    recommended = oversampling(sampling, float(crystal_size.max()), wavelength, geometry)
+    longest = float(crystal_size.max())
+    recommended = recommended_oversample(longest, wavelength, geometry.distance, geometry.pixel_size)
+    if like is None or like.sampling is not sampling or like.scene.recommended_oversample != recommended:
+        check_oversampling(sampling, longest, recommended)
+    fluence = like.scene.fluence if like is not None and like.beam is beam else beam_fluence(beam)
     factors = crystal.structure_factors
-    return Scene(
+    if (
+        like is None
+        or like.sampling is not sampling
+        or like.crystal.structure_factors is not factors
+        or (cells != like.scene.N).any()
+    ):
+        interpolated = interpolation(sampling, crystal, cells, exact=exact)
+    else:
+        interpolated = like.scene.interpolation
+    scene = Scene(
         fpixels=geometry.fpixels,
         spixels=geometry.spixels,
         pixel_size=geometry.pixel_size,
@@ -254,13 +326,13 @@ def build_scene(
         roi=roi,
         mask=detector.mask,
         dmin=(sampling.dmin_A or 0.0) * 1e-10,
-        source_incident=_read_only(sources.incident),
-        source_wavelength=_read_only(sources.wavelength),
-        source_weight=_read_only(sources.weight),
+        source_incident=sources.incident,
+        source_wavelength=sources.wavelength,
+        source_weight=sources.weight,
         polarization=beam.polarization,
         polar_vector=_read_only(geometry.polar_vector),
         nopolar=beam.nopolar,
-        fluence=beam_fluence(beam),
+        fluence=fluence,
         water=sampling.water_um * 1e-6,
         water_mode=1 if exact else 0,
         orientations=_read_only(orientations),
@@ -271,7 +343,7 @@ def build_scene(
         F_table=factors.values,
         F_origin=factors.origin,
         default_F=factors.default_F,
-        interpolation=interpolation(sampling, crystal, cells, exact=exact),
+        interpolation=interpolated,
         physics="exact" if exact else "nanobragg",
         wavelength=wavelength,
         geometry=geometry,
@@ -281,9 +353,9 @@ def build_scene(
         osc=phi.range,
         phistep=phi.step,
         phisteps=phi.count,
-        mosaic_spread=spread,
-        mosaic_domains=domains,
-        mosaic_rotations=_read_only(domain_rotations),
+        mosaic_spread=mosaic[0],
+        mosaic_domains=mosaic[1],
+        mosaic_rotations=domain_rotations,
         hdiv=divergence.hdiv,
         vdiv=divergence.vdiv,
         dispersion=divergence.dispersion,
@@ -291,6 +363,49 @@ def build_scene(
         crystal_size_m=_read_only(crystal_size),
         n_listed=factors.n_listed or 0,
     )
+    return SceneParts(
+        crystal=crystal,
+        beam=beam,
+        detector=detector,
+        sampling=sampling,
+        exact=exact,
+        geometry=geometry,
+        roi=roi,
+        layers=layers,
+        divergence=divergence,
+        sources=sources,
+        phi_rotations=turns,
+        size_mm=size_mm,
+        scene=scene,
+    )
+
+
+def _same_detector(like: SceneParts, crystal: Crystal, beam: Beam, detector: Detector) -> bool:
+    """Whether the detector stands as it did: nothing else decides its geometry."""
+    return (
+        like.detector is detector
+        and like.crystal.spindle_axis == crystal.spindle_axis
+        and (
+            like.beam is beam
+            or (like.beam.beam_vector == beam.beam_vector and like.beam.polar_vector == beam.polar_vector)
+        )
+    )
+
+
+def _mosaic(crystal: Crystal) -> tuple[float, int, int]:
+    """Spread (radians), number of domains, seed."""
+    spread, domains = resolve_mosaic(_radians(crystal.mosaic_spread_deg), crystal.mosaic_domains)
+    return spread, domains, crystal.mosaic_seed
+
+
+def _phi(crystal: Crystal) -> tuple[float, Steps]:
+    """Start (radians) and steps (radians) of the rotation."""
+    steps = resolve_phi(_radians(crystal.osc_deg), _radians(crystal.phistep_deg), crystal.phisteps)
+    return math.radians(crystal.phi_deg), steps
+
+
+def _read_only_sources(sources: Sources) -> Sources:
+    return Sources(*(_read_only(array) for array in sources))
 
 
 def _radians(degrees: float | None) -> float | None:

@@ -8,7 +8,6 @@ from . import memory
 from .beam import Beam
 from .cell_geometry import CellGeometry
 from .crystal import Crystal
-from .crystal_size import recommended_oversample
 from .detector import Detector
 from .detector_geometry import DetectorGeometry
 from .errors import InputError
@@ -17,10 +16,10 @@ from .sampling import Sampling
 from .warn import warn
 
 __all__ = [
+    "check_oversampling",
     "check_polarization",
     "image_region",
     "interpolation",
-    "oversampling",
     "warn_of_left_hand",
 ]
 
@@ -70,9 +69,8 @@ def warn_of_left_hand(cell: CellGeometry) -> None:
         warn("a_matrix is left-handed: a, b, c do not form a right-handed set")
 
 
-def oversampling(sampling: Sampling, longest: float, wavelength: float, geometry: DetectorGeometry) -> int:
-    """The recommended oversampling, with a warning when less was asked for (canonical 5.5)."""
-    recommended = recommended_oversample(longest, wavelength, geometry.distance, geometry.pixel_size)
+def check_oversampling(sampling: Sampling, longest: float, recommended: int) -> None:
+    """Warn when less was asked for than is recommended; refuse to choose absurdly much (canonical 5.5)."""
     if sampling.oversample is None and recommended > _MOST_SUBPIXELS:
         raise InputError(
             f"a crystal of {longest * 1e10:.4g} A would need {recommended} sub-pixels per pixel edge: "
@@ -83,7 +81,6 @@ def oversampling(sampling: Sampling, longest: float, wavelength: float, geometry
             f"oversample {sampling.oversample} is less than the {recommended} recommended for a crystal of "
             f"{longest * 1e10:.4g} A: intensity may vary within a pixel"
         )
-    return recommended
 
 
 def interpolation(sampling: Sampling, crystal: Crystal, cells: FloatArray, *, exact: bool) -> int:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .backends import ImageSums
+
 if TYPE_CHECKING:
     from .backends import RawImage
     from .scene import Scene
@@ -49,16 +51,11 @@ class Statistics:
 def statistics(scene: Scene, raw: RawImage) -> Statistics:
     """Statistics of a backend's image; see `Statistics`."""
     fmin, fmax, smin, smax = scene.roi
-    total = squares = 0.0
-    largest, place = 0.0, (-1, -1)
-    for first in range(smin, smax + 1, ROWS_AT_ONCE):
-        rows = raw.image[first : min(first + ROWS_AT_ONCE, smax + 1), fmin : fmax + 1].astype(np.float64)
-        total += float(rows.sum())
-        squares += float(np.vdot(rows, rows))
-        index = int(rows.argmax())
-        if rows.flat[index] > largest:
-            largest = float(rows.flat[index])
-            place = (fmin + index % rows.shape[1], first + index // rows.shape[1])
+    sums = raw.sums or _sums(scene, raw)
+    total, squares, largest = sums.total, sums.squares, sums.largest
+    place = (-1, -1)
+    if sums.largest_pixel >= 0:
+        place = (sums.largest_pixel % scene.fpixels, sums.largest_pixel // scene.fpixels)
     in_roi = (fmax - fmin + 1) * (smax - smin + 1)
     mean = total / max(raw.pixels, 1)
     # sum of (I - mean)^2 over the roi, masked pixels being 0
@@ -80,3 +77,18 @@ def statistics(scene: Scene, raw: RawImage) -> Statistics:
         solid_angle_sr=raw.omega_sum / steps,
         pixels=raw.pixels,
     )
+
+
+def _sums(scene: Scene, raw: RawImage) -> ImageSums:
+    fmin, fmax, smin, smax = scene.roi
+    total = squares = 0.0
+    largest, place = 0.0, -1
+    for first in range(smin, smax + 1, ROWS_AT_ONCE):
+        rows = raw.image[first : min(first + ROWS_AT_ONCE, smax + 1), fmin : fmax + 1].astype(np.float64)
+        total += float(rows.sum())
+        squares += float(np.einsum("ij,ij->", rows, rows))  # not BLAS: its threads would spin against ours
+        index = int(rows.argmax())
+        if rows.flat[index] > largest:
+            largest = float(rows.flat[index])
+            place = (first + index // rows.shape[1]) * scene.fpixels + fmin + index % rows.shape[1]
+    return ImageSums(total, squares, largest, place)

@@ -22,11 +22,11 @@ _HEAD = f"""\
 `python -m nbragg` is the same command.
 
 - A `*` stands for any longer spelling, which is accepted too.
-- Later options override earlier ones. The headers of `-mask` and then `-img` are read first, wherever they stand
-  on the line, so options override them.
+- Later options override earlier ones. The headers of `-mask` and then `-img` are read first, wherever they
+  stand on the line, so options override them.
 - Negative numbers are values. A word that is no option and no value is an error, as is an unknown option.
-- Needed: a cell (`-cell` or `-mat`), and structure factors (`-hkl`, an existing dump file, or a `-default_F`
-  that is not 0).
+- Needed: a cell (`-cell` or `-mat`), and structure factors (`-hkl`, an existing dump file, or a
+  `-default_F` that is not 0).
 - The report goes to stdout; warnings, errors and the progress bar go to stderr.
 - Exit status: 0 done; 1 the image could not be rendered; 2 bad input, nothing written; 130 interrupted.
 - Files appear complete or not at all: an older file stays as it was until its successor is whole.

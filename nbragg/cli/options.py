@@ -107,6 +107,9 @@ _CRYSTAL = (
           "input.matrix"),
     Option(("-misset",), ("misset",), "X Y Z | random", "deg", "0 0 0", "crystal",
            "rotate the crystal about x, then y, then z; or turn it at random", ("crystal.misset_deg",)),
+    _count("-random", "crystal", "N", "",
+           "N images in random orientations, uniform, drawn by -misset_seed; numbered names, orientations in a "
+           "CSV file", "run.random"),
     _count("-N", "crystal", "CELLS", "1", "unit cells along every axis",
            "crystal.N_a", "crystal.N_b", "crystal.N_c"),
     _count("-Na", "crystal", "CELLS", "1", "unit cells along a", "crystal.N_a"),
@@ -146,6 +149,7 @@ _MOSAIC = (
             "crystal.phistep_deg"),
     _count("-phisteps", "mosaic", "N", "2 with -osc, else 1", "number of rotation angles",
            "crystal.phisteps"),
+    _count("-frames", "mosaic", "N", "", "N consecutive images of -osc each; numbered names", "run.frames"),
 )
 
 _BEAM = (
@@ -299,7 +303,8 @@ _FILES = (
 _SEEDS = (
     _count("-seed", "seeds", "N", "from the clock", "seed of the noise image", "run.seed"),
     _count("-mosaic_seed", "seeds", "N", "12345678", "seed of the mosaic domains", "crystal.mosaic_seed"),
-    _count("-misset_seed", "seeds", "N", "as -seed", "seed of -misset random", "crystal.misset_seed"),
+    _count("-misset_seed", "seeds", "N", "as -seed", "seed of -misset random and -random",
+           "crystal.misset_seed"),
 )
 
 _RUN = (

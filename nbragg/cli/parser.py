@@ -26,7 +26,19 @@ if TYPE_CHECKING:
     from ..sampling import Sampling
     from ..structure_factors import StructureFactors
 
-__all__ = ["CommandLine", "Given", "Outputs", "Trace", "UsageError", "build", "collect", "parse", "scan"]
+__all__ = [
+    "CommandLine",
+    "Given",
+    "Outputs",
+    "Series",
+    "Trace",
+    "UsageError",
+    "build",
+    "check_paths",
+    "collect",
+    "parse",
+    "scan",
+]
 
 Settings = dict[str, Any]
 
@@ -76,6 +88,15 @@ class Trace:
 
 
 @dataclass(frozen=True)
+class Series:
+    """Several images from one line."""
+
+    kind: str  #: "frames" or "random"
+    count: int
+    seed: int = 0  #: of the orientations
+
+
+@dataclass(frozen=True)
 class CommandLine:
     """Everything one command line asks for."""
 
@@ -91,6 +112,7 @@ class CommandLine:
     seed: int = 0  #: of the noise image
     progress: bool = True
     trace: Trace | None = None
+    series: Series | None = None
     inputs: dict[str, str] = field(default_factory=dict)  #: option to path of every file read
     given: tuple[Given, ...] = ()
 
@@ -125,6 +147,8 @@ def _number(spelled: str, word: str, kind: str) -> float | int:
     if kind == "int":
         if value != int(value):
             raise InputError(f'{spelled}: "{word}" is not a whole number')
+        if abs(value) >= 2.0**63:
+            raise InputError(f'{spelled}: "{word}" is too large; give a whole number below 2^63')
         return int(word) if word.lstrip("+-").isdigit() else int(value)
     return value
 
@@ -447,12 +471,31 @@ def _detector(settings: Settings, inputs: dict[str, str]) -> Detector:
     return Detector(**part)
 
 
-def _check_paths(outputs: Outputs, inputs: dict[str, str]) -> None:
-    """Refuse outputs that cannot be written, share a name, or overwrite an input."""
+def _series(run: Settings, settings: Settings, seed: int, traced: bool) -> Series | None:
+    """What -frames or -random asks for."""
+    kinds = [kind for kind in ("frames", "random") if kind in run]
+    if not kinds:
+        return None
+    if len(kinds) > 1:
+        raise InputError("-frames and -random both number the images: give one of them")
+    if traced:
+        raise InputError(f"-printout and -trace_pixel explain one image: leave out -{kinds[0]}")
+    count = run[kinds[0]]
+    if not 1 <= count <= 10**6:
+        raise InputError(f"-{kinds[0]} {count}; expected 1 to 1000000 images")
+    if kinds[0] == "random":
+        if "crystal.misset_deg" in settings:
+            warn("-misset has no effect with -random")
+        return Series("random", count, int(settings.get("crystal.misset_seed", seed)))
+    return Series("frames", count)
+
+
+def check_paths(outputs: Sequence[tuple[str, str]], inputs: dict[str, str]) -> None:
+    """Refuse outputs (option, path) that cannot be written, share a name, or overwrite an input."""
     from ..io.atomic import check_writable, is_special
 
     seen = {os.path.realpath(path): option for option, path in inputs.items()}
-    for option, path in outputs.named():
+    for option, path in outputs:
         check_writable(path)
         if is_special(path):
             continue
@@ -462,8 +505,10 @@ def _check_paths(outputs: Outputs, inputs: dict[str, str]) -> None:
             raise InputError(f"{option} {path}: this file {role} {other}; give another name")
 
 
-def build(settings: Settings, given: Sequence[Given] = ()) -> CommandLine:
+def build(settings: Settings, given: Sequence[Given] = (), *, check_outputs: bool = True) -> CommandLine:
     """Read the input files and make the dataclasses.
+
+    ``check_outputs=False`` is for those who will write no files.
 
     Raises
     ------
@@ -488,7 +533,8 @@ def build(settings: Settings, given: Sequence[Given] = ()) -> CommandLine:
         if not files.pop(kind, True):
             files[f"{kind}_file"] = None
     outputs = Outputs(dump_file=dump, **files)
-    _check_paths(outputs, inputs)
+    if check_outputs:
+        check_paths(outputs.named(), inputs)
     threads = run.get("threads")
     if threads is not None and threads < 1:
         raise InputError(f"-threads {threads}; expected 1 or more")
@@ -509,6 +555,7 @@ def build(settings: Settings, given: Sequence[Given] = ()) -> CommandLine:
         seed=seed,
         progress=run.get("progress", True),
         trace=trace,
+        series=_series(run, settings, seed, trace is not None),
         inputs=inputs,
         given=tuple(given),
     )

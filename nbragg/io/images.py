@@ -268,7 +268,7 @@ def _converted(
     if dtype.kind == "f":
         data = pixels if scale == 1.0 and offset == 0.0 else pixels.astype(np.float64) * scale + offset
         largest = float(np.abs(data).max())
-        if largest > np.finfo(dtype).max:
+        if largest > float(np.finfo(dtype).max):
             raise InputError(f"{os.fspath(path)}: the value {largest:.6g} does not fit {dtype}")
         return data.astype(dtype)
     result = to_integers(pixels, dtype, scale=scale, offset=offset, clip=clip, what=os.fspath(path))
@@ -397,9 +397,8 @@ def read_image(
     if kind == "cbf":
         from . import cbf
 
-        pixels, header = cbf.read(file)
-        contents = str(header.get("_array_data.header_contents", ""))
-        return ImageFile(pixels, {"format": "cbf", **cbf.header_numbers(contents), "header": header})
+        pixels, contents = cbf.read(file)
+        return ImageFile(pixels, {"format": "cbf", **cbf.header_numbers(contents), "header": contents})
     if kind == "npy":
         return ImageFile(_one_frame(_read_npy(file), frame, file), {"format": "npy"})
     raise FileError(f"{file} is not an image that can be read: SMV, TIFF, CBF, HDF5, .npy and raw .bin are")
@@ -485,7 +484,7 @@ def _read_npy(file: Path) -> NDArray[Any]:
         array = np.array(mapped)
     except MemoryLimitError:
         raise
-    except (ValueError, OSError, EOFError, OverflowError, SyntaxError) as error:
+    except Exception as error:  # the header is a Python literal: any kind of error
         raise FileError(f"{file} cannot be read as a NumPy array: {error}") from None
     if array.dtype.kind not in "biuf" or array.ndim not in (2, 3) or array.size == 0:
         raise FileError(

@@ -241,11 +241,11 @@ def _read(path: str | os.PathLike[str], cell: tuple[float, ...] | None, spacegro
             structure = gemmi.make_structure_from_block(block)
         else:
             structure = gemmi.read_structure(str(path), format=gemmi.CoorFormat.Pdb)
+        return _macromolecule(path, structure, cell, spacegroup)
     except NbraggError:
         raise
-    except (RuntimeError, ValueError, OSError, MemoryError) as error:
+    except Exception as error:  # gemmi raises several kinds on damaged files
         raise FileError(f"{path} cannot be read as a model: {_one_line(error)}") from None
-    return _macromolecule(path, structure, cell, spacegroup)
 
 
 def _has_fractions(block: gemmi.cif.Block) -> bool:
@@ -358,7 +358,8 @@ def _unique_with_absences(model: _Model, d_min: float) -> NDArray[np.int64]:
     count = 2 * np.pi / 3 * model.cell.volume / d_min**3 / len(list(model.spacegroup.operations()))
     if count > MAX_UNIQUE:
         raise InputError(
-            f"d_min_A = {d_min:g} asks for {count:.3g} unique reflections; at most {MAX_UNIQUE:.3g} are calculated"
+            f"d_min_A = {d_min:g} asks for {count:.3g} unique reflections; at most {MAX_UNIQUE:.3g} are "
+            "calculated"
         )
     unique = np.asarray(gemmi.make_miller_array(model.cell, model.spacegroup, d_min), dtype=np.int64)
     return np.concatenate([np.zeros((1, 3), dtype=np.int64), unique.reshape(-1, 3)])

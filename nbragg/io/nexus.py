@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import memory
-from ..errors import FileError, InputError, MissingPackageError, NbraggWarning
+from ..errors import FileError, InputError, MissingPackageError, NbraggError, NbraggWarning
 from ..geometry import axis_rotation
 from ..optional import require
 from .atomic import PathLike, check_writable
@@ -409,9 +409,9 @@ def read(
             where = dataset_path(file, h5py, path, dataset, mask)
             pixels = _take_frame(file[where], path, where, frame)
             return pixels, where, _metadata(file)
-    except (OSError, RuntimeError, KeyError) as error:
-        if isinstance(error, FileError):
-            raise
+    except NbraggError:
+        raise
+    except Exception as error:  # h5py raises many kinds on damaged files
         raise FileError(
             f"{path} cannot be read as an HDF5 file: {' '.join(str(error).split())[:300]}"
         ) from None

@@ -43,6 +43,9 @@ __all__ = ["Candidate", "candidates", "read_mtz", "read_sf_cif"]
 #: files larger than this are refused: an MTZ of 10 million reflections with 24 columns has 1 GiB
 MAX_BYTES = 4 * 2**30
 
+#: the last headers of an MTZ file lie in this many bytes from its end, history and appended text included
+_HEADERS_AT_MOST = 16 * 2**20
+
 _MODEL_LABELS = (
     "FMODEL",
     "FCALCWITHSOLVENT",
@@ -190,9 +193,11 @@ def candidates(path: str | os.PathLike[str]) -> tuple[Candidate, ...]:
 def _mtz_table(path: Path, spacegroup: str | None) -> _Table:
     import gemmi
 
+    if not _ends_like_mtz(path):
+        raise FileError(f"{path} is truncated: its header has no end (MTZENDOFHEADERS)")
     try:
         mtz = gemmi.read_mtz_file(str(path))
-    except (RuntimeError, ValueError, OSError, MemoryError) as error:
+    except Exception as error:  # gemmi raises several kinds on damaged files
         raise FileError(f"{path} cannot be read as an MTZ file: {_one_line(error)}") from None
     if mtz.batches:
         raise FileError(f"{path} holds unmerged observations ({len(mtz.batches)} batches): merge them first")
@@ -208,13 +213,22 @@ def _mtz_table(path: Path, spacegroup: str | None) -> _Table:
         return data[:, position[label]].astype(np.float64)
 
     def wavelength(label: str) -> float | None:
-        own = mtz.dataset(mtz.columns[position[label]].dataset_id).wavelength
-        every = [own, *(ds.wavelength for ds in mtz.datasets)]
+        mine = mtz.columns[position[label]].dataset_id
+        every = [ds.wavelength for ds in sorted(mtz.datasets, key=lambda ds: ds.id != mine)]
         return next((float(w) for w in every if w and np.isfinite(w) and w > 0), None)
 
     columns = tuple(_Column(c.label, c.type, c.dataset_id) for c in mtz.columns if c.label not in "HKL")
     group = _find_spacegroup(spacegroup) if spacegroup is not None else mtz.spacegroup
     return _Table(path, hkl, columns, values, cell, group, spacegroup or mtz.spacegroup_name, wavelength)
+
+
+def _ends_like_mtz(path: Path) -> bool:
+    """True when the headers, which are at the end of the file, are complete; unknown (True) inside gzip."""
+    with path.open("rb") as stream:
+        if stream.read(2) == b"\x1f\x8b":
+            return True
+        stream.seek(max(0, path.stat().st_size - _HEADERS_AT_MOST))
+        return b"MTZENDOFHEADERS" in stream.read()
 
 
 #: mmCIF tag -> MTZ column type

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -111,9 +112,10 @@ def read(path: PathLike) -> SmvImage:
     return SmvImage(fields, text, pixels.reshape(slow, fast).astype(np.uint16))
 
 
-def header_bytes(scene: Scene) -> bytes:
+def header_bytes(scene: Scene, more: Sequence[tuple[str, float]] = ()) -> bytes:
     """The header of the integer and noise images of a scene, padded to its length (canonical 10.2).
 
+    ``more`` holds keys and numbers for the end of the list.
     The length is 512 bytes; the rare header that does not fit says 1024 and is that long.
     """
     g = scene.geometry
@@ -145,7 +147,8 @@ def header_bytes(scene: Scene) -> bytes:
     # the one line without a semicolon
     body += "DIALS_ORIGIN=" + ",".join(f"{x:g}" for x in g.dials_origin_mm) + "\n"
     body += "".join(f"{key}={value:g};\n" for key, value in origins + angles)
-    body += "DETECTOR_SN=000;\nBEAMLINE=fake;\n}\f"
+    body += "DETECTOR_SN=000;\nBEAMLINE=fake;\n"
+    body += "".join(f"{key}={value:.9g};\n" for key, value in more) + "}\f"
     for size in (_HEADER_BYTES, 2 * _HEADER_BYTES):
         text = f"{{\nHEADER_BYTES={size};\n{body}"
         if len(text) <= size:

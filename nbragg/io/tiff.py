@@ -3,6 +3,7 @@ description."""
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,9 @@ def read(path: Path) -> tuple[NDArray[Any], str]:
         Larger than the memory left.
     """
     tifffile = require("tifffile", purpose="reading TIFF files")
+    logger = logging.getLogger("tifffile")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)  # what it logs of damaged files is raised here
     try:
         with tifffile.TiffFile(path) as tiff:
             series = tiff.series[0]
@@ -61,6 +65,7 @@ def read(path: Path) -> tuple[NDArray[Any], str]:
                 )
             memory.require(nbytes, f"image {path}", "read a smaller image")
             image = series.asarray()
+            colour = int(series.keyframe.samplesperpixel) > 1
             description = str(tiff.pages[0].description or "")
     except FileError:
         raise
@@ -68,6 +73,8 @@ def read(path: Path) -> tuple[NDArray[Any], str]:
         raise
     except Exception as error:  # tifffile raises many kinds on damaged files
         raise FileError(f"{path} cannot be read as a TIFF image: {error}") from None
-    if image.ndim not in (2, 3) or image.shape[-1] in (3, 4):
+    finally:
+        logger.setLevel(level)
+    if image.ndim not in (2, 3) or colour:
         raise FileError(f"{path} has the shape {image.shape}; a grey image (slow, fast) was expected")
     return image, description

@@ -4,47 +4,21 @@ from __future__ import annotations
 
 import time
 import warnings
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-import numpy as np
-from numpy.typing import NDArray
 
 from . import backends
 from .errors import NbraggWarning, RenderError
-from .noise import NoiseImage, noise_image
-from .statistics import Statistics, statistics
+from .result import Result
 
 if TYPE_CHECKING:
     from .beam import Beam
     from .crystal import Crystal
     from .detector import Detector
+    from .recipe import Setup
     from .sampling import Sampling
     from .scene import Scene
 
-
-@dataclass(frozen=True, eq=False)
-class Result:
-    """A rendered image and what it was made from.
-
-    Attributes
-    ----------
-    image : ndarray of float32, shape (slow, fast)
-        Photons per pixel.
-    statistics : Statistics
-    scene : Scene
-    elapsed : float
-        Rendering time, s.
-    """
-
-    image: NDArray[np.float32]
-    statistics: Statistics
-    scene: Scene
-    elapsed: float
-
-    def noise(self, seed: int, adc: float = 40.0) -> NoiseImage:
-        """One noisy exposure of this image; see `nbragg.noise_image`."""
-        return noise_image(self.image, self.scene.roi, seed=seed, adc=adc)
+__all__ = ["Result", "finished", "render", "simulate"]
 
 
 def render(
@@ -80,7 +54,19 @@ def render(
     options = backends.RenderOptions(precision, threads, progress)
     start = time.perf_counter()
     raw = backends.get(device)(scene, options)
-    elapsed = time.perf_counter() - start
+    return finished(raw, scene, time.perf_counter() - start)
+
+
+def finished(
+    raw: backends.RawImage, scene: Scene, elapsed: float, setup: Setup | None = None, *, stacklevel: int = 3
+) -> Result:
+    """What a backend returned, checked and with its warning given.
+
+    Raises
+    ------
+    RenderError
+        When a pixel is infinite or NaN.
+    """
     if raw.nonfinite:
         fast, slow = raw.first_nonfinite % scene.fpixels, raw.first_nonfinite // scene.fpixels
         raise RenderError(
@@ -90,12 +76,13 @@ def render(
     if raw.cut_pixel >= 0:
         fast, slow = raw.cut_pixel % scene.fpixels, raw.cut_pixel // scene.fpixels
         warnings.warn(
-            f"interpolation was switched off from pixel fast {fast}, slow {slow} on: its h, k, l is within two planes "
-            "of the edge of the reflection list; give a longer list, or -nointerpolate / interpolate=False",
+            f"interpolation was switched off from pixel fast {fast}, slow {slow} on: its h, k, l is within two "
+            "planes of the edge of the reflection list; give a longer list, or -nointerpolate / "
+            "interpolate=False",
             NbraggWarning,
-            stacklevel=2,
+            stacklevel=stacklevel,
         )
-    return Result(raw.image, statistics(scene, raw), scene, elapsed)
+    return Result(raw, scene, elapsed, setup)
 
 
 def simulate(
@@ -129,7 +116,9 @@ def simulate(
     ------
     InputError, MemoryLimitError, RenderError
     """
-    from .scene import build_scene
+    from .batch import Simulator
 
-    scene = build_scene(crystal, beam, detector, sampling, physics=physics)
-    return render(scene, precision=precision, device=device, threads=threads, progress=progress)
+    simulator = Simulator(
+        crystal, beam, detector, sampling, physics=physics, precision=precision, device=device, threads=threads
+    )
+    return simulator.render(progress=progress)

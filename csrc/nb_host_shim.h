@@ -1,0 +1,165 @@
+/* CUDA's language for a host C++ compiler, so that nb_render.cu can be tested where there is no GPU.
+ *
+ * A block's threads are coroutines on one host thread (ucontext): __syncthreads() passes control to the next, so barriers
+ * mean what they mean on a GPU, and a thread that leaves while others wait at a barrier is reported.  Blocks run one after
+ * the other, or on several host threads (OpenMP), since __shared__ is thread-local.  Not shipped with the package. */
+#ifndef NB_HOST_SHIM_H
+#define NB_HOST_SHIM_H
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <ucontext.h>
+
+#include <cmath>
+#include <tuple>
+#include <utility>
+
+#define __global__
+#define __shared__ static thread_local
+#define __grid_constant__
+#define __launch_bounds__(...)
+#define __restrict__ __restrict
+#define __align__(n) __attribute__((aligned(n)))
+#define NB_UNROLL
+
+struct nb_dim3 {
+    uint32_t x, y, z;
+};
+static thread_local nb_dim3 threadIdx, blockIdx, gridDim;
+
+namespace nb_host {
+
+struct fiber {
+    ucontext_t context;
+    bool done;
+};
+
+enum { STACK = 256 * 1024 };
+
+/* everything one host thread needs to run blocks */
+struct machine {
+    int threads = 0, current = 0;
+    fiber *fibers = nullptr;
+    char *stacks = nullptr;
+    ucontext_t home;
+    void (*body)(void *) = nullptr;
+    void *argument = nullptr;
+    bool broken = false;
+};
+
+static thread_local machine *here;
+
+static void start()
+{
+    machine *m = here;
+    m->body(m->argument);
+    m->fibers[m->current].done = true;
+    swapcontext(&m->fibers[m->current].context, &m->home);
+}
+
+/* Runs the block: every thread up to its next barrier, again and again until all have ended. */
+static bool run_block(machine *m)
+{
+    here = m;
+    for (int i = 0; i < m->threads; i++) {
+        fiber *f = m->fibers + i;
+        f->done = false;
+        getcontext(&f->context);
+        f->context.uc_stack.ss_sp = m->stacks + (size_t)i * STACK;
+        f->context.uc_stack.ss_size = STACK;
+        f->context.uc_link = nullptr;
+        makecontext(&f->context, start, 0);
+    }
+    for (;;) {
+        int ended = 0;
+        for (int i = 0; i < m->threads; i++) {
+            m->current = i;
+            threadIdx = {(uint32_t)i, 0, 0};
+            swapcontext(&m->home, &m->fibers[i].context);
+            ended += m->fibers[i].done;
+        }
+        if (ended == m->threads) return true;
+        if (ended) return false; /* a barrier that not all threads reach */
+    }
+}
+
+template <class... A, size_t... I>
+static int launch(void (*kernel)(A...), const uint32_t grid[3], uint32_t threads, void **arguments, std::index_sequence<I...>)
+{
+    using values = std::tuple<A...>;
+    struct call {
+        void (*kernel)(A...);
+        void **arguments;
+    } what = {kernel, arguments};
+    const auto body = [](void *p) {
+        const call *c = (const call *)p;
+        c->kernel(*(std::tuple_element_t<I, values> *)c->arguments[I]...);
+    };
+    const int64_t blocks = (int64_t)grid[0] * grid[1] * grid[2];
+    int failed = 0;
+#pragma omp parallel
+    {
+        machine m;
+        m.threads = (int)threads;
+        m.fibers = (fiber *)calloc(threads, sizeof(fiber));
+        m.stacks = (char *)malloc((size_t)threads * STACK);
+        m.body = body;
+        m.argument = &what;
+        gridDim = {grid[0], grid[1], grid[2]};
+#pragma omp for schedule(dynamic)
+        for (int64_t b = 0; b < blocks; b++) {
+            blockIdx = {(uint32_t)(b % grid[0]), (uint32_t)(b / grid[0] % grid[1]), (uint32_t)(b / grid[0] / grid[1])};
+            if (!run_block(&m)) __atomic_store_n(&failed, 1, __ATOMIC_RELAXED);
+        }
+        free(m.fibers);
+        free(m.stacks);
+    }
+    return failed;
+}
+
+template <class... A>
+static int launch(void (*kernel)(A...), const uint32_t grid[3], uint32_t threads, void **arguments)
+{
+    return launch(kernel, grid, threads, arguments, std::index_sequence_for<A...>{});
+}
+
+}  // namespace nb_host
+
+static inline void __syncthreads()
+{
+    nb_host::machine *m = nb_host::here;
+    const int me = m->current;
+    swapcontext(&m->fibers[me].context, &m->home);
+}
+
+static inline int __double2loint(double v)
+{
+    uint64_t bits;
+    memcpy(&bits, &v, 8);
+    return (int)(uint32_t)bits;
+}
+
+static inline int __double2hiint(double v)
+{
+    uint64_t bits;
+    memcpy(&bits, &v, 8);
+    return (int)(uint32_t)(bits >> 32);
+}
+
+static inline int __float_as_int(float v)
+{
+    int bits;
+    memcpy(&bits, &v, 4);
+    return bits;
+}
+
+static inline unsigned long long atomicMin(unsigned long long *place, unsigned long long v)
+{
+    unsigned long long old = __atomic_load_n(place, __ATOMIC_RELAXED);
+    while (v < old && !__atomic_compare_exchange_n(place, &old, v, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+    }
+    return old;
+}
+
+#endif

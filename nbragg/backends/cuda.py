@@ -1,0 +1,360 @@
+"""The CUDA renderer.  The one module that knows CuPy: device memory, streams, compilation and their errors."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+import weakref
+from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import DeviceError, InputError, MemoryLimitError, NbraggError
+from ..memory import readable
+from ..optional import require
+from . import RawImage, RenderOptions
+from .cuda_engine import THREADS, DeviceProfile, Rendering, Tables, largest_group
+from .cuda_kernel import Specialisation, source
+
+if TYPE_CHECKING:
+    from ..scene import Scene
+
+__all__ = ["CudaRendering", "CupyRuntime", "open_runtime", "render", "render_double", "render_stack"]
+
+_LANES = 2  # streams of a host thread: one image is copied back while the next is rendered
+_MOST_PINNED = 2**29  # bytes of page-locked memory that images may occupy at a time
+_runtimes: dict[int, CupyRuntime] = {}
+_lock = threading.Lock()
+
+
+class CupyRuntime:
+    """A GPU through CuPy; see `cuda_engine.Runtime`.
+
+    Parameters
+    ----------
+    index : int
+        CUDA's number of the device.
+
+    Raises
+    ------
+    DeviceError
+        Without CuPy, driver or device; the message says which.
+    """
+
+    threads = THREADS
+
+    def __init__(self, index: int) -> None:
+        self._cupy = cupy = _import_cupy()
+        with translated("CUDA"):
+            count = cupy.cuda.runtime.getDeviceCount()
+            if not 0 <= index < count:
+                raise DeviceError(
+                    f"there is no CUDA device {index}: this machine has {count}, counted from 0"
+                    if count
+                    else "this machine has no CUDA device: give device='cpu'"
+                )
+            self._device = cupy.cuda.Device(index)
+            found = self._device.attributes
+            name = cupy.cuda.runtime.getDeviceProperties(index)["name"].decode()
+        self.profile = DeviceProfile(
+            name=f"{name} (cuda:{index})",
+            multiprocessors=int(found["MultiProcessorCount"]),
+            double_cost=float(found.get("SingleToDoublePrecisionPerfRatio", 32)),
+            clock_hz=float(found.get("ClockRate", 1_500_000)) * 1e3,
+        )
+        self.compute_capability = str(self._device.compute_capability)
+        self.tables = Tables()
+        self.process = os.getpid()
+        self._local = threading.local()
+        self._modules: dict[Specialisation, dict[str, Any]] = {}
+        self._pinned = 0
+        self._guard = threading.Lock()
+
+    # ---- memory ----
+
+    def free_bytes(self) -> int:
+        with self._device:
+            return int(self._device.mem_info[0]) + int(self._cupy.get_default_memory_pool().free_bytes())
+
+    @contextlib.contextmanager
+    def lane(self, number: int) -> Iterator[None]:
+        with self._device:
+            streams = getattr(self._local, "streams", None)
+            if streams is None:
+                streams = [self._cupy.cuda.Stream(non_blocking=True) for _ in range(_LANES)]
+                self._local.streams = streams
+            with streams[number % _LANES]:
+                yield
+
+    def empty(self, shape: tuple[int, ...], dtype: Any) -> Any:
+        kind = np.dtype(dtype)
+        if kind.kind == "V":  # CuPy has no records
+            return self._cupy.empty((*shape, kind.itemsize), np.uint8)
+        return self._cupy.empty(shape, kind)
+
+    def zeros(self, shape: tuple[int, ...], dtype: Any) -> Any:
+        return self._cupy.zeros(shape, dtype)
+
+    def upload(self, host: NDArray[Any]) -> Any:
+        return self._cupy.asarray(host)
+
+    def address(self, array: Any) -> int:
+        return int(array.data.ptr)
+
+    def host_array(self, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
+        """Page-locked, which copies run to without waiting; ordinary memory when much of that is in use."""
+        nbytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        with self._guard:
+            if self._pinned + nbytes > _MOST_PINNED:
+                return np.empty(shape, dtype)
+            self._pinned += nbytes
+        memory = self._cupy.cuda.alloc_pinned_memory(nbytes)
+        array: NDArray[Any] = np.ndarray(shape, dtype, memory)
+        weakref.finalize(array, self._unpinned, nbytes)
+        return array
+
+    def _unpinned(self, nbytes: int) -> None:
+        self._pinned -= nbytes  # no lock: garbage collection may call this inside host_array
+
+    def download(self, array: Any, out: NDArray[Any]) -> None:
+        assert array.nbytes == out.nbytes and array.flags.c_contiguous and out.flags.c_contiguous
+        stream = self._cupy.cuda.get_current_stream()
+        array.data.copy_to_host_async(out.ctypes.data, array.nbytes, stream)
+
+    # ---- launches ----
+
+    def launch(
+        self, spec: Specialisation, kernel: str, grid: tuple[int, int, int], arguments: Sequence[Any]
+    ) -> None:
+        self.kernel(spec, kernel)(grid, (self.threads, 1, 1), tuple(arguments))
+
+    def kernel(self, spec: Specialisation, name: str) -> Any:
+        """A compiled kernel; CuPy keeps the machine code on disk."""
+        with self._guard:
+            kernels = self._modules.setdefault(spec, {})
+            if name not in kernels:
+                module = kernels.get("")
+                if module is None:
+                    options = (*spec.options, f"-DNB_THREADS={self.threads}")
+                    module = kernels[""] = self._cupy.RawModule(code=source(), options=options)
+                kernels[name] = module.get_function(name)
+            return kernels[name]
+
+    def mark(self) -> Any:
+        event = self._cupy.cuda.Event(block=False, disable_timing=True)
+        event.record()
+        return event
+
+    def wait(self, mark: Any) -> None:
+        mark.synchronize()
+
+
+def _import_cupy() -> Any:
+    try:
+        return require("cupy", extra="cuda12", purpose="device='cuda' (with CUDA 13: 'nanobragg[cuda13]')")
+    except (ImportError, OSError) as error:  # missing, or installed for another CUDA
+        raise DeviceError(str(error)) from error
+
+
+@contextlib.contextmanager
+def translated(name: str) -> Iterator[None]:
+    """CuPy's and CUDA's exceptions as this package's.
+
+    Raises
+    ------
+    MemoryLimitError
+        For device memory that ran out.
+    DeviceError
+        For everything else that is the fault of device, driver or compiler.
+    """
+    try:
+        yield
+    except NbraggError:
+        raise
+    except Exception as error:
+        kind = type(error).__name__
+        if kind == "OutOfMemoryError":
+            raise MemoryLimitError(
+                f"{name} ran out of memory ({error}): another program may be using it; give fewer pixels, a "
+                "smaller batch, or device='cpu'"
+            ) from error
+        if kind in ("CompileException", "NVRTCError"):
+            raise DeviceError(
+                f"the CUDA kernels could not be compiled for {name}; is the CuPy that is installed made for this "
+                f"CUDA version?\n{error}"
+            ) from error
+        if kind in ("CUDARuntimeError", "CUDADriverError"):
+            raise DeviceError(_device_fault(name, str(error))) from error
+        if isinstance(error, (OSError, ImportError)) or "libnvrtc" in str(error) or "CUDA" in str(error):
+            raise DeviceError(f"{name} cannot be used: {error}") from error
+        raise
+
+
+def _device_fault(name: str, text: str) -> str:
+    if "NoDevice" in text:
+        return "this machine has no CUDA device: give device='cpu'"
+    if "InsufficientDriver" in text or "SystemDriverMismatch" in text:
+        return f"the NVIDIA driver is missing or older than the CUDA version of CuPy ({text}): update the driver"
+    if "InitializationError" in text or "NotInitialized" in text:
+        return f"CUDA could not be started ({text}); a forked process cannot use it: start processes by 'spawn'"
+    return (
+        f"{name} failed: {text}. After a failed kernel or a lost device, CUDA can only be used again from a new "
+        "process"
+    )
+
+
+def open_runtime(index: int = 0) -> CupyRuntime:
+    """The runtime of a device, opened once.
+
+    Raises
+    ------
+    DeviceError
+    """
+    with _lock:
+        runtime = _runtimes.get(index)
+        if runtime is None:
+            with translated(f"cuda:{index}"):
+                runtime = _runtimes[index] = CupyRuntime(index)
+    if runtime.process != os.getpid():
+        raise DeviceError(
+            "CUDA was used before this process was forked and cannot be used in it: start processes by 'spawn' or "
+            "'forkserver' (multiprocessing.set_start_method, multiprocessing_context of a DataLoader)"
+        )
+    return runtime
+
+
+class CudaRendering:
+    """One Scene being rendered on a GPU: begun at once, collected later.
+
+    Parameters
+    ----------
+    scene : Scene
+    options : RenderOptions
+    image : ndarray of float32, C-contiguous, shape (spixels, fpixels), optional
+        Filled in; default a new one.
+    index : int
+        CUDA's number of the device.
+    lane : int
+        Renderings of different lanes overlap.
+
+    Raises
+    ------
+    DeviceError, MemoryLimitError, InputError
+    """
+
+    def __init__(
+        self,
+        scene: Scene,
+        options: RenderOptions,
+        image: NDArray[np.float32] | None = None,
+        *,
+        index: int = 0,
+        lane: int = 0,
+    ) -> None:
+        runtime = open_runtime(index)
+        self._name = runtime.profile.name
+        self._begun = time.perf_counter()
+        with translated(self._name):
+            target = None if image is None else image[np.newaxis]
+            self._rendering = Rendering(runtime, runtime.tables, scene, options, image=target)
+            self._rendering.start(lane)
+
+    def collect(self) -> tuple[RawImage, float]:
+        """The image, when it is ready, and the seconds since its begin."""
+        with translated(self._name):
+            raw = self._rendering.collect()[0]
+        return raw, time.perf_counter() - self._begun
+
+    def abandon(self) -> None:
+        """Wait for the device and forget the image."""
+        with contextlib.suppress(NbraggError), translated(self._name):
+            self._rendering.abandon()
+
+
+def render(scene: Scene, options: RenderOptions, *, index: int = 0) -> RawImage:
+    """Render a Scene on a GPU.
+
+    Raises
+    ------
+    DeviceError
+        Without CuPy, driver or device, or when the device fails.
+    MemoryLimitError
+        When the device has too little memory; nothing has been launched then.
+    """
+    return CudaRendering(scene, options, index=index).collect()[0]
+
+
+def render_double(scene: Scene, *, precision: str = "double", index: int = 0) -> NDArray[np.float64]:
+    """The image before it is rounded to float32, shape (spixels, fpixels); for tests and comparisons."""
+    runtime = open_runtime(index)
+    with translated(runtime.profile.name):
+        rendering = Rendering(runtime, runtime.tables, scene, RenderOptions(precision), double=True)
+        rendering.start()
+        rendering.collect()
+    assert rendering.images64 is not None
+    return rendering.images64[0]
+
+
+def render_stack(
+    scene: Scene, stack: NDArray[np.float64], options: RenderOptions, *, index: int = 0
+) -> Iterator[RawImage]:
+    """Render images that differ from a Scene in their orientations alone, many in one launch.
+
+    Parameters
+    ----------
+    scene : Scene
+        Detector, beam and structure factors of all images.
+    stack : ndarray of float64, shape (images, orientations, 3, 3)
+        `Scene.orientations` of each image.
+    options : RenderOptions
+        ``on_device`` leaves the images there; keep few of them at a time.
+
+    Yields
+    ------
+    RawImage
+        In the order of the stack.  One group of images is rendered ahead of the one in use.
+
+    Raises
+    ------
+    InputError, DeviceError, MemoryLimitError
+    """
+    if stack.ndim != 4:
+        raise InputError(f"a stack of orientations has the shape (images, orientations, 3, 3), not {stack.shape}")
+    runtime = open_runtime(index)
+    name = runtime.profile.name
+    waiting: deque[Rendering] = deque()
+    with translated(name):
+        size = largest_group(runtime, scene)
+    try:
+        for lane, first in enumerate(range(0, len(stack), size)):
+            with translated(name):
+                group = Rendering(runtime, runtime.tables, scene, options, stack=stack[first : first + size])
+                group.start(lane)
+            waiting.append(group)
+            if len(waiting) == _LANES:
+                yield from _collected(waiting.popleft(), name)
+        while waiting:
+            yield from _collected(waiting.popleft(), name)
+    finally:
+        for group in waiting:
+            with contextlib.suppress(NbraggError), translated(name):
+                group.abandon()
+
+
+def _collected(group: Rendering, name: str) -> list[RawImage]:
+    with translated(name):
+        return group.collect()
+
+
+def describe(index: int = 0) -> str:
+    """One line on a device, for reports: name, memory, compute capability."""
+    runtime = open_runtime(index)
+    return (
+        f"{runtime.profile.name}, compute capability {runtime.compute_capability}, "
+        f"{runtime.profile.multiprocessors} multiprocessors, {readable(runtime.free_bytes())} free"
+    )

@@ -1,0 +1,60 @@
+"""The command ``nbragg``: tools around an image, one module for each.
+
+Exit status: 0 done, 1 out of memory or the reader went away, 2 bad input or a file fault, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import sys
+from collections.abc import Sequence
+
+from ... import __version__
+from ..terminal import BAD_INPUT, OK, complain
+
+__all__ = ["TOOLS", "main"]
+
+#: tool -> what it does, in one line; the module of the same name does it
+TOOLS = {
+    "hkl": "convert, expand to P1 and cut a list of structure factors",
+    "orient": "write an orientation matrix from a cell and angles, or a random one",
+    "show": "draw an image, with resolution rings and predicted spots",
+    "info": "what an image file says and holds, or how this installation was built",
+    "trace": "every intermediate value of one pixel",
+    "noise": "photon noise on an image that is already rendered",
+}
+
+
+def help_text() -> str:
+    """Text of ``nbragg -h``."""
+    lines = [
+        "usage: nbragg TOOL ...",
+        "       nbragg TOOL -h     explains a tool",
+        "",
+        "Tools around diffraction images; nanobragg renders them, nb-compare compares with nanoBragg.c.",
+        "",
+    ]
+    lines += [f"  {name:<8} {text}" for name, text in TOOLS.items()]
+    return "\n".join(lines) + "\n"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; ``argv`` without the program's name.  Returns the exit status."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words and words[0] in ("-h", "-help", "--help", "help"):
+        sys.stdout.write(help_text())
+        return OK
+    if words and words[0] in ("-version", "--version"):
+        sys.stdout.write(f"nbragg {__version__}\n")
+        return OK
+    if not words or words[0] not in TOOLS:
+        known = ", ".join(TOOLS)
+        near = difflib.get_close_matches(words[0], TOOLS, n=1) if words else []
+        what = f'"{words[0]}" is no tool' if words else "no tool given"
+        hint = f"did you mean {near[0]}?" if near else f"the tools are {known}"
+        complain("nbragg", "error", f"{what}; {hint} (nbragg -h explains)")
+        return BAD_INPUT
+    module = importlib.import_module(f".{words[0]}", __name__)
+    status: int = module.main(words[1:])
+    return status

@@ -1,0 +1,7 @@
+"""``python -m nbragg.cli.tools``: the command ``nbragg``."""
+
+import sys
+
+from . import main
+
+sys.exit(main())

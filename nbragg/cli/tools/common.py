@@ -1,0 +1,168 @@
+"""What the tools share: their argument parser, the Scene they are given, images read and files written."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from ...errors import InputError
+from ...warn import warn
+from ..terminal import guarded
+
+if TYPE_CHECKING:
+    from ...io.images import ImageFile
+    from ...scene import Scene
+
+__all__ = [
+    "ToolParser",
+    "add_scene_arguments",
+    "add_shape_argument",
+    "number",
+    "positive",
+    "read_image",
+    "run_tool",
+    "scene_from",
+    "write_text",
+]
+
+
+class ToolParser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message} ({self.prog} -h explains)")
+
+
+def run_tool(parser: ToolParser, words: Sequence[str], action: Callable[[argparse.Namespace], None]) -> int:
+    """Parse, run, and turn errors into one line and an exit status.
+
+    What follows ``--`` is left alone, as ``arguments.command_line``: words of a nanobragg command line, or
+    None.
+    """
+
+    def run() -> int:
+        before, command_line = list(words), None
+        if "--" in before:
+            place = before.index("--")
+            before, command_line = before[:place], before[place + 1 :]
+        try:
+            arguments = parser.parse_args(before)
+        except SystemExit:  # only -h ends this way
+            return 0
+        arguments.command_line = command_line
+        action(arguments)
+        return 0
+
+    return guarded(parser.prog, run)
+
+
+def number(text: str) -> float:
+    """A finite number, as an argparse type."""
+    value = float(text)
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"{text} is not a finite number")
+    return value
+
+
+def positive(text: str) -> float:
+    """A finite number above zero, as an argparse type."""
+    value = number(text)
+    if value <= 0.0:
+        raise argparse.ArgumentTypeError(f"{text} is not above zero")
+    return value
+
+
+def add_scene_arguments(parser: ToolParser) -> None:
+    """Let the parser take a set-up: ``--recipe FILE``, or a nanobragg command line after ``--``."""
+    parser.add_argument("--recipe", metavar="FILE", help="set-up as nbragg.dump writes it")
+    parser.epilog = "After -- stands a nanobragg command line that describes the set-up."
+
+
+def scene_from(arguments: argparse.Namespace, *, needed: bool = False) -> Scene | None:
+    """The Scene of the recipe or of the command line; None without either, unless ``needed``."""
+    words: list[str] | None = arguments.command_line
+    if words is not None and arguments.recipe is not None:
+        raise InputError("give either --recipe or a nanobragg command line after --, not both")
+    from ...scene import build_scene
+
+    if words is not None:
+        from .. import parser
+
+        command = parser.parse(words)
+        return build_scene(
+            command.crystal, command.beam, command.detector, command.sampling, physics=command.physics
+        )
+    if arguments.recipe is not None:
+        from ... import recipe
+
+        setup = recipe.load(arguments.recipe)
+        if not isinstance(setup, recipe.Setup):
+            raise InputError(
+                f"{arguments.recipe} holds a {type(setup).__name__}; a whole set-up was expected"
+            )
+        return build_scene(setup.crystal, setup.beam, setup.detector, setup.sampling, physics=setup.physics)
+    if needed:
+        raise InputError("no set-up: give --recipe FILE, or -- and a nanobragg command line")
+    return None
+
+
+def add_shape_argument(parser: ToolParser) -> None:
+    """Let the parser take the shape of a raw image."""
+    parser.add_argument(
+        "--shape",
+        nargs=2,
+        type=int,
+        metavar=("SLOW", "FAST"),
+        help="pixels of a raw float image, which has no header",
+    )
+    parser.add_argument("--frame", type=int, default=0, metavar="N", help="frame of a stack, from 0")
+    parser.add_argument("--dataset", metavar="NAME", help="dataset of an HDF5 file")
+
+
+def read_image(arguments: argparse.Namespace, scene: Scene | None = None) -> ImageFile:
+    """``arguments.image``; a raw one has the shape given, the scene's, or is taken to be square."""
+    from ...io import images, sniff
+
+    file = sniff.check_file(arguments.image, what="image")
+    shape: tuple[int, int] | None = tuple(arguments.shape) if arguments.shape else None
+    if shape is None and file.suffix.lower() == ".bin" and sniff.identify(file) == "unknown":
+        if scene is not None:
+            shape = (scene.spixels, scene.fpixels)
+        else:
+            edge = math.isqrt(file.stat().st_size // 4)
+            if 4 * edge * edge != file.stat().st_size:
+                raise InputError(f"{file} has no header and is not square: give --shape SLOW FAST")
+            warn(f"{file} has no header; taken as {edge} x {edge} pixels, --shape SLOW FAST says otherwise")
+            shape = (edge, edge)
+    content = images.read_image(file, frame=arguments.frame, dataset=arguments.dataset, shape=shape)
+    if content.image.ndim != 2:
+        raise InputError(f"{file} has the shape {content.image.shape}; one image (slow, fast) was expected")
+    if scene is not None and content.image.shape != (scene.spixels, scene.fpixels):
+        raise InputError(
+            f"{file} has the shape {content.image.shape}; the set-up's is {(scene.spixels, scene.fpixels)} "
+            "(slow, fast)"
+        )
+    return content
+
+
+def write_text(path: str | None, lines: Any) -> None:
+    """Write lines to a file, complete or not at all, or to stdout."""
+    if path is None:
+        for line in lines:
+            sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+        return
+    from ...io.atomic import open_atomic
+
+    with open_atomic(path, "w") as stream:
+        for line in lines:
+            stream.write(line + "\n")
+
+
+def beside(path: str, suffix: str) -> str:
+    """The name of a file in the current folder, called after another."""
+    return os.path.splitext(os.path.basename(path))[0] + suffix
