@@ -12,7 +12,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 BUILD_INPUTS := pyproject.toml setup.py MANIFEST.in $(wildcard csrc/* nbragg/*.pyx nbragg/*.pxd)
 
 # the part of the tests that is worth its time under the sanitizers: everything that enters the engine, on small images
-SANITIZED ?= tests -m "not slow" -k "not test_packaging and not test_examples and not test_docs"
+SANITIZED ?= tests -m "not slow" -k "not (test_packaging or test_examples or test_docs or test_benchmarks)"
 
 # all workloads take half an hour; BENCH=--quick only shows that the program works
 BENCH ?= --all --out benchmarks/results/cpu.json
@@ -42,6 +42,11 @@ $(VENV)/.installed-test: $(BUILD_INPUTS) | $(BIN)/python
 	$(PIP) install --editable '.[test]'
 	@touch $(VENV)/.installed $@
 
+$(VENV)/.installed-docs: pyproject.toml | $(VENV)/.installed-test
+	@echo 'installing the tools of the documents into $(VENV) ...'
+	$(PIP) install --editable '.[docs]'
+	@touch $(VENV)/.installed $(VENV)/.installed-test $@
+
 build: $(VENV)/.installed
 
 demo: $(VENV)/.installed
@@ -61,8 +66,9 @@ types: $(VENV)/.installed-test
 unit: $(VENV)/.installed-test
 	$(BIN)/pytest tests $(PYTEST_ARGS)
 
-docs: $(VENV)/.installed-test
-	$(BIN)/pytest --quiet tests/test_docs.py
+docs: $(VENV)/.installed-docs
+	$(BIN)/sphinx-build --quiet --fail-on-warning docs docs/_build/html
+	@echo 'the documents: docs/_build/html/index.html'
 
 doctest: $(VENV)/.installed-test
 	$(BIN)/pytest --quiet --doctest-modules nbragg
@@ -91,5 +97,5 @@ bench: $(VENV)/.installed-test
 	$(BIN)/python -m benchmarks.cpu $(BENCH)
 
 clean:
-	rm -rf $(VENV) $(ASAN) $(DEMO) build dist *.egg-info nbragg/_engine.c nbragg/*.so
+	rm -rf $(VENV) $(ASAN) $(DEMO) build dist docs/_build docs/tutorials/made *.egg-info nbragg/_engine.c nbragg/*.so
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -87,6 +87,7 @@ class BuildEngine(build_ext):
         kept = " ".join([*COMMON, *ARITHMETIC, *openmp, *simd, *extra, *sanitize])
         objects += build("csrc/nb_dispatch.c", [], [*have, ("NB_FLAGS", f'"{kept}"')])
         objects += build("csrc/nb_probe.c", ARITHMETIC, [])
+        objects += build("csrc/nb_reach.c", ARITHMETIC, [])
         objects += build("csrc/nb_random.c", ["-ffp-contract=off"], [])
         ext.extra_objects = objects
         ext.extra_compile_args = [*COMMON, "-Wno-unused-function", *openmp, *sanitize]

@@ -44,7 +44,7 @@ class Settings:
     """How long and how often; seconds are those of one run."""
 
     repetitions: int = 5
-    ours_limit: float = 2.0
+    ours_limit: float = 20.0
     reference_limit: float = 1.0
     isa_limit: float = 0.2
     isa_repetitions: int = 3

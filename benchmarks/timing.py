@@ -30,6 +30,9 @@ ROOT = Path(__file__).resolve().parent.parent
 #: what a sample is taken to cost before it was ever timed, s per thread: ours, the reference
 GUESS_OURS, GUESS_REFERENCE = 5e-9, 120e-9
 
+#: least columns of the reference's wider band: the difference of two runs must stand out from their scatter
+FEWEST = 9
+
 Roi = tuple[int, int, int, int]
 
 
@@ -47,14 +50,17 @@ class Spread:
         return cls(statistics.median(values), min(values), max(values), len(values))
 
 
-#: a job that takes less is repeated at once, and the median counts: s, times
-SHORT, MOST = 0.1, 9
+#: how often a short job is repeated at once at most; the median counts
+MOST = 9
 
 
-def interleave(jobs: Mapping[str, Callable[[], float]], repetitions: int) -> dict[str, list[float]]:
+def interleave(
+    jobs: Mapping[str, Callable[[], float]], repetitions: int, short: float = 0.1
+) -> dict[str, list[float]]:
     """Run every job once per repetition, every other time in reverse order; a first round does not count.
 
     Whatever slows the machine down for a while falls on all jobs alike, and none always follows another.
+    A job of less than `short` seconds is repeated at once to fill them.
     """
     order = list(jobs)
     times: dict[str, list[float]] = {name: [] for name in order}
@@ -62,7 +68,7 @@ def interleave(jobs: Mapping[str, Callable[[], float]], repetitions: int) -> dic
     for name in order:
         start = time.perf_counter()
         jobs[name]()
-        runs[name] = min(max(int(SHORT / (time.perf_counter() - start)), 1), MOST)
+        runs[name] = min(max(int(short / (time.perf_counter() - start)), 1), MOST)
     for turn in range(repetitions):
         for name in order if turn % 2 == 0 else reversed(order):
             times[name].append(statistics.median(jobs[name]() for _ in range(runs[name])))
@@ -237,12 +243,12 @@ class ReferenceJob:
         self.samples = self.per_column * workload.pixels[0] * workload.images
         image = self.per_column * workload.pixels[0]
         self.columns = columns_for(workload.pixels, image, GUESS_REFERENCE / threads, limit / 8)
-        self.columns = max(self.columns, min(2, workload.pixels[0]))
+        self.columns = max(self.columns, min(FEWEST, workload.pixels[0]))
         if self.columns < workload.pixels[0]:
             # a pilot run that noise made look fast must not lead to one of minutes
             rate = max(self.kernel_seconds() / self.samples, GUESS_REFERENCE / threads / 3)
             columns = columns_for(workload.pixels, image, rate, limit)
-            self.columns = max(columns, min(2, workload.pixels[0]))
+            self.columns = max(columns, min(FEWEST, workload.pixels[0]))
 
     @property
     def timed(self) -> int:

@@ -106,11 +106,12 @@ WORKLOADS: tuple[Workload, ...] = (
     Workload(
         "W3", "lysozyme, 10 phi steps, 10 domains, 2x2 sub-pixels",
         _job(
-            *LYSOZYME, "-N", 20, "-lambda", 0.9768, "-distance", 250, "-oversample", 2,
+            *LYSOZYME, "-N", 20, "-lambda", 0.9768, "-distance", 300, "-oversample", 2,
             # not from 0: the reference leaves the crystal where it was at phi = 0
             "-phi", 10, "-osc", 1, "-phisteps", 10, "-mosaic", 0.3, "-mosaic_domains", 10,
         ),
-        pixels=(2463, 2527), pixel_mm=0.172, targets=(20, 40), d_min_A=1.6,
+        # the list reaches beyond the edges, not into the corners, where no sample needs to be looked at
+        pixels=(2463, 2527), pixel_mm=0.172, targets=(20, 40), d_min_A=1.5,
     ),
     Workload(
         "W4", "tricubic interpolation, 3x3 sub-pixels",

@@ -10,7 +10,9 @@
  *                  "mixed" on cards that do one double operation in the time of 32 or 64 floats, where 9 double ones
  *                  cost as much as 300 to 600 floats.  Error: see below.
  * The distance is rounded to nb_real only after the whole number has been taken off, which is exact.
- * Includer defines: nb_real, NB_USE_INDEX, NB_TIES (1: h = n + 1/2 must give n, as the table is looked up there) and
+ * For a block of cells in float, N h minus its nearest integer is formed here as well, from (h, k, l) before rounding: at
+ * large N the product of N and a rounded distance would be off by more than the phase between two fringes allows.
+ * Includer defines: nb_real, NB_FRINGES (1: that), NB_USE_INDEX, NB_TIES (1: h = n + 1/2 must give n, as the table is looked up there) and
  * NB_SIGNED (1: the distance must then be +1/2). */
 
 #define NB_INDEX_DOUBLE 0
@@ -24,8 +26,28 @@
 
 typedef struct {
     int32_t n[3]; /* nearest whole numbers; the caller promises |n| < 2^31 (fixed, pairs: 2^19) */
-    nb_real d[3]; /* (h, k, l) - n */
+    nb_real d[3]; /* (h, k, l) - n; with NB_FRINGES made unequal to 0 for nb_square_ratio, as t */
+    nb_real t[3]; /* NB_FRINGES: N (h, k, l) minus the nearest integers */
 } nb_index;
+
+/* numbers of unit cells along a, b, c */
+typedef struct {
+    double d[3];
+    float f[3], not_zero[3]; /* not_zero: N times what is added to d */
+    int32_t i[3];
+} nb_cells;
+
+NB_FN nb_cells nb_cells_of(const double N[3])
+{
+    nb_cells c;
+    for (int r = 0; r < 3; r++) {
+        c.d[r] = N[r];
+        c.f[r] = (float)N[r];
+        c.i[r] = (int32_t)N[r];
+        c.not_zero[r] = c.f[r] * nb_not_zero_f();
+    }
+    return c;
+}
 
 #if NB_USE_INDEX == NB_INDEX_PAIRS
 
@@ -58,9 +80,10 @@ NB_FN nb_scattering nb_scattering_of(const double q[3], float index_bound)
 
 /* Added to `big`, products are rounded to its grid of 2^(m-23); what that removes is exact in one FMA and summed apart with
  * the products of low parts.  Error of d below 2^(m-47): 1e-11 for indices up to 250. */
-NB_FN nb_index nb_index_of(const nb_orientation *m, const nb_scattering *q)
+NB_FN nb_index nb_index_of(const nb_orientation *m, const nb_scattering *q, const nb_cells *cells)
 {
     nb_index x;
+    (void)cells;
     for (int r = 0; r < 3; r++) {
         float coarse = q->big, fine = 0.0f;
         for (int i = 0; i < 3; i++) {
@@ -73,10 +96,18 @@ NB_FN nb_index nb_index_of(const nb_orientation *m, const nb_scattering *q)
         coarse -= q->big;
         const float whole = coarse + NB_BIG_F;
         x.n[r] = __float_as_int(whole) - __float_as_int(NB_BIG_F);
-        x.d[r] = (coarse - (whole - NB_BIG_F)) + fine;
+        coarse -= whole - NB_BIG_F;
+        x.d[r] = coarse + fine;
+#if NB_FRINGES
+        const float t = fmaf(cells->f[r], coarse, -nb_round_f(cells->f[r] * coarse)) + cells->f[r] * fine;
+        x.t[r] = t - nb_round_f(t) + cells->not_zero[r];
+#endif
         /* the fine part may carry it over the middle */
         if (x.d[r] > 0.5f) x.d[r] -= 1.0f, x.n[r]++;
         if (NB_TIES ? x.d[r] <= -0.5f : x.d[r] < -0.5f) x.d[r] += 1.0f, x.n[r]--;
+#if NB_FRINGES
+        x.d[r] += nb_not_zero_f();
+#endif
     }
     return x;
 }
@@ -103,9 +134,10 @@ NB_FN nb_scattering nb_scattering_of(const double q[3], float index_bound)
     return s;
 }
 
-NB_FN nb_index nb_index_of(const nb_orientation *m, const nb_scattering *q)
+NB_FN nb_index nb_index_of(const nb_orientation *m, const nb_scattering *q, const nb_cells *cells)
 {
     nb_index x;
+    (void)cells;
     for (int r = 0; r < 3; r++) {
         const double *v = m->abc + 3 * r;
 #if NB_USE_INDEX == NB_INDEX_FIXED
@@ -113,14 +145,23 @@ NB_FN nb_index nb_index_of(const nb_orientation *m, const nb_scattering *q)
         const int32_t fraction = __double2loint(sum); /* in 2^-32, of either sign */
         const uint64_t bits = ((uint64_t)(uint32_t)__double2hiint(sum) << 32) + (uint32_t)fraction;
         x.n[r] = (int32_t)((bits + 0x7fffffff) >> 32) - __double2hiint(NB_FIXED); /* a tie goes down */
-        x.d[r] = (nb_real)fraction * (nb_real)(1.0 / 4294967296.0);
-        if (NB_SIGNED && fraction == (int32_t)0x80000000) x.d[r] = (nb_real)0.5;
+        const float unit = 1.0f / 4294967296.0f;
+        x.d[r] = (float)fraction * unit;
+#if NB_FRINGES
+        x.d[r] = (float)fraction * unit + nb_not_zero_f();
+        x.t[r] = (float)(int32_t)((uint32_t)cells->i[r] * (uint32_t)fraction) * unit + cells->not_zero[r];
+#endif
+        if (NB_SIGNED && fraction == (int32_t)0x80000000) x.d[r] = 0.5f;
 #else
         const double h = v[0] * q->q[0] + v[1] * q->q[1] + v[2] * q->q[2], whole = h + NB_BIG_D;
         x.n[r] = __double2loint(whole);
         double d = h - (whole - NB_BIG_D);
         if (NB_TIES && d == -0.5) d = 0.5, x.n[r]--;
         x.d[r] = (nb_real)d;
+#if NB_FRINGES
+        x.d[r] += nb_not_zero_f();
+        x.t[r] = (float)(cells->d[r] * d - nb_round_d(cells->d[r] * d)) + cells->not_zero[r];
+#endif
 #endif
     }
     return x;

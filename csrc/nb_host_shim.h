@@ -133,6 +133,11 @@ static inline void __syncthreads()
     swapcontext(&m->fibers[me].context, &m->home);
 }
 
+static inline double rsqrt(double v)
+{
+    return 1.0 / sqrt(v);
+}
+
 static inline int __double2loint(double v)
 {
     uint64_t bits;

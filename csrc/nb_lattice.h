@@ -3,23 +3,30 @@
  * Stamped out for one real type like nb_math.h.  Arguments: d[3] = (h, k, l) minus the nearest integers, dimensionless;
  * fractions of the maximum keep the float version far from its range. */
 
-/* Block of Na x Nb x Nc cells: prod sin^2(pi N h) / (N sin(pi h))^2.
- * The product over whole cells repeats with period 1, so only d = h - round(h) is needed; N d is reduced once more.  What is added to d is below its resolution; at d = 0 it makes the ratio 1 (to an ulp) without a branch. */
-NB_FN NB_REAL NB_R(nb_square_term)(NB_REAL d, NB_SCALAR n, NB_REAL *denominator)
+/* Block of Na x Nb x Nc cells: prod sin^2(pi N h) / (N sin(pi h))^2, which for whole N depends on x = h - round(h) and
+ * t = N h - round(N h) alone.  Neither may be exactly 0. */
+NB_FN NB_REAL NB_R(nb_square_ratio)(const NB_REAL x[3], const NB_REAL t[3], const NB_SCALAR n[3])
 {
-    const NB_REAL x = d + NB_K(1e-12) * NB_K(NB_FLOAT ? 1 : 1e-18);
-    *denominator = NB_R(nb_sinpi)(x);
-    return NB_R(nb_sinpi)(NB_R(nb_reduce)(n * x));
+    const NB_REAL above = NB_R(nb_sinpi)(t[0]) * NB_R(nb_sinpi)(t[1]) * NB_R(nb_sinpi)(t[2]);
+    const NB_REAL below = NB_R(nb_sinpi)(x[0]) * NB_R(nb_sinpi)(x[1]) * NB_R(nb_sinpi)(x[2]);
+    const NB_REAL ratio = NB_DIVIDE(above, below) * (NB_K(1) / (n[0] * n[1] * n[2]));
+    return ratio * ratio;
+}
+
+/* added to x, and n times to t: below their resolution, makes the ratio 1 (to an ulp) at d = 0 without a branch */
+NB_FN NB_SCALAR NB_R(nb_not_zero)(void)
+{
+    return NB_K(1e-12) * NB_K(NB_FLOAT ? 1 : 1e-18);
 }
 
 NB_FN NB_REAL NB_R(nb_lattice_square)(const NB_REAL d[3], const NB_SCALAR n[3])
 {
-    NB_REAL da, db, dc;
-    const NB_REAL na = NB_R(nb_square_term)(d[0], n[0], &da);
-    const NB_REAL nb = NB_R(nb_square_term)(d[1], n[1], &db);
-    const NB_REAL nc = NB_R(nb_square_term)(d[2], n[2], &dc);
-    const NB_REAL ratio = NB_DIVIDE(na * nb * nc, da * db * dc) * (NB_K(1) / (n[0] * n[1] * n[2]));
-    return ratio * ratio;
+    NB_REAL x[3], t[3];
+    for (int j = 0; j < 3; j++) {
+        x[j] = d[j] + NB_R(nb_not_zero)();
+        t[j] = NB_R(nb_reduce)(n[j] * x[j]);
+    }
+    return NB_R(nb_square_ratio)(x, t, n);
 }
 
 /* squared distance of the sample from the spot's centre, in the metric of the shape */

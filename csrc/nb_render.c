@@ -167,6 +167,19 @@ static void tile_scattering(const nb_scene *s, nb_tile *t, int source)
     }
 }
 
+/* Whether no sample of the tile can have a structure factor. */
+static int tile_beyond(const nb_scene *s, const nb_tile *t)
+{
+    if (isinf(s->F_reach)) return 0;
+    const double reach_sqr = s->F_reach * s->F_reach;
+    unsigned within = 0;
+    for (int i = 0; i < t->q.lanes; i += NB_LANES) {
+        const nb_vd x = nb_load_vd(t->q.x + i), y = nb_load_vd(t->q.y + i), z = nb_load_vd(t->q.z + i);
+        within |= nb_bits_vd(x * x + y * y + z * z <= reach_sqr);
+    }
+    return !within;
+}
+
 /* Polarization of this sample; without -oversample_polar the first source that was reached decides for the pixel. */
 static void tile_polarization(const nb_scene *s, nb_tile *t, int source)
 {
@@ -207,8 +220,10 @@ static void render_source(const nb_plan *plan, nb_tile *t, int source, int64_t b
         limit = t->limit;
     }
     for (int i = 0; i < t->q.lanes; i++) t->sum[i] = 0.0;
-    if (precision == NB_MIXED) nb_sum_orientations_vf(s, &plan->lattice, &t->q, t->sum, limit, t->bad, base);
-    else nb_sum_orientations_vd(s, &plan->lattice, &t->q, t->sum, limit, t->bad, base);
+    if (!tile_beyond(s, t)) { /* else all that would be added is 0 */
+        if (precision == NB_MIXED) nb_sum_orientations_vf(s, &plan->lattice, &t->q, t->sum, limit, t->bad, base);
+        else nb_sum_orientations_vd(s, &plan->lattice, &t->q, t->sum, limit, t->bad, base);
+    }
     for (int i = 0; i < t->q.lanes; i++) {
         double w = s->weight[source] * t->keep[i];
         if (s->oversample_thick) w *= t->capture[i];
@@ -310,30 +325,69 @@ static void fill_tile(const nb_scene *s, nb_tile *t, nb_walk *w, int64_t end)
     }
 }
 
+/* What a unit adds to the statistics; sums and largest are of the pixels as stored. */
 typedef struct {
-    double omega;
-    int64_t pixels, nonfinite, first_nonfinite;
+    double omega, total, squares, largest;
+    int64_t largest_pixel, pixels, nonfinite, first_nonfinite;
 } nb_unit_result;
 
-static void store_tile(const nb_tile *t, nb_job *job, nb_unit_result *r)
+/* sum over a tile's lanes, in a fixed order */
+static double lane_sum(const double *values, int lanes)
 {
-    double omega = r->omega;
-    for (int i = 0; i < t->count; i++) {
-        const double v = t->intensity[i];
-        const float stored = (float)v;
-        job->image[t->pixel[i]] = stored;
-        if (job->image64) job->image64[t->pixel[i]] = v;
-        if (!isfinite(stored) && r->nonfinite++ == 0) r->first_nonfinite = t->pixel[i];
-        omega += t->omega_sum[i];
+    nb_vd sum = {0};
+    for (int i = 0; i < lanes; i += NB_LANES) sum += nb_load_vd(values + i);
+    double total = 0.0;
+    for (int i = 0; i < NB_LANES; i++) total += sum[i];
+    return total;
+}
+
+static void store_tile(nb_tile *t, nb_job *job, nb_unit_result *r)
+{
+    double *stored = t->sum, *square = t->polar; /* scratch by now */
+    double largest = r->largest, bad = 0.0;
+    for (int i = t->count; i < t->q.lanes; i++) t->intensity[i] = t->omega_sum[i] = 0.0;
+    for (int i = 0; i < t->q.lanes; i++) {
+        stored[i] = (float)t->intensity[i];
+        square[i] = stored[i] * stored[i];
+        bad += stored[i] - stored[i]; /* 0, or NaN once a pixel is not finite */
+        largest = stored[i] > largest ? stored[i] : largest;
     }
-    r->omega = omega;
+    for (int i = 0; i < t->count; i++) job->image[t->pixel[i]] = (float)t->intensity[i];
+    if (job->image64)
+        for (int i = 0; i < t->count; i++) job->image64[t->pixel[i]] = t->intensity[i];
+    if (bad != 0.0)
+        for (int i = 0; i < t->count; i++)
+            if (!isfinite(stored[i]) && r->nonfinite++ == 0) r->first_nonfinite = t->pixel[i];
+    if (largest > r->largest) {
+        int i = 0;
+        while (stored[i] != largest) i++;
+        r->largest = largest;
+        r->largest_pixel = t->pixel[i];
+    }
+    r->omega += lane_sum(t->omega_sum, t->q.lanes);
+    r->total += lane_sum(stored, t->q.lanes);
+    r->squares += lane_sum(square, t->q.lanes);
     r->pixels += t->count;
+}
+
+static void add_unit(nb_job *job, const nb_unit_result *r)
+{
+    job->omega_sum += r->omega;
+    job->total += r->total;
+    job->squares += r->squares;
+    job->pixels += r->pixels;
+    if (r->largest > job->largest) {
+        job->largest = r->largest;
+        job->largest_pixel = r->largest_pixel;
+    }
+    if (r->nonfinite && job->nonfinite == 0) job->first_nonfinite = r->first_nonfinite;
+    job->nonfinite += r->nonfinite;
 }
 
 /* Renders one unit; while searching, stops at and records the first sample that cannot be interpolated. */
 static void render_unit(nb_plan *plan, nb_job *job, nb_tile *t, int64_t begin, int64_t end, nb_unit_result *r)
 {
-    *r = (nb_unit_result){0.0, 0, 0, -1};
+    *r = (nb_unit_result){.largest_pixel = -1, .first_nonfinite = -1};
     nb_walk walk = walk_from(plan->s, begin);
     while (walk.index < end) {
         fill_tile(plan->s, t, &walk, end);
@@ -421,15 +475,10 @@ int NB_CAT(nb_render_, NB_ISA)(const nb_scene *s, nb_job *job)
         __atomic_store_n(job->progress, first * plan.unit, __ATOMIC_RELAXED);
         status = render_units(&plan, job, first, units, total, results);
     }
-    job->omega_sum = 0.0;
+    job->omega_sum = job->total = job->squares = job->largest = 0.0;
     job->pixels = job->nonfinite = 0;
-    job->first_nonfinite = -1;
-    for (int64_t u = 0; u < units; u++) {
-        job->omega_sum += results[u].omega;
-        job->pixels += results[u].pixels;
-        if (results[u].nonfinite && job->nonfinite == 0) job->first_nonfinite = results[u].first_nonfinite;
-        job->nonfinite += results[u].nonfinite;
-    }
+    job->largest_pixel = job->first_nonfinite = -1;
+    for (int64_t u = 0; u < units; u++) add_unit(job, &results[u]);
     if (job->cut_pixel == INT64_MAX) job->cut_pixel = -1;
     free(results);
     return status;

@@ -7,6 +7,7 @@
  *   NB_USE_FLOAT   1: precision "mixed", lattice factors, interpolation and sums of NB_SHORT orientations in float
  *   NB_USE_INDEX   arithmetic of h, k, l (nb_cuda_index.h)
  *   NB_USE_CURVED  1: curved detector
+ *   NB_USE_FINISH  1: nb_finish and nb_summarise instead of the others; they are the same for all of the above
  *   NB_THREADS     threads of a block
  *
  * nb_render: one thread per pixel of the roi in raster order.  blockIdx.y splits the orientations when the roi has too
@@ -29,8 +30,8 @@ typedef unsigned long long uint64_t;
 #define NB_THREADS 128
 #endif
 #ifndef NB_BLOCKS
-/* blocks on a multiprocessor, which leaves 168 or 128 registers for a thread: as many as it takes not to spill any */
-#define NB_BLOCKS (NB_USE_TABLE == 2 || NB_USE_CURVED ? 3 : 4)
+/* blocks on a multiprocessor, which leaves 255, 168 or 128 registers for a thread: as many as it takes not to spill any */
+#define NB_BLOCKS (NB_USE_TABLE == 2 && !NB_USE_FLOAT ? 2 : NB_USE_TABLE == 2 || NB_USE_CURVED ? 3 : 4)
 #endif
 #define NB_CHUNK 128
 #ifndef NB_HOST
@@ -48,6 +49,7 @@ typedef double nb_real;
 #endif
 #define NB_TIES (NB_USE_TABLE != 0)
 #define NB_SIGNED (NB_USE_TABLE == 2 || NB_USE_SHAPE > 0)
+#define NB_FRINGES (NB_USE_FLOAT && NB_USE_SHAPE == 0)
 #include "nb_cuda_index.h"
 
 /* Pixels of one launch: whole rows of the roi. */
@@ -68,6 +70,7 @@ typedef struct {
 
 typedef struct {
     nb_real n[3], metric[6], default_F;
+    nb_cells cells;
 } nb_constants;
 
 /* One pixel: what its samples add up to and the factors taken once. */
@@ -83,6 +86,7 @@ NB_FN nb_constants nb_constants_of(const nb_scene *s)
     for (int j = 0; j < 3; j++) c.n[j] = (nb_real)s->N[j];
     for (int j = 0; j < 6; j++) c.metric[j] = (nb_real)metric[j];
     c.default_F = (nb_real)s->default_F;
+    c.cells = nb_cells_of(s->N);
     return c;
 }
 
@@ -133,8 +137,12 @@ NB_FN double nb_sum_staged(const nb_scene *s, const nb_real *table, const nb_con
         nb_real part = 0;
 NB_UNROLL
         for (int o = first; o < last; o++) {
-            const nb_index x = nb_index_of(staged + o, q);
+            const nb_index x = nb_index_of(staged + o, q, &c->cells);
+#if NB_FRINGES
+            nb_real L = NB_U(nb_square_ratio)(x.d, x.t, c->n);
+#else
             nb_real L = NB_U(nb_lattice)(NB_USE_SHAPE, x.d, c->n, c->metric);
+#endif
 #if NB_USE_TABLE == 1
             const nb_real F = nb_listed(s, table, c->default_F, x.n);
             L *= F * F;
@@ -156,7 +164,7 @@ NB_UNROLL
 
 /* ---- one pixel ---- */
 
-/* unit vector d from the sample to a sub-pixel; returns the distance */
+/* unit vector d from the sample to a sub-pixel; returns one over the distance, 1/m */
 NB_FN double nb_direction(const nb_scene *s, int fast, int slow, int layer, int sub_f, int sub_s, double d[3])
 {
     const double F = s->pixel_size * fast + nb_sub_pixel(s, sub_f), S = s->pixel_size * slow + nb_sub_pixel(s, sub_s);
@@ -165,9 +173,9 @@ NB_FN double nb_direction(const nb_scene *s, int fast, int slow, int layer, int 
 #else
     nb_position_flat_d(s, F, S, layer * s->layer_step, d);
 #endif
-    const double R = sqrt(nb_dot(d, d)), per_R = 1.0 / R;
+    const double per_R = rsqrt(nb_dot(d, d));
     for (int i = 0; i < 3; i++) d[i] *= per_R;
-    return R;
+    return per_R;
 }
 
 NB_FN void nb_scattering_vector(const nb_scene *s, int source, const double d[3], double q[3])
@@ -214,7 +222,7 @@ NB_FN nb_pixel nb_visit(const nb_scene *s, const nb_real *table, const nb_consta
                         if (keep && p.polar == 0.0) p.polar = polar;
                     }
                     p.water += s->weight[source] * omega * polar;
-                    if (!keep) continue;
+                    if (!keep || nb_dot(q, q) > s->F_reach * s->F_reach) continue;
                     double w = s->weight[source];
                     if (s->oversample_thick) w *= capture;
                     if (s->oversample_polar) w *= polar;
@@ -241,14 +249,19 @@ NB_FN double nb_photons(const nb_scene *s, const nb_pixel *p, bool first_split)
     return v;
 }
 
-/* Fast and slow index of the slot-th pixel of a launch; false beyond its end and where the mask is 0. */
+/* Fast and slow index of the slot-th pixel of a launch; false beyond its end. */
 NB_FN bool nb_pixel_of(const nb_scene *s, const nb_part *part, uint32_t slot, int *fast, int *slow)
 {
     const uint32_t width = s->roi[1] - s->roi[0] + 1;
     if (slot >= width * (uint32_t)part->rows) return false;
     *fast = s->roi[0] + (int)(slot % width);
     *slow = (int)part->first_row + (int)(slot / width);
-    return !s->mask || s->mask[(int64_t)*slow * s->fpixels + *fast];
+    return true;
+}
+
+NB_FN bool nb_unmasked(const nb_scene *s, int fast, int slow)
+{
+    return !s->mask || s->mask[(int64_t)slow * s->fpixels + fast];
 }
 
 NB_FN int64_t nb_buffer_place(const nb_scene *s, const nb_part *part, int fast, int slow)
@@ -256,6 +269,7 @@ NB_FN int64_t nb_buffer_place(const nb_scene *s, const nb_part *part, int fast, 
     return blockIdx.z * part->image_stride + (slow - part->origin) * s->fpixels + fast;
 }
 
+#if !NB_USE_FINISH
 /* image: written where there is one split; otherwise, and where partial is given, photons go to
  * partial[image][split][slot].  omega: [image][block], sum of the block's solid angles.  cut: as nb_search left it. */
 extern "C" __global__ void __launch_bounds__(NB_THREADS, NB_BLOCKS)
@@ -268,7 +282,7 @@ nb_render(const __grid_constant__ nb_scene scene, const __grid_constant__ nb_par
     const nb_scene *s = &scene;
     const uint32_t slot = blockIdx.x * NB_THREADS + threadIdx.x;
     int fast = 0, slow = 0;
-    const bool active = nb_pixel_of(s, &part, slot, &fast, &slow);
+    const bool active = nb_pixel_of(s, &part, slot, &fast, &slow) && nb_unmasked(s, fast, slow);
     const nb_constants c = nb_constants_of(s);
     int64_t cut = -1, sequence = 0;
     if (NB_USE_TABLE == 2 && cut_pixel && active) {
@@ -320,7 +334,8 @@ nb_search(const __grid_constant__ nb_scene scene, const __grid_constant__ nb_par
     __shared__ int64_t found[NB_THREADS];
     const nb_scene *s = &scene;
     int fast = 0, slow = 0;
-    const bool active = nb_pixel_of(s, &part, blockIdx.x * NB_THREADS + threadIdx.x, &fast, &slow);
+    const bool active =
+        nb_pixel_of(s, &part, blockIdx.x * NB_THREADS + threadIdx.x, &fast, &slow) && nb_unmasked(s, fast, slow);
     const uint64_t pixel = (int64_t)slow * s->fpixels + fast;
     const double *abc = s->abc + (int64_t)blockIdx.z * 9 * s->orientations;
     const volatile unsigned long long *earliest = cut_pixel + blockIdx.z;
@@ -358,6 +373,8 @@ nb_search(const __grid_constant__ nb_scene scene, const __grid_constant__ nb_par
     }
 }
 #endif
+
+#else /* NB_USE_FINISH */
 
 /* ---- the finished image ---- */
 
@@ -406,6 +423,10 @@ nb_finish(const __grid_constant__ nb_scene scene, const __grid_constant__ nb_par
         int fast, slow;
         if (!nb_pixel_of(s, &part, slot, &fast, &slow)) continue;
         const int64_t place = nb_buffer_place(s, &part, fast, slow), pixel = (int64_t)slow * s->fpixels + fast;
+        if (!nb_unmasked(s, fast, slow)) {
+            image[place] = 0.0f; /* the buffer may hold earlier rows */
+            continue;
+        }
         if (partial) {
             double sum = 0.0;
             for (int64_t k = 0; k < part.splits; k++) sum += partial[(blockIdx.z * part.splits + k) * slots + slot];
@@ -438,17 +459,21 @@ nb_summarise(const nb_summary *__restrict__ summaries, int64_t blocks, const dou
     if (cut_pixel && cut_pixel[blockIdx.z] < 9223372036854775807ULL) mine.cut_pixel = (int64_t)cut_pixel[blockIdx.z];
     result[blockIdx.z] = mine;
 }
+#endif
 
 #ifdef NB_HOST
 /* Launch by name with pointers to the arguments, like the driver's launch function; 0, or 1 when a barrier was not reached
  * by all threads, 2 for an unknown name. */
 extern "C" int nb_host_launch(const char *name, const uint32_t *grid, uint32_t threads, void **arguments)
 {
+#if !NB_USE_FINISH
     if (!strcmp(name, "nb_render")) return nb_host::launch(nb_render, grid, threads, arguments);
-    if (!strcmp(name, "nb_finish")) return nb_host::launch(nb_finish, grid, threads, arguments);
-    if (!strcmp(name, "nb_summarise")) return nb_host::launch(nb_summarise, grid, threads, arguments);
 #if NB_USE_TABLE == 2
     if (!strcmp(name, "nb_search")) return nb_host::launch(nb_search, grid, threads, arguments);
+#endif
+#else
+    if (!strcmp(name, "nb_finish")) return nb_host::launch(nb_finish, grid, threads, arguments);
+    if (!strcmp(name, "nb_summarise")) return nb_host::launch(nb_summarise, grid, threads, arguments);
 #endif
     return 2;
 }

@@ -19,6 +19,9 @@ typedef struct {
     int64_t pixels;          /* pixels rendered: in the roi and not masked */
     int64_t nonfinite;       /* pixels that came out infinite or NaN */
     int64_t first_nonfinite; /* image index of the first of them */
+    double total, squares;   /* sums of the pixels and of their squares */
+    double largest;          /* largest pixel, 0 when none is positive */
+    int64_t largest_pixel;   /* image index of the first that large, or -1 */
     int64_t cut_pixel;       /* image index where interpolation was switched off, or -1 */
 } nb_job;
 

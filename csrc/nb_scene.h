@@ -54,6 +54,7 @@ typedef struct {
     int32_t F_min[3], F_count[3];
     double default_F;
     int32_t interpolation;
+    double F_reach; /* 1/m; where |q| is larger, F is 0 in every orientation; infinite: not known */
 } nb_scene;
 
 #endif

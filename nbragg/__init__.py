@@ -26,6 +26,7 @@ _EXPORTS = {
     "Simulator": "batch",
     "simulate_batch": "batch",
     "random_orientations": "rotations",
+    "read_crystal": "io.structure_factor_files",
     "Setup": "setup",
     "from_cli": "commandline",
     "to_cli": "commandline",

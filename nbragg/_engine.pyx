@@ -47,6 +47,7 @@ cdef extern from "nb_scene.h":
         int32_t F_count[3]
         double default_F
         int32_t interpolation
+        double F_reach
 
 cdef extern from "nb_render.h":
     ctypedef struct nb_job:
@@ -57,6 +58,8 @@ cdef extern from "nb_render.h":
         int64_t *progress
         double omega_sum
         int64_t pixels, nonfinite, first_nonfinite, cut_pixel
+        double total, squares, largest
+        int64_t largest_pixel
     const char *nb_isa_name(int isa)
     int nb_isa_available(int isa)
     int nb_isa_best()
@@ -75,6 +78,9 @@ cdef extern from "nb_random.h":
     float nb_poisson(nb_stream *r, float mean)
     int64_t nb_noise_image(nb_stream *r, const float *photons, uint16_t *counts, int32_t fpixels,
                            const int32_t *roi, double offset) nogil
+
+cdef extern from "nb_reach.h":
+    double nb_table_reach(const double *F, const int32_t *F_min, const int32_t *F_count, const double *metric) nogil
 
 cdef extern from "nb_probe.h":
     void nb_probe_math(int function, int single, const double *x, double *y, int64_t n, double parameter)
@@ -147,6 +153,24 @@ def max_threads():
 def has_openmp():
     """Whether the extension was built with OpenMP."""
     return bool(nb_has_openmp())
+
+
+def table_reach(const double[:, :, ::1] table, origin, const double[::1] metric):
+    """Largest length of a reciprocal lattice vector whose structure factor is not zero; see nb_table_reach."""
+    cdef int32_t low[3]
+    cdef int32_t count[3]
+    cdef int i
+    cdef double reach
+    if metric.shape[0] != 6:
+        raise ValueError(f"a metric has 6 numbers, not {metric.shape[0]}")
+    for i in range(3):
+        low[i] = origin[i]
+        count[i] = <int32_t>table.shape[i]
+    if table.size == 0:
+        return 0.0
+    with nogil:
+        reach = nb_table_reach(&table[0, 0, 0], low, count, &metric[0])
+    return reach
 
 
 def probe_math(str function, double[::1] x, bint single=False, double parameter=1.0):
@@ -258,7 +282,7 @@ cdef class EngineScene:
         copy_vector(c.N, scene.N, 3)
         c.shape, c.fudge = scene.shape, scene.fudge
         copy_vector(c.metric, scene.shape_metric, 9)
-        c.default_F, c.interpolation = scene.default_F, scene.interpolation
+        c.default_F, c.interpolation, c.F_reach = scene.default_F, scene.interpolation, scene.F_reach
         if scene.F_table is not None:
             self.table = scene.F_table
             if self.table.size >= 2**31:
@@ -325,6 +349,7 @@ cdef class Job:
         self.report = {
             "omega_sum": job.omega_sum, "pixels": job.pixels, "nonfinite": job.nonfinite,
             "first_nonfinite": job.first_nonfinite, "cut_pixel": job.cut_pixel,
+            "sums": (job.total, job.squares, job.largest, job.largest_pixel),
         }
         return STATUS[status]
 

@@ -70,7 +70,7 @@ class Simulator:
         sampling: Sampling | None = None,
         *,
         physics: str = "nanobragg",
-        precision: str = "double",
+        precision: str | None = None,
         device: str = "cpu",
         threads: int | None = None,
     ) -> None:
@@ -284,7 +284,7 @@ def simulate_batch(
     beams: Iterable[Beam] | None = None,
     out: NDArray[np.float32] | None = None,
     physics: str = "nanobragg",
-    precision: str = "double",
+    precision: str | None = None,
     device: str = "cpu",
     threads: int | None = None,
 ) -> Iterator[Result] | NDArray[np.float32]:
@@ -304,6 +304,16 @@ def simulate_batch(
     Raises
     ------
     InputError, MemoryLimitError, RenderError
+
+    Examples
+    --------
+    >>> import nbragg, numpy as np
+    >>> factors = nbragg.StructureFactors.constant(100)
+    >>> crystal = nbragg.Crystal(cell=(70, 80, 90, 90, 90, 90), N=(5, 5, 5), structure_factors=factors)
+    >>> detector = nbragg.Detector(fpixels=32, spixels=32)
+    >>> images = np.empty((4, 32, 32), np.float32)
+    >>> images is nbragg.simulate_batch(crystal, nbragg.Beam(), detector, phi=[0, 1, 2, 3], out=images)
+    True
     """
     simulator = Simulator(
         crystal,

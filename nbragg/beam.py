@@ -38,6 +38,14 @@ class SourceList(Record):
     ------
     InputError
         For a zero vector, a wavelength that is not positive, a negative weight, or anything not finite.
+
+    Examples
+    --------
+    >>> import nbragg
+    >>> two = nbragg.SourceList([[-10, 0, 0], [-10, 0, 0.01]], wavelengths_A=[1.0, 1.01])
+    >>> len(two)
+    2
+    >>> beam = nbragg.Beam(sources=two)
     """
 
     positions: FloatArray
@@ -146,6 +154,15 @@ class Beam(Record):
     ------
     InputError
         For a value that is not finite or out of its range.
+
+    Examples
+    --------
+    >>> import nbragg
+    >>> beam = nbragg.Beam(wavelength_A=1.0, flux=1e12, exposure_s=0.1, beamsize_mm=0.01, polarization=0.95)
+    >>> round(beam.energy_eV, 2)
+    12398.42
+    >>> round(nbragg.Beam.from_energy(7112, dispersion_pct=0.2, dispersion_steps=5).wavelength_A, 4)
+    1.7433
     """
 
     wavelength_A: float = 1.0
@@ -170,15 +187,9 @@ class Beam(Record):
 
     def __post_init__(self) -> None:
         self._set("wavelength_A", check.number("wavelength_A", self.wavelength_A, above=0))
-        for name in (
-            "dispersion_pct",
-            "hdivrange_mrad",
-            "vdivrange_mrad",
-            "hdivstep_mrad",
-            "vdivstep_mrad",
-            "fluence",
-        ):
-            self._set(name, check.optional_number(name, getattr(self, name), at_least=0))
+        for name in ("dispersion_pct", "hdivrange_mrad", "vdivrange_mrad", "hdivstep_mrad", "vdivstep_mrad"):
+            self._set(name, check.optional_number(name, getattr(self, name), at_least=0, at_most=1e9))
+        self._set("fluence", check.optional_number("fluence", self.fluence, at_least=0))
         for name in ("dispersion_steps", "hdivsteps", "vdivsteps"):
             self._set(name, check.optional_count(name, getattr(self, name)))
         for name in ("round_div", "nopolar"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -68,6 +69,7 @@ class CellGeometry:
         return self.a_star, self.b_star, self.c_star, self.alpha_star, self.beta_star, self.gamma_star
 
 
+@functools.lru_cache(maxsize=16)
 def cell_volume(cell: Cell) -> float:
     """V = 2abc sqrt(|sin S sin(S-al) sin(S-be) sin(S-ga)|), S half the sum of the angles (canonical 5.1)."""
     a, b, c = cell[:3]
@@ -78,6 +80,7 @@ def cell_volume(cell: Cell) -> float:
     )
 
 
+@functools.lru_cache(maxsize=16)
 def standard_reciprocal_axes(cell: Cell, *, exact: bool) -> FloatArray:
     """Reciprocal axes in the standard setting: a* along x, b* in the xy plane (canonical 5.1).
 
@@ -106,13 +109,15 @@ def standard_reciprocal_axes(cell: Cell, *, exact: bool) -> FloatArray:
     sin_ga = max(-1.0, min(1.0, c / (volume * a_star * b_star)))
     # height of c* over the a* b* plane: c* times the volume spanned by three unit axes, over sin(ga*)
     corner = 1.0 / (volume * a_star * b_star * c_star) if exact else volume / (a * b * c)
-    return np.array(
+    axes = np.array(
         [
             [a_star, 0.0, 0.0],
             [b_star * cos_ga, b_star * sin_ga, 0.0],
             [c_star * cos_be, c_star * (cos_al - cos_be * cos_ga) / sin_ga, c_star * corner / sin_ga],
         ]
     )
+    axes.setflags(write=False)  # kept for the next orientation of the same cell
+    return axes
 
 
 def misset(crystal: Crystal, *, exact: bool) -> tuple[float, float, float]:

@@ -39,7 +39,7 @@ _SPECIAL = {
         "shape",
     },
     "beam": {"sources", "polarization", "nopolar"},
-    "detector": {"convention", "pivot", "mask"},
+    "detector": {"convention", "pivot", "mask", "header_fields"},
     "sampling": {"interpolate"},
 }
 
@@ -139,9 +139,13 @@ def to_cli(setup: Setup, folder: str | os.PathLike[str] | None = None) -> str:
     there is no dump file in the current folder.
     """
     words = list(_words(setup, _Files(setup, folder)))
-    if "-mask" in words and folder is not None and not _gives(words, setup):
-        # the header of the original mask says more than can be overruled
-        words = list(_words(setup, _Files(setup, folder, without=("-mask",))))
+    if setup.files and not _gives(words, setup):
+        # the header of a mask says more than can be overruled, and what is made of a model or an MTZ file
+        # depends on other options
+        if folder is None:
+            paths = ", ".join(file.path for file in setup.files)
+            raise InputError(f"{paths}: read again, they do not give this set-up: give a folder to write to")
+        words = list(_words(setup, _Files(setup, folder, without=("-mask", "-hkl"))))
     return shlex.join(words)
 
 
@@ -214,9 +218,11 @@ def _plain(part: str, record: Any, *, every: bool) -> Iterator[str]:
     flags = {also: option.name for option in reversed(OPTIONS) if not option.values for also in option.also}
     for field in dataclasses.fields(record):
         value, target = getattr(record, field.name), f"{part}.{field.name}"
-        if field.name in _SPECIAL[part] or field.name in _VECTORS.get(part, ()) or value is None:
+        special = field.name in _SPECIAL[part] or field.name in _VECTORS.get(part, ())
+        if special or value is None or not field.compare:
             continue
-        if value == field.default and not every:
+        # a reflection file may hold a wavelength of its own
+        if value == field.default and not every and field.name != "wavelength_A":
             continue
         if isinstance(value, bool):
             if (target, value) in flags:

@@ -24,6 +24,12 @@ Triple = tuple[float, float, float]
 
 _IDENTITY = np.eye(3)
 
+#: edges of the unit cell, angstrom, outside which volumes and indices would leave double precision
+_SHORTEST_EDGE, _LONGEST_EDGE = 1e-6, 1e9
+
+#: larger angles have no meaning left in double precision
+_MOST_DEGREES = 1e9
+
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class Crystal(Record):
@@ -71,6 +77,14 @@ class Crystal(Record):
     ------
     InputError
         For a value that is not finite or out of its range, an impossible cell or a singular matrix.
+
+    Examples
+    --------
+    >>> import nbragg
+    >>> factors = nbragg.StructureFactors.constant(100)
+    >>> crystal = nbragg.Crystal(cell=(70, 80, 90, 90, 90, 90), N=(10, 10, 10), structure_factors=factors)
+    >>> crystal.replace(shape="gauss", mosaic_spread_deg=0.5, mosaic_domains=20).shape
+    'gauss'
     """
 
     structure_factors: StructureFactors
@@ -115,7 +129,9 @@ class Crystal(Record):
         self._set("shape", check.choice("shape", self.shape, SHAPES))
         self._set("fudge", check.number("fudge", self.fudge, at_least=0))
         for name in ("mosaic_spread_deg", "osc_deg", "phistep_deg"):
-            self._set(name, check.optional_number(name, getattr(self, name), at_least=0))
+            self._set(
+                name, check.optional_number(name, getattr(self, name), at_least=0, at_most=_MOST_DEGREES)
+            )
         for name in ("mosaic_domains", "phisteps"):
             self._set(name, check.optional_count(name, getattr(self, name)))
         self._set("mosaic_seed", check.seed("mosaic_seed", self.mosaic_seed))
@@ -141,6 +157,17 @@ class Crystal(Record):
         Notes
         -----
         Reciprocal axes, in 1/angstrom, are far shorter than 1: that tells the two kinds of matrix apart.
+
+        Examples
+        --------
+        >>> import nbragg
+        >>> factors = nbragg.StructureFactors.constant(100)
+        >>> crystal = nbragg.Crystal(cell=(70, 80, 90, 90, 90, 90), structure_factors=factors)
+        >>> crystal.with_orientation((10, 20, 30)).misset_deg
+        (10.0, 20.0, 30.0)
+        >>> turn = nbragg.random_orientations(1, seed=5)[0]
+        >>> crystal.with_orientation(turn).orientation.shape
+        (3, 3)
         """
         none: dict[str, Any] = {"misset_deg": None, "orientation": None, "misset_seed": None}
         value = orientation.as_matrix() if hasattr(orientation, "as_matrix") else orientation
@@ -148,7 +175,7 @@ class Crystal(Record):
             return self.replace(**none | {"misset_deg": tuple(value)})
         matrix = check.frozen_array("orientation", value, (3, 3))
         if 2.0 < (matrix * matrix).sum() < 4.0:
-            return self.replace(**none | {"orientation": matrix})
+            return self._with(**none | {"orientation": rotation_matrix("orientation", matrix)})
         ratio = abs(float(np.linalg.det(matrix))) * self._volume()
         if not 0.5 < ratio < 2:
             raise InputError(
@@ -204,6 +231,12 @@ def _checked_cell(cell: object) -> tuple[float, float, float, float, float, floa
     if min(lengths) <= 0:
         shown = ", ".join(f"{x:g}" for x in lengths)
         raise InputError(f"cell lengths ({shown}) A must be positive")
+    if not (min(lengths) >= _SHORTEST_EDGE and max(lengths) <= _LONGEST_EDGE):
+        shown = ", ".join(f"{x:g}" for x in lengths)
+        raise InputError(
+            f"cell lengths ({shown}) A must lie between {_SHORTEST_EDGE:g} and {_LONGEST_EDGE:g}: "
+            "give angstroms"
+        )
     alpha, beta, gamma = angles
     half = (alpha + beta + gamma) / 2
     # the four factors of the volume in canonical 5.1; one that is not positive means the corner cannot close
@@ -225,5 +258,11 @@ def _checked_matrix(matrix: object) -> FloatArray:
         raise InputError(
             "a_matrix is singular: its columns a*, b*, c* lie in one plane or one is zero; "
             "expected three independent axes"
+        )
+    edges = np.linalg.norm(dual_products(array.T), axis=1) / volume
+    if not (edges.min() >= _SHORTEST_EDGE and edges.max() <= _LONGEST_EDGE):
+        raise InputError(
+            f"a_matrix stands for a cell with edges of {edges.min():.3g} to {edges.max():.3g} A; expected "
+            f"{_SHORTEST_EDGE:g} to {_LONGEST_EDGE:g}: give 1/angstrom (for -mat, times the wavelength)"
         )
     return array

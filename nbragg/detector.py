@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,9 @@ from .errors import InputError
 from .records import Record
 
 __all__ = ["Detector"]
+
+#: lengths (mm) and pixels beyond which squares would leave double precision, and any laboratory
+_FARTHEST = 1e15
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -65,11 +68,25 @@ class Detector(Record):
         Layers the sensor is cut into (canonical 6).
     mask : array_like (spixels, fpixels), optional
         Pixels equal to 0 are skipped.
+    header_fields : tuple of str
+        Names of fields that were read from an image header: they may be without effect, and nothing is said
+        then.  No part of what the detector is: not compared.
 
     Raises
     ------
     InputError
         For a value that is not finite or out of its range, or a zero vector.
+
+    Examples
+    --------
+    >>> import nbragg
+    >>> detector = nbragg.Detector(distance_mm=200, pixel_mm=0.172, fpixels=487, spixels=619)
+    >>> nbragg.Detector(convention="xds", ORGX=240.5, ORGY=310.0, fpixels=487, spixels=619).convention
+    'xds'
+    >>> detector.replace(distance_mm=-1)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    nbragg.errors.InputError: distance_mm must be a finite number above 0..., not -1.0
     """
 
     distance_mm: float | None = None
@@ -102,15 +119,17 @@ class Detector(Record):
     thickness_um: float = 0.0
     thicksteps: int | None = None
     mask: npt.NDArray[np.uint8] | None = None
+    header_fields: tuple[str, ...] = field(default=(), compare=False, repr=False)
 
     def __post_init__(self) -> None:
         for name in ("distance_mm", "close_distance_mm", "detsize_f_mm", "detsize_s_mm"):
-            self._set(name, check.optional_number(name, getattr(self, name), above=0))
-        self._set("pixel_mm", check.number("pixel_mm", self.pixel_mm, above=0))
+            self._set(name, check.optional_number(name, getattr(self, name), above=0, at_most=_FARTHEST))
+        self._set("pixel_mm", check.number("pixel_mm", self.pixel_mm, above=0, at_most=_FARTHEST))
         for name in ("fpixels", "spixels", "thicksteps"):
             self._set(name, check.optional_count(name, getattr(self, name)))
         for name in ("Xbeam_mm", "Ybeam_mm", "Xclose_mm", "Yclose_mm", "ORGX", "ORGY"):
-            self._set(name, check.optional_number(name, getattr(self, name)))
+            place = check.optional_number(name, getattr(self, name), at_least=-_FARTHEST, at_most=_FARTHEST)
+            self._set(name, place)
         self._set("convention", check.choice("convention", self.convention, CONVENTIONS))
         if self.pivot is not None:
             self._set("pivot", check.choice("pivot", self.pivot, ("beam", "sample")))
@@ -118,6 +137,8 @@ class Detector(Record):
             self._set(name, check.number(name, getattr(self, name)))
         for name in ("fdet_vector", "sdet_vector", "odet_vector", "twotheta_axis", "pix0_vector_m"):
             self._set(name, check.optional_direction(name, getattr(self, name)))
+        for i, x in enumerate(self.pix0_vector_m or ()):
+            check.number(f"pix0_vector_m[{i}]", x, at_least=-_FARTHEST, at_most=_FARTHEST)
         for name in ("curved", "point_pixel"):
             self._set(name, check.flag(name, getattr(self, name)))
         self._set("thickness_um", check.number("thickness_um", self.thickness_um, at_least=0))
@@ -127,6 +148,7 @@ class Detector(Record):
         )
         if self.mask is not None:
             self._set("mask", _mask(self.mask))
+        self._set("header_fields", tuple(self.header_fields))
 
 
 def _mask(mask: Any) -> npt.NDArray[np.uint8]:

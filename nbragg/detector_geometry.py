@@ -188,6 +188,7 @@ def _warn_of_lost_distance(detector: Detector, distance: float) -> None:
     if (
         detector.close_distance_mm is not None
         and given is not None
+        and "distance_mm" not in detector.header_fields
         and abs(distance * 1e3 - given) > 1e-4 * given
     ):
         warn(

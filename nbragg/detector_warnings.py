@@ -36,7 +36,7 @@ def warn_of_ignored_input(detector: Detector, convention: str, pivot: str, *, ex
             ("close", f"{axis}close_mm", close),
             ("origin", f"ORG{axis}", origin),
         ):
-            if value is not None and what in ignored:
+            if value is not None and what in ignored and name not in detector.header_fields:
                 warn(f"{name} has no effect on the image: {ignored[what]}")
 
 

@@ -26,6 +26,9 @@ def unit(v: npt.ArrayLike) -> FloatArray:
     ndarray (..., 3)
     """
     vectors = np.asarray(v, dtype=np.float64)
+    largest = np.abs(vectors).max(axis=-1, keepdims=True, initial=0.0)
+    if ((largest > 1e150) | ((largest < 1e-150) & (largest > 0))).any():  # squares would leave doubles
+        vectors = np.divide(vectors, largest, out=np.zeros_like(vectors), where=largest > 0)
     length = np.linalg.norm(vectors, axis=-1, keepdims=True)
     result: FloatArray = np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0)
     return result

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from . import validate as check
 from ._engine import RandomStream
 from .errors import InputError
 
@@ -40,26 +41,37 @@ def noise_image(
     roi : (fast min, fast max, slow min, slow max) or None
         Inclusive limits; every pixel in it draws one deviate in raster order, others stay 0.  None: all.
     seed : int
-        The same seed gives the same counts as the reference program.
+        The same seed gives the same counts as the reference program; below 2^63 either way.
     adc : float
         Offset added to every count.
 
     Raises
     ------
     InputError
-        When the image has the wrong shape or holds negative or non-finite pixels, or the roi does not fit.
+        When the image has the wrong shape or holds negative or non-finite pixels, the roi does not fit, or
+        the seed is no whole number below 2^63.
+
+    Examples
+    --------
+    >>> import nbragg, numpy as np
+    >>> noise = nbragg.noise_image(np.full((100, 100), 7, np.float32), None, seed=1, adc=0)
+    >>> noise.pixels.dtype, bool(abs(noise.pixels.mean() - 7) < 0.1)
+    (dtype('uint16'), True)
     """
     photons = np.ascontiguousarray(image, np.float32)
     if photons.ndim != 2 or photons.size == 0:
         raise InputError(f"noise needs an image of shape (slow, fast), got shape {photons.shape}")
     low, high = float(photons.min()), float(photons.max())
     if not (low >= 0.0 and np.isfinite(high)):
-        raise InputError(f"noise needs finite photon numbers of at least 0; the image runs from {low:g} to {high:g}")
+        raise InputError(
+            f"noise needs finite photon numbers of at least 0; the image runs from {low:g} to {high:g}"
+        )
     slow, fast = photons.shape
     limits = tuple(int(v) for v in roi) if roi is not None else (0, fast - 1, 0, slow - 1)
     if len(limits) != 4 or not (0 <= limits[0] <= limits[1] < fast and 0 <= limits[2] <= limits[3] < slow):
         raise InputError(f"roi {limits} does not fit an image of {fast} x {slow} pixels (fast x slow)")
     if not np.isfinite(adc):
         raise InputError(f"adc = {adc}: give a finite offset")
+    seed = check.count("seed", seed, at_least=1 - 2**63, at_most=2**63 - 1)
     pixels, overloads = RandomStream(seed).noise_image(photons, limits, float(adc))
     return NoiseImage(pixels, overloads)

@@ -124,6 +124,8 @@ def _encode(obj: Storable, store: _ArrayStore) -> dict[str, Any]:
 def _fields(record: Any, store: _ArrayStore) -> dict[str, Any]:
     result = {}
     for field in dataclasses.fields(record):
+        if not field.compare:  # where it came from, not what it is
+            continue
         value = getattr(record, field.name)
         if isinstance(value, np.ndarray):
             result[field.name] = _array_value(value, store)
@@ -320,6 +322,15 @@ def dump(obj: Storable, path: str | os.PathLike[str]) -> None:
         Not something that can be stored, or another suffix.
     FileError
         The files cannot be written.
+
+    Examples
+    --------
+    >>> import nbragg, tempfile
+    >>> setup = nbragg.from_cli("-cell 70 80 90 -default_F 100 -N 5")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     nbragg.dump(setup, f"{folder}/setup.json")
+    ...     nbragg.load(f"{folder}/setup.json") == setup
+    True
     """
     target = Path(path)
     yaml = _is_yaml(target)

@@ -28,8 +28,17 @@ class Record:
         """A copy with some fields changed, validated like a new one."""
         return dataclasses.replace(self, **changes)
 
+    def _with(self: R, **checked: Any) -> R:
+        """A copy with fields that are known to be valid and coerced: `replace` without its cost."""
+        other = object.__new__(type(self))
+        mine = self.__dict__
+        other.__dict__.update({name: mine[name] for name in self.__dataclass_fields__}, **checked)
+        return other
+
     def _content(self) -> tuple[object, ...]:
-        return tuple(_comparable(getattr(self, field.name)) for field in dataclasses.fields(self))
+        return tuple(
+            _comparable(getattr(self, field.name)) for field in dataclasses.fields(self) if field.compare
+        )
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
@@ -43,6 +52,8 @@ class Record:
     def __repr__(self) -> str:
         shown = []
         for field in dataclasses.fields(self):
+            if not field.repr:
+                continue
             value = getattr(self, field.name)
             if isinstance(value, np.ndarray):
                 shown.append(f"{field.name}=<array {value.shape} {value.dtype}>")

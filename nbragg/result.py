@@ -91,8 +91,8 @@ class Result:
         Parameters
         ----------
         path : path
-            ``.img`` (SMV), ``.bin`` (raw float32), ``.pgm``, ``.png``, ``.tif``, ``.cbf``, ``.nxs`` or ``.h5``
-            (NeXus), ``.npy``.
+            ``.img`` (SMV), ``.bin`` (raw float32), ``.pgm``, ``.png``, ``.tif``, ``.cbf``, ``.nxs`` or
+            ``.h5`` (NeXus), ``.npy``.
         format : str, optional
             Instead of the suffix.
         **options

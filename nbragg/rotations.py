@@ -131,6 +131,12 @@ def random_orientations(n: int, seed: int) -> FloatArray:
     ------
     InputError
         For a negative or fractional number.
+
+    Examples
+    --------
+    >>> import nbragg
+    >>> nbragg.random_orientations(1000, seed=1).shape
+    (1000, 3, 3)
     """
     count = check.count("n", n, at_least=0)
     memory.require(256 * count, f"a list of {count} orientations", "draw fewer at a time, with other seeds")

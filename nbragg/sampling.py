@@ -35,6 +35,12 @@ class Sampling(Record):
     ------
     InputError
         For a value that is not finite or out of its range, or an inverted roi.
+
+    Examples
+    --------
+    >>> import nbragg
+    >>> nbragg.Sampling(oversample=2, roi=(100, 199, 0, 49))
+    Sampling(oversample=2, roi=(100, 199, 0, 49))
     """
 
     oversample: int | None = None

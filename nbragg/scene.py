@@ -21,9 +21,11 @@ from .detector import Detector
 from .detector_geometry import DetectorGeometry, detector_geometry
 from .geometry import FloatArray
 from .orientations import crystal_orientations, phi_rotations
+from .reach import structure_factor_reach
 from .rotations import mosaic_rotations
 from .sampling import Sampling
 from .scene_checks import (
+    check_indices,
     check_oversampling,
     check_polarization,
     image_region,
@@ -94,6 +96,9 @@ class Scene:
     interpolation : int
         0 nearest, 1 tricubic with the switch-off of canonical 7.3, 2 tricubic with default_F where not usable
         (exact).
+    F_reach : float
+        Length of q, 1/m, beyond which every structure factor is 0 whatever the orientation; renderers skip
+        such samples.  It holds for this unit cell; infinite where it is not known.
     physics : str
         ``"nanobragg"`` or ``"exact"``.
 
@@ -141,6 +146,7 @@ class Scene:
     F_origin: tuple[int, int, int]
     default_F: float
     interpolation: int
+    F_reach: float
     # reports and headers
     physics: str
     wavelength: float
@@ -220,6 +226,17 @@ def build_scene(
     -----
     NbraggWarning
         For everything accepted without effect, or replaced.
+
+    Examples
+    --------
+    >>> import nbragg
+    >>> factors = nbragg.StructureFactors.constant(100)
+    >>> crystal = nbragg.Crystal(
+    ...     cell=(70, 80, 90, 90, 90, 90), mosaic_spread_deg=1, mosaic_domains=7, structure_factors=factors
+    ... )
+    >>> scene = nbragg.build_scene(crystal, nbragg.Beam(), nbragg.Detector(distance_mm=150))
+    >>> scene.distance, scene.orientations.shape
+    (0.15, (7, 3, 3))
     """
     sampling = Sampling() if sampling is None else sampling
     return scene_parts(crystal, beam, detector, sampling, physics=physics).scene
@@ -272,6 +289,7 @@ def scene_parts(
     cell = cell_geometry(crystal, misset_rad, exact=exact)
     if like is None or like.crystal.a_matrix is not crystal.a_matrix:
         warn_of_left_hand(cell)
+    check_indices(cell, float(sources.wavelength.min()))
     if like is None or like.crystal.size_mm != crystal.size_mm or like.beam is not beam:
         size_mm = clip_to_beam(crystal.size_mm, beam.beamsize_mm)
     else:
@@ -302,6 +320,15 @@ def scene_parts(
         interpolated = interpolation(sampling, crystal, cells, exact=exact)
     else:
         interpolated = like.scene.interpolation
+    if (
+        like is not None
+        and like.crystal.structure_factors is factors
+        and like.scene.interpolation == interpolated
+        and np.allclose(like.scene.unit_cell.direct, cell.direct, rtol=1e-12, atol=0.0)
+    ):
+        reach = like.scene.F_reach
+    else:
+        reach = math.inf if interpolated else structure_factor_reach(factors, cell)
     scene = Scene(
         fpixels=geometry.fpixels,
         spixels=geometry.spixels,
@@ -344,6 +371,7 @@ def scene_parts(
         F_origin=factors.origin,
         default_F=factors.default_F,
         interpolation=interpolated,
+        F_reach=reach,
         physics="exact" if exact else "nanobragg",
         wavelength=wavelength,
         geometry=geometry,

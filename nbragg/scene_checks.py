@@ -16,6 +16,7 @@ from .sampling import Sampling
 from .warn import warn
 
 __all__ = [
+    "check_indices",
     "check_oversampling",
     "check_polarization",
     "image_region",
@@ -25,6 +26,9 @@ __all__ = [
 
 #: float image, integer image and mask, kept at the same time
 _BYTES_PER_PIXEL = 4 + 2 + 1
+
+#: doubles then leave an index 8 bits after the point
+_LARGEST_INDEX = 2.0**45
 
 #: more sub-pixels per pixel edge than this are not chosen automatically
 _MOST_SUBPIXELS = 1000
@@ -61,6 +65,27 @@ def check_polarization(beam: Beam, geometry: DetectorGeometry) -> None:
         raise InputError(
             "polar_vector is parallel to beam_vector: with a polarization other than 0 give one at right "
             "angles to the beam"
+        )
+
+
+def check_indices(cell: CellGeometry, shortest_wavelength: float) -> None:
+    """Refuse indices so large that doubles no longer tell where in a cell a sample lies.
+
+    The largest index is the longest edge times the largest |q|, 2/lambda.
+
+    Parameters
+    ----------
+    cell : CellGeometry
+    shortest_wavelength : float
+        Metres.
+    """
+    longest = max(cell.a, cell.b, cell.c)
+    largest = 2.0 * longest * 1e-10 / shortest_wavelength
+    if not largest <= _LARGEST_INDEX:
+        raise InputError(
+            f"a cell edge of {longest:.4g} A and a wavelength of {shortest_wavelength * 1e10:.4g} A lead to "
+            f"indices up to {largest:.3g}, beyond double precision: give a smaller cell or a longer "
+            "wavelength"
         )
 
 

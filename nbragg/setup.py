@@ -44,6 +44,15 @@ class Setup:
     physics : {"nanobragg", "exact"}
     files : tuple of InputFile
         Where parts were read from, which is no part of what they are: two set-ups are equal without it.
+
+    Examples
+    --------
+    >>> import nbragg
+    >>> setup = nbragg.from_cli("-cell 70 80 90 -default_F 100 -N 5 -detpixels 32")
+    >>> setup == nbragg.Setup(setup.crystal, detector=setup.detector)
+    True
+    >>> setup.simulate().image.shape
+    (32, 32)
     """
 
     crystal: Crystal

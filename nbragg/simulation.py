@@ -24,7 +24,7 @@ __all__ = ["Result", "finished", "render", "simulate"]
 def render(
     scene: Scene,
     *,
-    precision: str = "double",
+    precision: str | None = None,
     device: str = "cpu",
     threads: int | None = None,
     progress: backends.Progress | None = None,
@@ -36,9 +36,10 @@ def render(
     scene : Scene
         From `build_scene`; it is not changed and can be rendered again, from several threads at once.
     precision : {"double", "mixed"}
-        mixed keeps every pixel within 2e-6 of the image's maximum.
+        mixed keeps every pixel within 2e-6 of the image's maximum.  Default: double on the CPU, mixed on a GPU.
     device : str
-        "cpu".
+        "cpu", "cuda" or "auto": a GPU where there is one, else the CPU with a warning.  "cuda:1" or "auto:1" is
+        the second GPU.
     threads : int, optional
         CPU threads; default OMP_NUM_THREADS, else all cores.  The image does not depend on it.
     progress : callable, optional
@@ -50,6 +51,14 @@ def render(
         When an option is not known.
     RenderError
         When a pixel comes out infinite or NaN, or the engine fails.
+
+    Examples
+    --------
+    >>> import nbragg
+    >>> setup = nbragg.from_cli("-cell 70 80 90 -default_F 100 -N 5 -detpixels 32")
+    >>> scene = nbragg.build_scene(setup.crystal, setup.beam, setup.detector)
+    >>> bool((nbragg.render(scene, threads=1).image == nbragg.render(scene).image).all())
+    True
     """
     options = backends.RenderOptions(precision, threads, progress)
     start = time.perf_counter()
@@ -76,8 +85,8 @@ def finished(
     if raw.cut_pixel >= 0:
         fast, slow = raw.cut_pixel % scene.fpixels, raw.cut_pixel // scene.fpixels
         warnings.warn(
-            f"interpolation was switched off from pixel fast {fast}, slow {slow} on: its h, k, l is within two "
-            "planes of the edge of the reflection list; give a longer list, or -nointerpolate / "
+            f"interpolation was switched off from pixel fast {fast}, slow {slow} on: its h, k, l is within "
+            "two planes of the edge of the reflection list; give a longer list, or -nointerpolate / "
             "interpolate=False",
             NbraggWarning,
             stacklevel=stacklevel,
@@ -92,7 +101,7 @@ def simulate(
     sampling: Sampling | None = None,
     *,
     physics: str = "nanobragg",
-    precision: str = "double",
+    precision: str | None = None,
     device: str = "cpu",
     threads: int | None = None,
     progress: backends.Progress | None = None,
@@ -115,10 +124,27 @@ def simulate(
     Raises
     ------
     InputError, MemoryLimitError, RenderError
+
+    Examples
+    --------
+    >>> import nbragg
+    >>> factors = nbragg.StructureFactors.constant(100)
+    >>> crystal = nbragg.Crystal(cell=(70, 80, 90, 90, 90, 90), N=(5, 5, 5), structure_factors=factors)
+    >>> detector = nbragg.Detector(distance_mm=100, fpixels=64, spixels=48)
+    >>> result = nbragg.simulate(crystal, nbragg.Beam(wavelength_A=1.0), detector)
+    >>> result.image.shape, result.image.dtype
+    ((48, 64), dtype('float32'))
     """
     from .batch import Simulator
 
     simulator = Simulator(
-        crystal, beam, detector, sampling, physics=physics, precision=precision, device=device, threads=threads
+        crystal,
+        beam,
+        detector,
+        sampling,
+        physics=physics,
+        precision=precision,
+        device=device,
+        threads=threads,
     )
     return simulator.render(progress=progress)

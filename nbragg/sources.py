@@ -145,6 +145,11 @@ def beam_sources(beam: Beam, geometry: DetectorGeometry, steps: SourceSteps, *, 
             "give less than 200"
         )
     angles = divergence_grid(steps.hdiv, steps.vdiv, beam.round_div)
+    if len(angles) == 0:
+        raise InputError(
+            "round trimming leaves no source of the divergence grid: give more steps, a range, or "
+            "round_div=False (-square_div)"
+        )
     start = -SOURCE_DISTANCE * geometry.beam_vector
     position = rot_axis(np.broadcast_to(start, (len(angles), 3)), geometry.polar_vector, angles[:, 1])
     position = rot_axis(position, geometry.vert_vector, angles[:, 0])

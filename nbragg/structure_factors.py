@@ -41,6 +41,15 @@ class StructureFactors(Record):
     ------
     InputError
         For a value that is not finite or an empty box.
+
+    Examples
+    --------
+    >>> import nbragg
+    >>> nbragg.StructureFactors.constant(100).default_F
+    100.0
+    >>> factors = nbragg.StructureFactors.from_reflections([1, -1], [0, 0], [2, -2], [50, 50], default_F=1)
+    >>> factors.values.shape, factors.origin
+    ((3, 1, 5), (-1, 0, -2))
     """
 
     values: FloatArray | None = None

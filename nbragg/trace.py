@@ -273,8 +273,8 @@ def trace_pixel(scene: Scene, slow: int, fast: int, *, cut_pixel: int | None = N
     >>> detector = nbragg.Detector(fpixels=64, spixels=64)
     >>> scene = nbragg.build_scene(crystal, nbragg.Beam(), detector)
     >>> trace = nbragg.trace_pixel(scene, 10, 20)
-    >>> trace.samples["hkl0"].tolist()
-    [[0, 2, 1]]
+    >>> len(trace.samples), trace.samples["hkl0"][0].tolist()
+    (4, [0, 2, -1])
     """
     check_pixel(scene, slow, fast)
     engine = _engine.EngineScene(scene)

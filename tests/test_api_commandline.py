@@ -53,6 +53,17 @@ def test_a_changed_part_is_not_taken_from_its_old_file(folder: Path) -> None:
     assert nbragg.from_cli(nbragg.to_cli(doubled, folder)) == doubled
 
 
+def test_what_is_made_of_a_model_depends_on_the_detector(folder: Path) -> None:
+    """The model's name serves as long as it gives the same reflections."""
+    model = Path(__file__).parent / "data" / "5e5z.pdb"
+    setup = nbragg.from_cli(f"-hkl {model} -N 5 -detpixels 32")
+    assert "5e5z.pdb" in nbragg.to_cli(setup)
+    nearer = setup.replace(detector=setup.detector.replace(distance_mm=50))
+    with pytest.raises(InputError, match="read again"):
+        nbragg.to_cli(nearer)
+    assert nbragg.from_cli(nbragg.to_cli(nearer, folder)) == nearer
+
+
 @pytest.mark.parametrize(
     "words",
     [

@@ -10,6 +10,9 @@ from scipy.spatial.transform import Rotation
 
 import nbragg
 from nbragg import Beam, Crystal, Detector, InputError, Sampling, StructureFactors
+from nbragg.recipe import from_dict, to_dict
+
+pytestmark = pytest.mark.filterwarnings("ignore::nbragg.errors.NbraggWarning")
 
 F = StructureFactors.constant(10)
 CELL = (70.0, 80.0, 90.0, 75.0, 85.0, 95.0)
@@ -64,7 +67,7 @@ def test_an_orientation_is_part_of_the_record() -> None:
     assert "orientation=<array (3, 3) float64>" in repr(one)
     assert one.replace(N=(1, 1, 1)).replace(N=(5, 4, 6)) == one
     setup = nbragg.Setup(one)
-    assert nbragg.recipe.from_dict(nbragg.recipe.to_dict(setup)) == setup
+    assert from_dict(to_dict(setup)) == setup
     assert one.orientation is not None
     with pytest.raises(ValueError, match="read-only"):
         one.orientation[0, 0] = 1

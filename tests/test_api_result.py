@@ -11,6 +11,7 @@ import pytest
 import nbragg
 from nbragg import InputError, Result
 from nbragg.io.images import read_image
+from nbragg.recipe import to_dict
 
 pytestmark = pytest.mark.filterwarnings("ignore::nbragg.errors.NbraggWarning")
 
@@ -36,7 +37,7 @@ def test_save_by_suffix(result: Result, name: str, folder: Path) -> None:
     if name.endswith((".tif", ".nxs", ".npy", ".bin")):
         assert np.array_equal(image.image, result.image)
     if name == "a.tif":
-        assert image.metadata["recipe"] == nbragg.recipe.to_dict(result.setup)
+        assert image.metadata["recipe"] == to_dict(result.setup)
 
 
 def test_save_options(result: Result, folder: Path) -> None:

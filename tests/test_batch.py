@@ -284,22 +284,6 @@ def test_small_images_get_a_thread_each() -> None:
             stream.collect()
 
 
-def test_other_devices_render_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A device without a queue of its own gives the same, in order."""
-    from nbragg.backends import cpu
-
-    monkeypatch.setattr(streaming, "get", lambda device: cpu.render)
-    expected = np.array([r.image for r in simulator().render_many(orientations=TURNS)])
-    with streaming.Stream("other", RenderOptions()) as stream:
-        out = np.zeros((2, 40, 48), np.float32)
-        for turn, image in zip(TURNS[:2], out, strict=True):
-            stream.submit(simulator().with_orientation(turn).scene, image)
-        stream.submit(simulator().with_orientation(TURNS[2]).scene)
-        images = [stream.collect()[0].image for _ in range(3)]
-    assert np.array_equal(images, expected[:3])
-    assert np.array_equal(out, expected[:2])
-
-
 # ---- random orientations ----
 
 

@@ -13,7 +13,10 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
-pytestmark = pytest.mark.skipif(not (ROOT / "benchmarks").exists(), reason="needs the source tree")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not (ROOT / "benchmarks").exists(), reason="needs the source tree"),
+]
 
 COLUMNS = {
     "implementation", "workload", "isa", "precision", "threads", "shape", "crystal", "xtal_shape", "N",

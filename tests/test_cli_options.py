@@ -39,7 +39,8 @@ SPELLINGS = {
         -scale
         -pgmscale -adc -adcoffset -seed -mosaic_seed -misset_seed -stol -4stol -Q -stolout -density
         -sample_den
-        -sample_density -MW -molecular_weight -threads -physics -precision -device""",
+        -sample_density -MW -molecular_weight -threads -physics -precision -device -frames -random
+        -column -save""",
     2: "-printout_pixel -trace_pixel",
     3: """-misset -fdet_vector -sdet_vector -odet_vector -beam_vector -polar_vector -spindle_axis
         -twotheta_axis
@@ -139,6 +140,7 @@ def test_every_setting_has_a_reader() -> None:
         "hkl.default_F",
         "input.matrix",
         "input.hkl",
+        "input.column",
         "input.dump",
         "input.sources",
         "input.img",
@@ -146,9 +148,11 @@ def test_every_setting_has_a_reader() -> None:
         "output.pgm",
         "output.noise",
         "run.seed",
+        "run.frames",
         "run.physics",
         "run.precision",
         "run.device",
+        "run.random",
         "run.threads",
         "run.printout",
         "run.printout_pixel",
@@ -167,6 +171,7 @@ def test_every_setting_has_a_reader() -> None:
         "crystal.N",
         "crystal.size_mm",
         "detector.mask",
+        "detector.header_fields",
         "output.dump_file",
     }
     assert known - made <= elsewhere

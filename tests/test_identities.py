@@ -96,7 +96,7 @@ def test_intensity_goes_with_the_square_of_F(experiment: Experiment) -> None:
     assert np.array_equal(brighter, 8 * image)
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(experiments())
 def test_orientations_and_sources_average(experiment: Experiment) -> None:
     """The image of many orientations or sources is the mean of the images of each."""

@@ -39,15 +39,25 @@ def assert_engine_is_right(scene: Any) -> None:
     image = render(scene).image
     assert image.dtype == np.float32
     rounded = truth.astype(np.float32)
-    assert np.abs(image.astype(float) - rounded).max() <= np.spacing(rounded.max())
+    assert np.abs(image.astype(float) - rounded).max() <= np.spacing(np.abs(rounded).max())
     assert relative_l2(image.astype(float), truth) <= 1e-7
 
 
-@settings(max_examples=400)
+@settings(max_examples=250)
 @given(experiments())
 def test_random_scenes(experiment: Experiment) -> None:
     """Everything at once."""
     assert_engine_is_right(experiment.scene())
+
+
+@settings(max_examples=80)
+@given(experiments())
+def test_mixed_precision(experiment: Experiment) -> None:
+    """Every pixel within 2e-6 of the image's maximum."""
+    scene = experiment.scene()
+    truth = oracle.render(scene)
+    image = render(scene, precision="mixed").image
+    assert np.abs(image - truth).max() <= 2e-6 * np.abs(truth).max()
 
 
 def experiment(
@@ -110,24 +120,42 @@ def test_interpolation_inside_and_leaving_the_list(low: int, physics: str) -> No
     assert_engine_is_right(scene)
 
 
-@pytest.mark.parametrize("water", [0.0, 0.01])
+@pytest.mark.parametrize("water", [0.0, 1e-7])
 def test_interpolation_passes_over_empty_samples(water: float) -> None:
     """Where the top hat is 0 nothing is looked up nor switches interpolation off, but with water."""
     rng = np.random.default_rng(5)
     listed = StructureFactors(values=rng.uniform(1, 100, (9, 9, 9)), origin=(-4, -4, -4), default_F=55.0)
+    spots = {"N": (1, 2, 1), "shape": "tophat", "fudge": 5000.0, "misset_deg": (-69.0, 61.9, 53.8)}
     case = experiment(
-        crystal={"structure_factors": listed, "N": (1, 2, 1), "shape": "tophat", "fudge": 900.0},
-        detector={"pixel_mm": 4.1, "fpixels": 24, "spixels": 22},
+        crystal={"structure_factors": listed, **spots},
+        detector={"pixel_mm": 4.1, "fpixels": 24, "spixels": 22, "Xbeam_mm": 12.3, "Ybeam_mm": 50.1},
         sampling={"water_um": water},
+    )
+    scene = case.scene()
+    dry, wet = (oracle.render(dataclasses.replace(scene, water=w)) for w in (0.0, 1e-13))
+    assert relative_l2(wet, dry) > 0.1  # the same photons, looked up otherwise
+    assert_engine_is_right(scene)
+
+
+def test_interpolation_is_not_ended_beyond_the_resolution_limit() -> None:
+    """What dmin skips is not looked up: pixels in the corner, outside the list, switch nothing off."""
+    rng = np.random.default_rng(5)
+    listed = StructureFactors(values=rng.uniform(1, 100, (13, 13, 13)), origin=(-6, -6, -6), default_F=55.0)
+    case = experiment(
+        crystal={"structure_factors": listed, "N": (1, 2, 1)},
+        detector={"pixel_mm": 4.1, "fpixels": 24, "spixels": 22},
+        sampling={"dmin_A": 6.7},
     )
     scene = case.scene()
     slow, fast = np.mgrid[: scene.spixels, : scene.fpixels]
     pixels = np.ones(fast.shape, bool)
-    with_water, without = (
-        oracle.switch_off(dataclasses.replace(scene, water=w), fast, slow, pixels) for w in (1e-8, 0.0)
+    with_limit, without = (
+        oracle.switch_off(dataclasses.replace(scene, dmin=d), fast, slow, pixels) for d in (scene.dmin, 0.0)
     )
-    assert with_water < without < (pixels.size, 0)
+    assert without < with_limit
     assert_engine_is_right(scene)
+    for dmin in (5.0, 6.0, 7.5, 9.0):
+        assert_engine_is_right(dataclasses.replace(scene, dmin=dmin * 1e-10))
 
 
 @pytest.mark.parametrize("flags", list(itertools.product([False, True], repeat=3)))

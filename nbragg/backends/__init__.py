@@ -49,11 +49,16 @@ class RenderOptions:
 
     def __post_init__(self) -> None:
         if self.precision is not None and self.precision not in PRECISIONS:
-            raise InputError(f"precision {self.precision!r} is not known: give one of {', '.join(PRECISIONS)}")
+            known = ", ".join(PRECISIONS)
+            raise InputError(f"precision {self.precision!r} is not known: give one of {known}")
         if self.threads is not None and (
-            isinstance(self.threads, bool) or not isinstance(self.threads, int) or not 1 <= self.threads <= 4096
+            isinstance(self.threads, bool)
+            or not isinstance(self.threads, int)
+            or not 1 <= self.threads <= 4096
         ):
-            raise InputError(f"threads = {self.threads!r}: give a whole number from 1 to 4096, or None for all cores")
+            raise InputError(
+                f"threads = {self.threads!r}: give a whole number from 1 to 4096, or None for all cores"
+            )
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from .. import _engine
 from ..errors import InputError, RenderError
-from . import PRECISIONS, RawImage, RenderOptions
+from . import PRECISIONS, ImageSums, RawImage, RenderOptions
 from .engine_threads import EngineThread, Task, borrowed
 
 if TYPE_CHECKING:
@@ -101,7 +101,9 @@ class Rendering:
             raise RenderError(f"the engine stopped: {status}")
         if self._options.progress is not None:
             self._options.progress(1.0)
-        return RawImage(image=self._image, **self._job.report), self._task.seconds
+        report = dict(self._job.report)
+        sums = ImageSums(*report.pop("sums"))
+        return RawImage(image=self._image, sums=sums, **report), self._task.seconds
 
     def abandon(self) -> None:
         """Stop the engine and wait until it has stopped."""

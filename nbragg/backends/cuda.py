@@ -1,4 +1,4 @@
-"""The CUDA renderer.  The one module that knows CuPy: device memory, streams, compilation and their errors."""
+"""The CUDA renderer.  The one module that knows CuPy: memory, streams, compilation and their errors."""
 
 from __future__ import annotations
 
@@ -185,8 +185,8 @@ def translated(name: str) -> Iterator[None]:
             ) from error
         if kind in ("CompileException", "NVRTCError"):
             raise DeviceError(
-                f"the CUDA kernels could not be compiled for {name}; is the CuPy that is installed made for this "
-                f"CUDA version?\n{error}"
+                f"the CUDA kernels could not be compiled for {name}; is the CuPy that is installed made for "
+                f"this CUDA version?\n{error}"
             ) from error
         if kind in ("CUDARuntimeError", "CUDADriverError"):
             raise DeviceError(_device_fault(name, str(error))) from error
@@ -199,12 +199,12 @@ def _device_fault(name: str, text: str) -> str:
     if "NoDevice" in text:
         return "this machine has no CUDA device: give device='cpu'"
     if "InsufficientDriver" in text or "SystemDriverMismatch" in text:
-        return f"the NVIDIA driver is missing or older than the CUDA version of CuPy ({text}): update the driver"
+        return f"the NVIDIA driver is missing or too old for this CuPy ({text}): update the driver"
     if "InitializationError" in text or "NotInitialized" in text:
-        return f"CUDA could not be started ({text}); a forked process cannot use it: start processes by 'spawn'"
+        return f"CUDA could not be started ({text}): start processes that use it by 'spawn', not by fork"
     return (
-        f"{name} failed: {text}. After a failed kernel or a lost device, CUDA can only be used again from a new "
-        "process"
+        f"{name} failed: {text}. After a failed kernel or a lost device, CUDA can only be used again from a "
+        "new process"
     )
 
 
@@ -222,8 +222,8 @@ def open_runtime(index: int = 0) -> CupyRuntime:
                 runtime = _runtimes[index] = CupyRuntime(index)
     if runtime.process != os.getpid():
         raise DeviceError(
-            "CUDA was used before this process was forked and cannot be used in it: start processes by 'spawn' or "
-            "'forkserver' (multiprocessing.set_start_method, multiprocessing_context of a DataLoader)"
+            "CUDA was used before this process was forked and cannot be used in it: start processes by "
+            "'spawn' or 'forkserver' (multiprocessing.set_start_method, DataLoader's multiprocessing_context)"
         )
     return runtime
 
@@ -297,7 +297,8 @@ def render_double(scene: Scene, *, precision: str = "double", index: int = 0) ->
         rendering.start()
         rendering.collect()
     assert rendering.images64 is not None
-    return rendering.images64[0]
+    image: NDArray[np.float64] = rendering.images64[0]
+    return image
 
 
 def render_stack(
@@ -324,7 +325,7 @@ def render_stack(
     InputError, DeviceError, MemoryLimitError
     """
     if stack.ndim != 4:
-        raise InputError(f"a stack of orientations has the shape (images, orientations, 3, 3), not {stack.shape}")
+        raise InputError(f"a stack of orientations is (images, orientations, 3, 3), not {stack.shape}")
     runtime = open_runtime(index)
     name = runtime.profile.name
     waiting: deque[Rendering] = deque()

@@ -1,6 +1,7 @@
 """Renders Scenes with csrc/nb_render.cu through a `Runtime`: plans launches, holds buffers, reads results.
 
-Nothing here knows CuPy: `cuda.py` has the runtime of a GPU, the tests have one that runs the same kernels on the host.
+Nothing here knows CuPy: `cuda.py` has the runtime of a GPU, the tests have one that runs the same kernels on
+the host.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from .. import _engine
 from ..errors import InputError, MemoryLimitError
 from ..memory import readable
 from . import ImageSums, RawImage, RenderOptions
-from .cuda_kernel import TRICUBIC, Specialisation, choose
+from .cuda_kernel import FINISH, TRICUBIC, Specialisation, choose
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -128,12 +129,13 @@ class Tables:
                 return known[1]
             array = runtime.upload(np.ascontiguousarray(host, dtype))
             runtime.wait(runtime.mark())  # other lanes may use it at once
-            self._kept[key] = (weakref.ref(host, lambda _, key=key: self._forget(key)), array)
-            return array
+            kept = self._kept
 
-    def _forget(self, key: tuple[int, str]) -> None:
-        # no lock: garbage collection may call this from inside on_device
-        self._kept.pop(key, None)
+            def forget(_: object) -> None:  # without the lock: may be called from inside on_device
+                kept.pop(key, None)
+
+            kept[key] = (weakref.ref(host, forget), array)
+            return array
 
     def holds(self, host: NDArray[Any], dtype: Any) -> bool:
         known = self._kept.get((id(host), np.dtype(dtype).str))
@@ -186,7 +188,8 @@ class Rendering:
     ) -> None:
         self._runtime, self._tables, self._scene, self._options = runtime, tables, scene, options
         self._double = double
-        self._stack = scene.orientations[np.newaxis] if stack is None else np.ascontiguousarray(stack, np.float64)
+        one = scene.orientations[np.newaxis]
+        self._stack = one if stack is None else np.ascontiguousarray(stack, np.float64)
         if self._stack.shape[1:] != scene.orientations.shape:
             raise InputError(
                 f"a stack of orientations must have the shape (images, {len(scene.orientations)}, 3, 3), "
@@ -217,14 +220,15 @@ class Rendering:
         rows = max(1, min(height, int(at_once / (per_pixel * width)), (2**31 - THREADS) // width))
         if self._images > 1 or self._options.on_device or self._double:
             rows = height  # a batch is not divided
-        rows = self._fit(spec, width, height, rows)
-        wanted = _FULL * profile.multiprocessors * _BLOCKS_AT_ONCE * THREADS / (width * rows * self._images)
+        # not decided by free memory or the size of a batch, so that neither changes the last bit of a sum
+        wanted = _FULL * profile.multiprocessors * _BLOCKS_AT_ONCE * THREADS / (width * rows)
         splits = max(1, min(math.ceil(wanted), orientations // _FEWEST_ORIENTATIONS, 65535))
         if width * rows >= 2**31 - THREADS or (spec.table == TRICUBIC and width * height >= 2**31 - THREADS):
-            raise InputError(f"a region of {width} x {height} pixels is too large for device='cuda': give a smaller roi")
+            raise InputError(f"{width} x {height} pixels are too many for device='cuda': give a smaller roi")
+        rows = self._fit(spec, width, height, rows, splits)
         return _Plan(spec, bound, width, height, rows, splits)
 
-    def _fit(self, spec: Specialisation, width: int, height: int, rows: int) -> int:
+    def _fit(self, spec: Specialisation, width: int, height: int, rows: int, splits: int) -> int:
         """Rows of a launch for which the device has memory."""
         scene, runtime = self._scene, self._runtime
         fixed = self._stack.nbytes + 40 * len(scene.source_wavelength) + _FEW_BYTES
@@ -247,8 +251,10 @@ class Rendering:
         else:
             per_row = 4 * self._images * scene.fpixels
         per_row += self._images * width // 8 + 1  # block sums
+        if splits > 1 or self._double:
+            per_row += 8 * self._images * width * splits
         if self._double:
-            per_row += 16 * self._images * scene.fpixels
+            per_row += 8 * self._images * scene.fpixels
         free = runtime.free_bytes()
         most = (free - fixed) // per_row
         may_tile = self._images == 1 and not self._options.on_device and not self._double
@@ -374,14 +380,14 @@ class Rendering:
         self._keep.append(per_block)
         summaries = np.uint64(runtime.address(per_block))
         runtime.launch(
-            plan.spec,
+            FINISH,
             "nb_finish",
             (finish, 1, self._images),
             [self._packed, part, np.uint64(partial), np.int64(slots), image, np.uint64(image64), summaries],
         )
         result = runtime.address(self._summaries) + number * self._images * _SUMMARY.itemsize
         runtime.launch(
-            plan.spec,
+            FINISH,
             "nb_summarise",
             (1, 1, self._images),
             [summaries, np.int64(finish), omegas, np.int64(blocks), self._cut, np.uint64(result)],
@@ -400,7 +406,10 @@ class Rendering:
     # ---- results ----
 
     def collect(self) -> list[RawImage]:
-        """The images, when they are ready.  An exception on the way, Ctrl-C among them, waits for the device first."""
+        """The images, when they are ready.
+
+        An exception on the way, Ctrl-C among them, waits for the device first.
+        """
         runtime, plan, progress = self._runtime, self._plan, self._options.progress
         try:
             while self._next_row < plan.height:

@@ -17,7 +17,16 @@ if TYPE_CHECKING:
 
     from ..scene import Scene
 
-__all__ = ["INDEX_DOUBLE", "INDEX_FIXED", "INDEX_PAIRS", "Specialisation", "choose", "every", "source"]
+__all__ = [
+    "FINISH",
+    "INDEX_DOUBLE",
+    "INDEX_FIXED",
+    "INDEX_PAIRS",
+    "Specialisation",
+    "choose",
+    "every",
+    "source",
+]
 
 #: arithmetics of h, k, l (csrc/nb_cuda_index.h)
 INDEX_DOUBLE, INDEX_FIXED, INDEX_PAIRS = range(3)
@@ -26,8 +35,8 @@ CONSTANT, NEAREST, TRICUBIC = range(3)
 POINT = -1
 SQUARE = 0
 
-#: a double operation that costs more floats than this makes pairs of floats the faster arithmetic: 147 instructions a
-#: sample with pairs, 70 and 9 in double with fixed point (docs/gpu.md)
+#: a double operation that costs more floats than this makes pairs of floats the faster arithmetic: 147
+#: instructions a sample with pairs, 70 and 9 in double with fixed point (docs/gpu.md)
 _PAIRS_BEYOND = 8.0
 #: part of mixed precision's 2e-6 of the maximum that errors of h, k, l may take
 _INDEX_TOLERANCE = 5e-7
@@ -58,6 +67,8 @@ class Specialisation:
     index : int
         Arithmetic of h, k, l: INDEX_DOUBLE, INDEX_FIXED or INDEX_PAIRS.
     curved : bool
+    finish : bool
+        The kernels that complete and summarise an image, which are the same for all of the above.
     """
 
     shape: int
@@ -65,6 +76,7 @@ class Specialisation:
     single: bool
     index: int
     curved: bool
+    finish: bool = False
 
     @property
     def macros(self) -> dict[str, int]:
@@ -75,6 +87,7 @@ class Specialisation:
             "NB_USE_FLOAT": int(self.single),
             "NB_USE_INDEX": self.index,
             "NB_USE_CURVED": int(self.curved),
+            "NB_USE_FINISH": int(self.finish),
         }
 
     @property
@@ -83,8 +96,13 @@ class Specialisation:
         return (*_OPTIONS, *(f"-D{name}={value}" for name, value in self.macros.items()))
 
 
+#: with nb_finish and nb_summarise
+FINISH = Specialisation(POINT, CONSTANT, False, INDEX_DOUBLE, False, finish=True)
+
+
 def every() -> Iterator[Specialisation]:
-    """All specialisations that a Scene can ask for."""
+    """All specialisations that a Scene can ask for, and `FINISH`."""
+    yield FINISH
     for shape in (POINT, 0, 1, 2, 3):
         for table in (CONSTANT, NEAREST, TRICUBIC):
             for curved in (False, True):
@@ -116,7 +134,7 @@ def choose(scene: Scene, precision: str, double_cost: float) -> tuple[Specialisa
     if not reach < 2.0**31:
         raise InputError(
             f"cell edges of up to {edges.max() * 1e10:.4g} A at a wavelength of "
-            f"{scene.source_wavelength.min() * 1e10:.4g} A give indices beyond 2^31, the limit of device='cuda'"
+            f"{scene.source_wavelength.min() * 1e10:.4g} A give indices beyond 2^31, the limit on a GPU"
         )
     exponent = int(np.ceil(np.log2(max(reach * 1.001, 1.0)))) + 1
     index = INDEX_DOUBLE
@@ -124,12 +142,10 @@ def choose(scene: Scene, precision: str, double_cost: float) -> tuple[Specialisa
         wanted, error = (
             (INDEX_PAIRS, 2.0 ** (exponent - 42)) if double_cost > _PAIRS_BEYOND else (INDEX_FIXED, 3.5e-10)
         )
-        if reach < _LARGEST_INDEX and _SLOPE * _sharpness(scene) * error <= _INDEX_TOLERANCE:
+        whole_cells = bool(np.all((scene.N % 1 == 0) & (scene.N < 2**22)))
+        if whole_cells and reach < _LARGEST_INDEX and _SLOPE * _sharpness(scene) * error <= _INDEX_TOLERANCE:
             index = wanted
-    if scene.F_table is None:
-        table = CONSTANT
-    else:
-        table = TRICUBIC if scene.interpolation else NEAREST
+    table = CONSTANT if scene.F_table is None else TRICUBIC if scene.interpolation else NEAREST
     shape = POINT if one_cell else scene.shape
     return Specialisation(shape, table, single, index, scene.curved != 0), 1.5 * 2.0**exponent
 
@@ -145,7 +161,8 @@ def _sharpness(scene: Scene) -> float:
 def source() -> str:
     """csrc/nb_render.cu with the headers it includes in their places.
 
-    One text instead of a folder of headers, so that CuPy's disk cache, which knows the text, notices every change.
+    One text instead of a folder of headers, so that CuPy's disk cache, which knows the text, notices every
+    change.
 
     Raises
     ------

@@ -2,9 +2,9 @@
 
 The engine never runs on the caller's thread.  That leaves the caller free to poll progress and to stop the
 engine on Ctrl-C, and it makes rendering safe after fork: OpenMP's workers belong to the thread that started
-them, so a forked child, which starts engine threads of its own, never waits for workers that exist only in its
-parent.  Starting a thread and its OpenMP team takes longer than a small image, so idle threads are kept for a
-while.
+them, so a forked child, which starts engine threads of its own, never waits for workers that exist only in
+its parent.  Starting a thread and its OpenMP team takes longer than a small image, so idle threads are kept
+for a while.
 """
 
 from __future__ import annotations

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from typing import TYPE_CHECKING, Any
+
+from ..warn import warn
 
 if TYPE_CHECKING:
     from ..simulation import Result
@@ -21,8 +24,9 @@ def write_dump(command: CommandLine) -> None:
 
 
 def write_images(command: CommandLine, result: Result, *, with_misset: bool = False) -> list[str]:
-    """Write all images or none; returns the lines that tell what was written.
+    """Write the images; returns the lines that tell what was written.
 
+    All of the canonical ones appear or none; those of ``-save`` follow, each complete or not at all.
     ``with_misset`` puts the missetting angles into the SMV headers, which have no place for them otherwise.
     """
     from ..io import atomic, pgm, raw, smv
@@ -45,4 +49,51 @@ def write_images(command: CommandLine, result: Result, *, with_misset: bool = Fa
         noise = noise_image(image, scene.roi, command.seed, out.adc)
         files.append((out.noise_file, smv.chunks(noise.pixels, header)))
     atomic.write_files(files)
-    return report.output_lines(command, int_scale, pgm_scale, noise)
+    saved = [_save(command, result, path) for path in out.save_files]
+    return [*report.output_lines(command, int_scale, pgm_scale, noise), *saved]
+
+
+def _save(command: CommandLine, result: Result, path: str) -> str:
+    """Write a file of -save; returns its line of the report."""
+    from ..io.images import format_of
+    from . import report
+
+    name, out = format_of(path), command.outputs
+    options: dict[str, Any] = {"recipe": _recipe(command, result)}
+    text = "float32, photons"
+    if name == "smv":
+        options |= {"scale": out.int_scale if out.int_scale > 0.0 else None, "offset": out.adc, "clip": True}
+        text = f"SMV, offset {out.adc:g}"
+    elif name == "cbf":
+        scale = out.int_scale if out.int_scale > 0.0 else _whole_number_scale(path, float(result.image.max()))
+        options |= {"scale": scale, "clip": True}
+        text = f"CBF, whole numbers, scale {scale:g}"
+    elif name == "pgm":
+        options["scale"] = out.pgm_scale if out.pgm_scale > 0.0 else None
+        text = "8-bit preview"
+    elif name == "png":
+        text = "picture"
+    result.save(path, **options)
+    return report.file_line(path, text)
+
+
+def _recipe(command: CommandLine, result: Result) -> dict[str, Any]:
+    from ..recipe import to_dict
+    from ..setup import Setup
+
+    setup = result.setup or Setup(
+        command.crystal, command.beam, command.detector, command.sampling, command.physics
+    )
+    return to_dict(setup)
+
+
+def _whole_number_scale(path: str, peak: float) -> float:
+    """1, so that pixels are photons; a power of ten where they would all round to 0, or not fit 31 bits."""
+    if peak == 0.0 or 0.5 <= peak < 2.0**31:
+        return 1.0
+    scale = 10.0 ** ((4 if peak < 0.5 else 9) - math.ceil(math.log10(peak)))
+    warn(
+        f"{path} holds whole numbers: photons are multiplied by {scale:g}, for the brightest pixel has "
+        f"{peak:.3g}; give -scale for another factor, or -flux and -exposure for true counts"
+    )
+    return scale

@@ -12,9 +12,9 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from .. import __version__
-from ..errors import FileError, InputError, NbraggError
+from ..errors import FileError, InputError, MissingPackageError, NbraggError
 from . import options, parser
-from .terminal import BAD_INPUT, FAILED, INTERRUPTED, OK, complain, progress_bar, warnings_as_lines
+from .terminal import BAD_INPUT, FAILED, INTERRUPTED, OK, busy, complain, progress_bar, warnings_as_lines
 
 if TYPE_CHECKING:
     from ..scene import Scene
@@ -47,7 +47,9 @@ def _rendered_pixels(scene: Scene) -> Iterator[tuple[int, int]]:
 
 
 def _run(given: Sequence[Given], argv: Sequence[str]) -> None:
-    command = parser.build(parser.collect(given), given)
+    with busy("reading"):
+        command = parser.build(parser.collect(given), given)
+    from ..reach import check_listed
     from ..scene import build_scene
     from ..simulation import render
     from . import image_files, report, series
@@ -55,6 +57,8 @@ def _run(given: Sequence[Given], argv: Sequence[str]) -> None:
     scene = build_scene(
         command.crystal, command.beam, command.detector, command.sampling, physics=command.physics
     )
+    if "-hkl" in command.inputs:
+        check_listed(scene, command.inputs["-hkl"])
     if command.trace is not None:
         from ..trace import check_pixel
 
@@ -108,7 +112,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(options.USAGE, file=sys.stderr)
         complain(_PROGRAM, "error", error)
         return BAD_INPUT
-    except (InputError, FileError) as error:
+    except (InputError, FileError, MissingPackageError) as error:
         complain(_PROGRAM, "error", error)
         return BAD_INPUT
     except KeyboardInterrupt as stop:

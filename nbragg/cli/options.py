@@ -28,6 +28,7 @@ class Option(NamedTuple):
     also: tuple[tuple[str, Any], ...] = ()  #: settings made to a constant when the option is given
     choices: tuple[str, ...] = ()
     effect: bool = True  #: False: accepted, warned about once, without effect on the image
+    repeats: bool = False  #: True: every use adds a value to its setting, a tuple
 
     @property
     def name(self) -> str:
@@ -108,8 +109,8 @@ _CRYSTAL = (
     Option(("-misset",), ("misset",), "X Y Z | random", "deg", "0 0 0", "crystal",
            "rotate the crystal about x, then y, then z; or turn it at random", ("crystal.misset_deg",)),
     _count("-random", "crystal", "N", "",
-           "N images in random orientations, uniform, drawn by -misset_seed; numbered names, orientations in a "
-           "CSV file", "run.random"),
+           "N images in random orientations, uniform, drawn by -misset_seed; numbered names, orientations in "
+           "a CSV file", "run.random"),
     _count("-N", "crystal", "CELLS", "1", "unit cells along every axis",
            "crystal.N_a", "crystal.N_b", "crystal.N_c"),
     _count("-Na", "crystal", "CELLS", "1", "unit cells along a", "crystal.N_a"),
@@ -130,8 +131,13 @@ _CRYSTAL = (
 )
 
 _HKL = (
-    _file("-hkl", "hkl", "", 'text list "h k l F", P1, one reflection a line; # starts a comment',
+    _file("-hkl", "hkl", "",
+          'text list "h k l F", P1, one reflection a line; # starts a comment. Or MTZ, structure-factor '
+          "mmCIF, or a model (PDB, mmCIF, CIF), whose cell and wavelength are used unless given; a model's "
+          "reflections reach as far as the detector, or -dmin",
           "input.hkl"),
+    Option(("-column",), ("text",), "NAME", "", "by a stated rule", "hkl",
+           "column of an MTZ or structure-factor mmCIF file to take", ("input.column",)),
     _number("-default_F", "hkl", "F", "electrons", "0", "amplitude of every reflection not listed",
             "hkl.default_F"),
     _file("-dump*", "hkl", "Fdump.bin",
@@ -217,9 +223,11 @@ _DETECTOR = (
             "detector.thickness_um"),
     _count("-detector_thicksteps/-thicksteps", "detector", "N", "2 with a thickness, else 1", "sensor layers",
            "detector.thicksteps"),
-    _file("-img", "detector", "", "take geometry from the header of this SMV image; other options win",
-          "input.img"),
-    _file("-mask", "detector", "", "skip the pixels that are 0 in this SMV image; takes its header too",
+    _file("-img", "detector", "",
+          "take geometry from the header of this image (SMV; CBF, TIFF, HDF5 as far as they hold it); other "
+          "options win", "input.img"),
+    _file("-mask", "detector", "",
+          "skip the pixels that are 0 in this image (SMV, TIFF, CBF, NPY, HDF5); takes its header too",
           "input.mask"),
 )
 
@@ -291,10 +299,13 @@ _FILES = (
           "output.noise_file", ("output.noise", True)),
     _file("-pgmfile/-pgmimage", "files", "image.pgm", "8-bit preview", "output.pgm_file", ("output.pgm",
           True)),
+    Option(("-save",), ("file",), "FILE", "", "", "files",
+           "one more file of the image without noise; the suffix says the format: .cbf .nxs .h5 .tif .npy "
+           ".png .pgm .img .bin; may be given several times", ("output.save_files",), repeats=True),
     _flag("-nonoise", "files", "no noise image", ("output.noise", False)),
     _flag("-nopgm", "files", "no preview", ("output.pgm", False)),
-    _number("-scale", "files", "X", "", "55000/max", "scale of the SMV image without noise",
-            "output.int_scale"),
+    _number("-scale", "files", "X", "", "55000/max",
+            "scale of the SMV image without noise, and of -save files of whole numbers", "output.int_scale"),
     Option(("-pgmscale",), ("float",), "X", "", "50/rmsd", "files", "scale of the preview",
            ("output.pgm_scale",), (("output.pgm", True),)),
     _number("-adc*", "files", "OFFSET", "", "40", "offset added to both SMV images", "output.adc"),

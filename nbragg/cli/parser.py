@@ -16,15 +16,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import FileError, InputError
 from ..warn import warn
-from .options import Option, find, nearest
+from .options import OPTIONS, Option, find, nearest
 
 if TYPE_CHECKING:
     from ..beam import Beam
     from ..crystal import Crystal
     from ..detector import Detector
-    from ..io.smv import SmvImage
     from ..sampling import Sampling
     from ..structure_factors import StructureFactors
+    from .header_input import Frame
+    from .hkl_input import ReflectionFile
 
 __all__ = [
     "CommandLine",
@@ -41,6 +42,8 @@ __all__ = [
 ]
 
 Settings = dict[str, Any]
+
+_DUMP = "Fdump.bin"
 
 
 class UsageError(InputError):
@@ -63,6 +66,7 @@ class Outputs:
     int_file: str = "intimage.img"
     pgm_file: str | None = "image.pgm"
     noise_file: str | None = "noiseimage.img"
+    save_files: tuple[str, ...] = ()
     dump_file: str | None = None
     int_scale: float = 0.0  #: 0 or less: automatic
     pgm_scale: float = 0.0  #: 0 or less: automatic
@@ -75,6 +79,7 @@ class Outputs:
             ("-intfile", self.int_file),
             ("-pgmfile", self.pgm_file),
             ("-noisefile", self.noise_file),
+            *(("-save", path) for path in self.save_files),
             ("-dump", self.dump_file),
         ]
         return [(option, path) for option, path in files if path is not None]
@@ -114,6 +119,8 @@ class CommandLine:
     trace: Trace | None = None
     series: Series | None = None
     inputs: dict[str, str] = field(default_factory=dict)  #: option to path of every file read
+    listed: ReflectionFile | None = None  #: the file of -hkl
+    source: tuple[str, ...] = ()  #: lines that tell where the structure factors come from
     given: tuple[Given, ...] = ()
 
 
@@ -230,47 +237,6 @@ def scan(argv: Sequence[str]) -> tuple[Given, ...]:
 # ---- options to settings -----------------------------------------------------------------------------------
 
 
-def _header_settings(option: str, path: str, frame: SmvImage, physics: str) -> Settings:
-    """Settings from an SMV header (canonical 10.4); ``option`` is -mask or -img."""
-    from ..io.smv import last_value
-
-    def value(key: str) -> float | None:
-        try:
-            return last_value(frame.header_text, key)
-        except FileError as error:
-            raise FileError(f"{path}: {error}") from None
-
-    slow, fast = frame.pixels.shape
-    found: Settings = {"detector.fpixels": fast, "detector.spixels": slow}
-    keys = {
-        "PIXEL_SIZE": "detector.pixel_mm",
-        "DISTANCE": "detector.distance_mm",
-        "CLOSE_DISTANCE": "detector.close_distance_mm",
-        "WAVELENGTH": "beam.wavelength_A",
-        "BEAM_CENTER_X": "detector.Xbeam_mm",
-        "BEAM_CENTER_Y": "detector.Ybeam_mm",
-        "ORGX": "detector.ORGX",
-        "ORGY": "detector.ORGY",
-        "PHI": "crystal.phi_deg",
-        "OSC_RANGE": "crystal.osc_deg",
-    }
-    for key, target in keys.items():
-        number = value(key)
-        if number is not None:
-            found[target] = number
-    if option == "-mask" and "detector.Ybeam_mm" in found:
-        # mask headers count their beam centre from the other edge
-        edge = found.get("detector.pixel_mm", 0.1) * slow
-        found["detector.Ybeam_mm"] = edge - found["detector.Ybeam_mm"]
-    twotheta = value("TWOTHETA")
-    if twotheta:
-        if physics == "exact":
-            found["detector.twotheta_deg"] = twotheta
-        else:
-            warn(f"{path}: TWOTHETA={twotheta:g} of the header is not used; give -twotheta or -physics exact")
-    return found
-
-
 def _last(given: Sequence[Given], name: str) -> Any:
     """Value of the last use of an option of one word, or None."""
     return next((item.values[0] for item in reversed(given) if item.option.name == name), None)
@@ -295,26 +261,26 @@ def _apply(settings: Settings, item: Given) -> None:
     elif option.name == "-trace_pixel":
         value = values[::-1]
     for target in option.sets:
-        settings[target] = value
+        settings[target] = (*settings.get(target, ()), value) if option.repeats else value
     settings.update(option.also)
 
 
 def collect(given: Sequence[Given]) -> Settings:
     """Settings of all options in their order, over those of the ``-mask`` and then the ``-img`` header.
 
-    Keys are those of the table's ``sets``; ``input.frames`` holds the SMV images read, by option.
+    Keys are those of the table's ``sets``; ``input.frames`` holds what those images gave, by option.
     """
     settings: Settings = {}
-    frames: dict[str, SmvImage] = {}
+    frames: dict[str, Frame] = {}
     from_headers: Settings = {}
     physics = _last(given, "-physics") or "nanobragg"
     for option in ("-mask", "-img"):
         path = _last(given, option)
         if path is not None:
-            from ..io import smv
+            from .header_input import read_frame
 
-            frames[option] = smv.read(path)
-            from_headers.update(_header_settings(option, path, frames[option], physics))
+            frames[option] = read_frame(option, path, convention=_convention(given), exact=physics == "exact")
+            from_headers.update(frames[option].settings)
     settings.update(from_headers)
     warned = set()
     for item in given:
@@ -323,8 +289,59 @@ def collect(given: Sequence[Given]) -> Settings:
             warn(f"{item.spelled} has no effect on the image")
         _apply(settings, item)
     settings["input.frames"] = frames
+    explicit = {target for item in given for target in item.option.sets}
+    settings["detector.header_fields"] = tuple(
+        target.removeprefix("detector.")
+        for target in from_headers
+        if target.startswith("detector.") and target not in explicit
+    )
+    _drop_missing(settings)
     _reconcile(settings, given, from_headers)
     return settings
+
+
+def _convention(given: Sequence[Given]) -> str:
+    """The convention in force: that of the last option that selects one."""
+    chosen = [dict(item.option.also).get("detector.convention") for item in given]
+    return next((name for name in reversed(chosen) if name), "mosflm")
+
+
+#: counts that are not given when they are not positive (canonical 2, 4, 5.6, 6)
+_COUNTS = (
+    "sampling.oversample",
+    "beam.dispersion_steps",
+    "beam.hdivsteps",
+    "beam.vdivsteps",
+    "crystal.mosaic_domains",
+    "crystal.phisteps",
+    "detector.thicksteps",
+)
+#: steps and ranges that are not given when they are negative (canonical 4, 6)
+_STEPS_AND_RANGES = (
+    "beam.hdivstep_mrad",
+    "beam.vdivstep_mrad",
+    "crystal.phistep_deg",
+    "beam.hdivrange_mrad",
+    "beam.vdivrange_mrad",
+    "beam.dispersion_pct",
+    "crystal.osc_deg",
+)
+
+
+def _drop_missing(settings: Settings) -> None:
+    """Take out the values that stand for nothing given; say so of negative ones."""
+    if settings.get("crystal.phisteps") == 0:
+        settings["crystal.phisteps"] = 1
+    for target in (*_COUNTS, *_STEPS_AND_RANGES):
+        value = settings.get(target, 1)
+        if value > 0 or (value == 0 and target in _STEPS_AND_RANGES):
+            continue
+        if target == "beam.dispersion_pct" and "beam.dispersion_steps" in settings:
+            continue  # a missing range with a count would be 100 percent: the record refuses it
+        del settings[target]
+        if value < 0 and target != "sampling.oversample":
+            option = next(option for option in OPTIONS if target in option.sets)
+            warn(f"{option.name} {value:g} counts as not given")
 
 
 def _reconcile(settings: Settings, given: Sequence[Given], from_headers: Settings) -> None:
@@ -339,11 +356,6 @@ def _reconcile(settings: Settings, given: Sequence[Given], from_headers: Setting
         else:
             del settings["detector.distance_mm"]
             warn("-distance has no effect: CLOSE_DISTANCE of the header outranks it; give -close_distance")
-    # where the beam centre places the detector, the near point of a header says nothing
-    if not exact and settings.get("detector.convention", "mosflm") in ("mosflm", "adxv", "denzo"):
-        for axis in "XY":
-            if f"-ORG{axis}" not in names:
-                settings.pop(f"detector.ORG{axis}", None)
     if "detector.fpixels" in from_headers and any(name.startswith("-detsize") for name in names):
         warn("-detsize has no effect: the header gives the pixel counts; give -detpixels and -pixel")
     _settle_pivot(settings, given, exact)
@@ -384,52 +396,60 @@ def _part(settings: Settings, part: str) -> Settings:
     return {key[len(start) :]: value for key, value in settings.items() if key.startswith(start)}
 
 
-def _structure_factors(settings: Settings, inputs: dict[str, str]) -> tuple[StructureFactors, str | None]:
-    """Structure factors, and the dump file to write (None when nothing was read from a list)."""
+def _open_list(settings: Settings) -> ReflectionFile | None:
+    """Open the file of ``-hkl``; its cell and wavelength become settings where none are given."""
+    path = settings.get("input.hkl")
+    column = settings.get("input.column")
+    if path is None:
+        if column is not None:
+            warn("-column has no effect without -hkl")
+        return None
+    from .hkl_input import open_file
+
+    listed = open_file(path, column, settings.get("crystal.cell"))
+    if "input.matrix" not in settings and listed.cell is not None:
+        settings.setdefault("crystal.cell", listed.cell)
+    if listed.wavelength_A is not None:
+        settings.setdefault("beam.wavelength_A", listed.wavelength_A)
+    return listed
+
+
+def _without_list(settings: Settings, inputs: dict[str, str]) -> StructureFactors:
+    """Structure factors of the dump file, or the same for every reflection."""
     from ..structure_factors import StructureFactors
 
     default_F = settings.get("hkl.default_F", 0.0)
-    dump = settings.get("input.dump", "Fdump.bin")
-    hkl = settings.get("input.hkl")
-    if hkl is not None:
-        inputs["-hkl"] = hkl
-        return StructureFactors.from_file(hkl, default_F=default_F), dump
+    dump = settings.get("input.dump", _DUMP)
     if os.path.exists(dump):
         from ..io import fdump
 
         inputs["-dump"] = dump
         values, origin = fdump.read(dump)
-        return StructureFactors(values=values, origin=origin, default_F=default_F), None
+        return StructureFactors(values=values, origin=origin, default_F=default_F)
     if default_F == 0.0:
         raise UsageError(f"no structure factors: give -hkl or -default_F (there is no dump file {dump})")
     if "input.dump" in settings:
         warn(f"there is no dump file {dump}: every structure factor is -default_F {default_F:g}")
-    return StructureFactors.constant(default_F), None
+    return StructureFactors.constant(default_F)
 
 
 def _crystal(
-    settings: Settings, wavelength_A: float, seed: int, inputs: dict[str, str]
-) -> tuple[Crystal, str | None]:
-    """The crystal, and the dump file to write."""
+    settings: Settings, wavelength_A: float, seed: int, inputs: dict[str, str], factors: StructureFactors
+) -> Crystal:
     from ..crystal import Crystal
 
     part = _part(settings, "crystal")
     matrix = settings.get("input.matrix")
-    if matrix is None and "cell" not in part:
-        raise UsageError("no unit cell: give -cell or -mat")
     if matrix is not None:
         from ..io.text_tables import read_matrix
 
         inputs["-mat"] = matrix
-        if not wavelength_A > 0.0:
-            raise InputError(f"-lambda {wavelength_A:g} A; expected a positive wavelength")
         part["a_matrix"] = read_matrix(matrix) / wavelength_A
     part["N"] = tuple(part.pop(f"N_{axis}", 1) for axis in "abc")
     part["size_mm"] = tuple(part.pop(f"size_{axis}", None) for axis in "abc")
     if part.get("misset_deg") == "random":
         part.setdefault("misset_seed", seed)
-    part["structure_factors"], dump = _structure_factors(settings, inputs)
-    return Crystal(**part), dump
+    return Crystal(structure_factors=factors, **part)
 
 
 def _beam(settings: Settings, inputs: dict[str, str]) -> Beam:
@@ -456,18 +476,18 @@ def _detector(settings: Settings, inputs: dict[str, str]) -> Detector:
     from ..detector import Detector
 
     part = _part(settings, "detector")
-    frames: dict[str, SmvImage] = settings["input.frames"]
+    frames: dict[str, Frame] = settings["input.frames"]
     for option in frames:
         inputs[option] = settings["input." + option[1:]]
     mask = frames.get("-mask")
     if mask is not None:
         size = (part["spixels"], part["fpixels"])
-        if mask.pixels.shape != size:
+        if mask.used.shape != size:
             raise FileError(
-                f"{inputs['-mask']}: the mask is {mask.pixels.shape[1]} x {mask.pixels.shape[0]} pixels,"
+                f"{inputs['-mask']}: the mask is {mask.used.shape[1]} x {mask.used.shape[0]} pixels,"
                 f" the detector {size[1]} x {size[0]}; use a mask of the detector's size"
             )
-        part["mask"] = mask.pixels != 0
+        part["mask"] = mask.used
     return Detector(**part)
 
 
@@ -483,6 +503,8 @@ def _series(run: Settings, settings: Settings, seed: int, traced: bool) -> Serie
     count = run[kinds[0]]
     if not 1 <= count <= 10**6:
         raise InputError(f"-{kinds[0]} {count}; expected 1 to 1000000 images")
+    if abs(seed) + count >= 2**63:
+        raise InputError(f"-seed {seed} is too large for {count} images, each with a seed of its own")
     if kinds[0] == "random":
         if "crystal.misset_deg" in settings:
             warn("-misset has no effect with -random")
@@ -499,10 +521,20 @@ def check_paths(outputs: Sequence[tuple[str, str]], inputs: dict[str, str]) -> N
         check_writable(path)
         if is_special(path):
             continue
-        other = seen.setdefault(os.path.realpath(path), option)
-        if other != option:
+        target = os.path.realpath(path)
+        if target in seen:
+            other = seen[target]
             role = "is read by" if other in inputs else "is also written by"
             raise InputError(f"{option} {path}: this file {role} {other}; give another name")
+        seen[target] = option
+
+
+def _check_saves(outputs: Outputs, *, existing: bool) -> None:
+    """Refuse files of -save that could not be written; ``existing`` looks for NeXus files in the way too."""
+    for path in outputs.save_files:
+        from ..io.images import check_format
+
+        check_format(path, existing=existing)
 
 
 def build(settings: Settings, given: Sequence[Given] = (), *, check_outputs: bool = True) -> CommandLine:
@@ -520,24 +552,39 @@ def build(settings: Settings, given: Sequence[Given] = (), *, check_outputs: boo
     inputs: dict[str, str] = {}
     run = _part(settings, "run")
     seed = int(run.get("seed", time.time()))
+    listed = _open_list(settings)
     if "input.matrix" not in settings and "crystal.cell" not in settings:
-        raise UsageError("no unit cell: give -cell or -mat")
+        raise UsageError("no unit cell: give -cell or -mat, or -hkl with a file that holds one")
     beam = _beam(settings, inputs)
     detector = _detector(settings, inputs)
     from ..sampling import Sampling
 
     sampling = Sampling(**_part(settings, "sampling"))
-    crystal, dump = _crystal(settings, beam.wavelength_A, seed, inputs)
+    source: tuple[str, ...] = ()
+    if listed is None:
+        factors = _without_list(settings, inputs)
+    else:
+        inputs["-hkl"] = listed.path
+        default_F = settings.get("hkl.default_F", 0.0)
+        factors, source = listed.structure_factors(beam, detector, sampling.dmin_A, default_F)
+    crystal = _crystal(settings, beam.wavelength_A, seed, inputs, factors)
     files = _part(settings, "output")
     for kind in ("pgm", "noise"):
         if not files.pop(kind, True):
             files[f"{kind}_file"] = None
+    dump = None if listed is None else settings.get("input.dump", _DUMP)
     outputs = Outputs(dump_file=dump, **files)
+    series = _series(run, settings, seed, bool(run.get("printout")))
     if check_outputs:
         check_paths(outputs.named(), inputs)
+        _check_saves(outputs, existing=series is None)
     threads = run.get("threads")
-    if threads is not None and threads < 1:
-        raise InputError(f"-threads {threads}; expected 1 or more")
+    if threads is not None and not 1 <= threads <= 4096:
+        raise InputError(f"-threads {threads}; expected 1 or more, up to 4096")
+    from .. import backends
+
+    device = run.get("device", "cpu")
+    backends.parse(device)  # refuses what is no device
     trace = None
     if run.get("printout"):
         chosen = (run.get("printout_pixel"), run.get("trace_pixel"))
@@ -550,13 +597,15 @@ def build(settings: Settings, given: Sequence[Given] = (), *, check_outputs: boo
         outputs,
         physics=run.get("physics", "nanobragg"),
         precision=run.get("precision", "double"),
-        device=run.get("device", "cpu"),
+        device=device,
         threads=threads,
         seed=seed,
         progress=run.get("progress", True),
         trace=trace,
-        series=_series(run, settings, seed, trace is not None),
+        series=series,
         inputs=inputs,
+        listed=listed,
+        source=source,
         given=tuple(given),
     )
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ..statistics import Statistics
     from .parser import CommandLine
 
-__all__ = ["output_lines", "scene_lines", "statistics_lines"]
+__all__ = ["file_line", "output_lines", "scene_lines", "statistics_lines"]
 
 _INTERPOLATION = (
     "nearest index",
@@ -29,6 +29,11 @@ def _numbers(values: Iterable[Any], form: str = "%g") -> str:
 
 def _line(label: str, text: str) -> str:
     return f"  {label:<19} {text}".rstrip()
+
+
+def file_line(path: str, text: str) -> str:
+    """What was written to a file."""
+    return _line(path, text)
 
 
 def _crystal(scene: Scene) -> list[str]:
@@ -76,6 +81,7 @@ def _structure_factors(command: CommandLine, scene: Scene) -> list[str]:
             f"{name} {low} to {low + n - 1}" for name, low, n in zip("hkl", first, counts, strict=True)
         )
         lines.append(_line("read from", f"{source} ({factors.n_listed} values; {ranges})"))
+        lines += ["  " + line for line in command.source]
         lines.append(_line("not listed", f"F = {factors.default_F:g}"))
         lines.append(_line("between indices", _INTERPOLATION[scene.interpolation]))
     return lines

@@ -9,13 +9,15 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ..errors import InputError
 from ..io.atomic import is_special, open_atomic
+from ..io.images import check_format
 from . import image_files, parser
 from .terminal import progress_bar
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from ..batch import Simulator
@@ -34,17 +36,15 @@ def numbered(path: str, number: int, count: int) -> str:
 
 
 def _numbered_outputs(outputs: Outputs, number: int, count: int) -> Outputs:
-    def name(path: str | None) -> str | None:
-        return None if path is None else numbered(path, number, count)
-
-    return dataclasses.replace(
-        outputs,
-        float_file=numbered(outputs.float_file, number, count),
-        int_file=numbered(outputs.int_file, number, count),
-        pgm_file=name(outputs.pgm_file),
-        noise_file=name(outputs.noise_file),
-        dump_file=None,  # one for all images
-    )
+    """The same with a number in every name, but for the dump file, which serves all images."""
+    names: dict[str, Any] = {}
+    for field in dataclasses.fields(outputs):
+        value = getattr(outputs, field.name)
+        if field.name.endswith("_file") and value is not None:
+            names[field.name] = numbered(value, number, count)
+        elif field.name.endswith("_files"):
+            names[field.name] = tuple(numbered(path, number, count) for path in value)
+    return dataclasses.replace(outputs, **names | {"dump_file": None})
 
 
 def run(command: CommandLine) -> None:
@@ -55,7 +55,7 @@ def run(command: CommandLine) -> None:
     InputError, FileError
         Before anything is written.
     KeyboardInterrupt
-        Saying how many images were written; those are complete.
+        Saying how far it came.
     """
     from ..batch import Simulator
 
@@ -89,7 +89,8 @@ def run(command: CommandLine) -> None:
                 if progress is not None:
                     progress(written / series.count)
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"{written} of {series.count} images were written") from None
+        stop = f"stopped at image {written + 1} of {series.count}; those before it are complete"
+        raise KeyboardInterrupt(stop) from None
 
 
 def _frames(command: CommandLine, simulator: Simulator) -> tuple[list[dict[str, Any]], list[str]]:
@@ -137,6 +138,9 @@ def _check_names(command: CommandLine, table: str | None) -> None:
     assert command.series is not None
     first = _numbered_outputs(command.outputs, 1, command.series.count).named()
     parser.check_paths([*first, *([("-random", table)] if table else [])], command.inputs)
+    for path in command.outputs.save_files:
+        for number in range(1, command.series.count + 1):
+            check_format(numbered(path, number, command.series.count))
     for option, path in command.outputs.named():
         stem, suffix = os.path.splitext(os.path.realpath(path))
         any_number = re.compile(re.escape(stem) + r"_\d{4,}" + re.escape(suffix))
@@ -165,5 +169,7 @@ def _orientation_rows(
         cell = simulator.with_orientation(turn).scene.unit_cell
         file = numbered(command.outputs.float_file, number, len(turns))
         quoted = f'"{file}"' if "," in file else file
-        numbers = [*_misset_deg(turn), *turn.ravel(), *cell.reciprocal_vectors.ravel()]
+        # that of the direct cell, which a distorted cell's reciprocal vectors miss (canonical 5.1)
+        reciprocal = np.linalg.inv(cell.vectors).T
+        numbers = [*_misset_deg(turn), *turn.ravel(), *reciprocal.ravel()]
         yield [str(number), quoted, *(repr(float(x)) for x in numbers)]

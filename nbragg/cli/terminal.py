@@ -70,7 +70,7 @@ def _bar(**options: Any) -> tqdm[NoReturn]:
 def progress_bar(
     total: int, unit: str, *, wanted: bool = True, description: str | None = None
 ) -> Iterator[Callable[[float], None] | None]:
-    """A callback that moves a bar on a terminal's stderr once a second has passed; None elsewhere.
+    """A callback that moves a bar on a terminal's stderr, shown after a moment; None elsewhere.
 
     Parameters
     ----------

@@ -28,6 +28,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from .. import memory
 from ..errors import FileError, InputError, MemoryLimitError, NbraggWarning
+from ..optional import require
 from .atomic import PathLike, open_atomic
 from .image_metadata import ImageMetadata
 from .sniff import check_file, identify
@@ -35,7 +36,16 @@ from .sniff import check_file, identify
 if TYPE_CHECKING:
     from ..scene import Scene
 
-__all__ = ["FORMATS", "ImageFile", "format_of", "read_image", "read_mask", "save_image", "to_integers"]
+__all__ = [
+    "FORMATS",
+    "ImageFile",
+    "check_format",
+    "format_of",
+    "read_image",
+    "read_mask",
+    "save_image",
+    "to_integers",
+]
 
 #: suffix -> format
 FORMATS = {
@@ -63,6 +73,13 @@ _DTYPES: dict[str, tuple[str, ...]] = {
     "npy": ("float32", "float64", "uint16", "uint32", "int32"),
 }
 _DEFAULT_DTYPE = {name: dtypes[0] for name, dtypes in _DTYPES.items()}
+
+#: format -> packages that write it, and the extras that install them
+_PACKAGES: dict[str, tuple[tuple[str, str | None], ...]] = {
+    "tiff": (("tifffile", None),),
+    "cbf": (("fabio.cbfimage", "io"),),
+    "nexus": (("h5py", "io"),),
+}
 
 #: images of more pixels are refused before anything is allocated (1 Gpixel: 32768 squared)
 MAX_PIXELS = 2**30
@@ -104,6 +121,36 @@ def format_of(path: PathLike, format: str | None = None) -> str:
             "or give format="
         )
     return FORMATS[suffix]
+
+
+def check_format(path: PathLike, format: str | None = None, *, existing: bool = True) -> str:
+    """Name of the format to write, after checking that its packages are installed.
+
+    Parameters
+    ----------
+    path : path-like
+    format : str, optional
+        Instead of the suffix.
+    existing : bool
+        Refuse a NeXus file that exists, as `save_image` will.
+
+    Raises
+    ------
+    InputError
+        Unknown suffix or format.
+    FileError
+        A NeXus file exists.
+    MissingPackageError
+    """
+    name = format_of(path, format)
+    for module, extra in _PACKAGES.get(name, ()):
+        require(module, extra=extra, purpose=f"writing {os.fspath(path)}")
+    if name == "nexus" and existing and os.path.exists(path):
+        raise FileError(
+            f"{os.fspath(path)} exists: NeXus files are neither replaced nor appended to; remove it or "
+            "choose another name"
+        )
+    return name
 
 
 def save_image(
@@ -153,6 +200,16 @@ def save_image(
         Wrong shape or type, values that are not finite or not held by the pixel type, a missing scene.
     FileError
         The file cannot be written, or is a NeXus file that exists.
+
+    Examples
+    --------
+    >>> import numpy as np, tempfile
+    >>> from nbragg.io.images import read_image, save_image
+    >>> image = np.arange(6.0, dtype=np.float32).reshape(2, 3)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_image(f"{folder}/image.tif", image)
+    ...     read_image(f"{folder}/image.tif").image.tolist()
+    [[0.0, 1.0, 2.0], [3.0, 4.0, 5.0]]
     """
     name = format_of(path, format)
     pixels = _checked(image, frames=name in ("tiff", "nexus", "npy"))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import inspect
 import os
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import FileError, InputError
+from ..errors import FileError, InputError, NbraggWarning
 from ..structure_factors import ListFormat, StructureFactors, register_format
 from .reflection_list import ReflectionList
 from .sniff import check_file, identify
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from ..detector import Detector
     from ..scene import Scene
 
-__all__ = ["read_crystal", "read_structure_factors"]
+__all__ = ["file_kind", "model_limit", "read_crystal", "read_structure_factors"]
 
 _SF_TAGS = (b"_refln.", b"_refln_index")
 _ATOM_TAGS = (b"_atom_site.", b"_atom_site_fract")
@@ -49,7 +50,7 @@ def read_structure_factors(path: str | os.PathLike[str], **options: Any) -> Refl
         As the readers; also for an option that the file's kind does not take.
     """
     file = check_file(path, what="reflection")
-    kind = _kind(file)
+    kind = file_kind(file)
     reader = _READERS[kind]
     given = {name: value for name, value in options.items() if value is not None}
     known = [name for name in inspect.signature(reader).parameters if name != "path"]
@@ -99,22 +100,22 @@ def read_crystal(
     >>> import nbragg                                                             # doctest: +SKIP
     >>> crystal = nbragg.read_crystal("5e5z.pdb", d_min_A=1.8, N=(10, 10, 10))    # doctest: +SKIP
     """
+    from ..beam import Beam
     from ..crystal import Crystal
-    from ..reach import check_reach, resolution_range
+    from ..reach import check_reach
 
     more = dict(options or {})
-    if _kind(check_file(path, what="reflection")) == "model":
+    if file_kind(path) == "model":
         from .models import model_summary
 
         summary = model_summary(path, cell=more.get("cell"), spacegroup=more.get("spacegroup"))
         wavelength = beam.wavelength_A if beam is not None else more.get("wavelength_A") or summary[1]
         more["wavelength_A"] = wavelength
         if d_min_A is None and detector is not None:
-            edge = _largest_reciprocal_edge(summary[0])
-            d_min_A = 1.0 / (1.0 / resolution_range(_scene(detector, beam, wavelength))[0] + 3.0 * edge)
+            d_min_A = model_limit(summary[0], beam or Beam(wavelength_A=wavelength or 1.0), detector)
     reflections = read_structure_factors(path, d_min_A=d_min_A, **more)
     if detector is not None:
-        check_reach(reflections, _scene(detector, beam, reflections.wavelength_A))
+        check_reach(reflections, _scene(detector, beam or Beam(wavelength_A=reflections.wavelength_A or 1.0)))
     factors = StructureFactors.from_reflections(
         reflections.h, reflections.k, reflections.l, reflections.F, default_F=default_F
     )
@@ -127,23 +128,45 @@ def read_crystal(
     return Crystal(structure_factors=factors, **fields)
 
 
-def _scene(detector: Detector, beam: Beam | None, wavelength_A: float | None) -> Scene:
-    """The detector and the beam, with any crystal."""
-    from ..beam import Beam
+def model_limit(
+    cell: tuple[float, float, float, float, float, float],
+    beam: Beam,
+    detector: Detector,
+    d_min_A: float | None = None,
+) -> float:
+    """Resolution (A) to which a model's structure factors are needed.
+
+    That of the detector's farthest corner, or `d_min_A` where nothing beyond it counts, and three reciprocal
+    cell edges more so that the flanks of spots are complete.
+
+    Parameters
+    ----------
+    cell : 6 floats
+        The model's, A and degrees.
+    beam, detector : Beam, Detector
+    d_min_A : float, optional
+        Samples with a smaller spacing are skipped (`Sampling.dmin_A`).
+    """
+    import gemmi
+
+    from ..reach import resolution_range
+
+    star = gemmi.UnitCell(*cell).reciprocal()
+    seen = max(resolution_range(_scene(detector, beam))[0], d_min_A or 0.0)
+    return 1.0 / (1.0 / seen + 3.0 * max(star.a, star.b, star.c))
+
+
+def _scene(detector: Detector, beam: Beam) -> Scene:
+    """The detector and the beam, with any crystal; whoever builds the real scene hears the warnings."""
     from ..crystal import Crystal
     from ..scene import build_scene
 
     crystal = Crystal(
         cell=(50.0, 50.0, 50.0, 90.0, 90.0, 90.0), structure_factors=StructureFactors.constant(1.0)
     )
-    return build_scene(crystal, beam or Beam(wavelength_A=wavelength_A or 1.0), detector)
-
-
-def _largest_reciprocal_edge(cell: tuple[float, float, float, float, float, float]) -> float:
-    import gemmi
-
-    star = gemmi.UnitCell(*cell).reciprocal()
-    return float(max(star.a, star.b, star.c))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NbraggWarning)
+        return build_scene(crystal, beam, detector)
 
 
 # --- kinds ---
@@ -157,7 +180,17 @@ _KIND_NAMES = {
 }
 
 
-def _kind(file: Path) -> str:
+def file_kind(path: str | os.PathLike[str]) -> str:
+    """What a file of structure factors is: "text", "dump", "mtz", "sf-cif" or "model".
+
+    Told by content, which must agree with the suffix.
+
+    Raises
+    ------
+    FileError
+        Missing, empty, or none of these.
+    """
+    file = check_file(path, what="reflection")
     kind = identify(file)
     if kind == "cif":
         return _cif_kind(file)

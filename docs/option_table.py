@@ -1,0 +1,107 @@
+"""Each option of the command line with what says the same in Python, made from the table of options.
+
+``python docs/option_table.py`` prints it as Markdown.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from nbragg.cli.options import GROUPS, OPTIONS, Option
+from nbragg.setup import RECORDS
+
+__all__ = ["markdown", "python_for"]
+
+_CLASSES = {name: kind.__name__ for name, kind in RECORDS.items()}
+_FIELDS = {name: {field.name for field in dataclasses.fields(kind)} for name, kind in RECORDS.items()}
+
+#: fields of a record that one option sets in part
+_PARTS = {
+    **{f"crystal.N_{axis}": "Crystal(N=...)" for axis in "abc"},
+    **{f"crystal.size_{axis}": "Crystal(size_mm=...)" for axis in "abc"},
+    "beam.energy_eV": "Beam.from_energy(...)",
+}
+
+#: settings without a counterpart: the pivot is the convention's, and files are written when asked for
+_NONE = ("detector.pivot_in_order", "output.noise", "output.pgm")
+
+#: settings that are no field of a record; alternatives with | between them
+_OTHERS = {
+    "hkl.default_F": "StructureFactors.constant(...) | StructureFactors.from_file(..., default_F=...)",
+    "input.hkl": "read_crystal(...) | StructureFactors.from_file(...)",
+    "input.column": "StructureFactors.from_file(..., column=...)",
+    "input.dump": "StructureFactors.from_file(...)",
+    "input.matrix": "Crystal(a_matrix=nbragg.io.text_tables.read_matrix(...) / wavelength_A)",
+    "input.sources": "Beam(sources=SourceList.from_file(...))",
+    "input.img": 'from_cli("-img ...")',
+    "input.mask": "Detector(mask=nbragg.io.images.read_mask(...))",
+    "output.float_file": 'result.save("name.bin")',
+    "output.int_file": 'result.save("name.img")',
+    "output.noise_file": "result.noise(seed)",
+    "output.pgm_file": 'result.save("name.pgm")',
+    "output.save_files": "result.save(...)",
+    "output.int_scale": 'result.save("name.img", scale=...)',
+    "output.pgm_scale": 'result.save("name.pgm", scale=...)',
+    "output.adc": 'result.noise(seed, adc=...) | result.save("name.img", offset=...)',
+    "run.seed": "result.noise(seed)",
+    "run.physics": "simulate(..., physics=...)",
+    "run.precision": "simulate(..., precision=...)",
+    "run.device": "simulate(..., device=...)",
+    "run.threads": "simulate(..., threads=...)",
+    "run.progress": "simulate(..., progress=...)",
+    "run.frames": "Simulator.render_many(phi=...)",
+    "run.random": "Simulator.render_many(orientations=random_orientations(n, seed))",
+    "run.printout": "result.trace(slow, fast)",
+    "run.printout_pixel": "result.trace(slow, fast)",
+    "run.trace_pixel": "result.trace(slow, fast)",
+    "run.version": "nbragg.__version__",
+    "run.help": "help(nbragg.simulate)",
+}
+
+
+def python_for(option: Option) -> list[str]:
+    """What says the same in Python, alternatives one by one; empty where there is nothing to say.
+
+    Raises
+    ------
+    KeyError
+        A setting of the option is unknown here.
+    """
+    if not option.effect:
+        return []
+    # what an option with a value sets besides says nothing new
+    settings = [(target, "...") for target in option.sets] or [
+        (target, repr(value).replace("'", '"')) for target, value in option.also
+    ]
+    calls = [_python(target, value).split(" | ") for target, value in settings if target not in _NONE]
+    return list(dict.fromkeys(call for group in calls for call in group))
+
+
+def _python(target: str, value: str) -> str:
+    if target in _PARTS:
+        return _PARTS[target]
+    record, _, field = target.partition(".")
+    if record in _CLASSES:
+        if field not in _FIELDS[record]:
+            raise KeyError(f"{target}: {_CLASSES[record]} has no such field, and the table here no entry")
+        return f"{_CLASSES[record]}({field}={value})"
+    return _OTHERS[target]
+
+
+def markdown() -> str:
+    """The table, group by group."""
+    parts = []
+    for key, title in GROUPS:
+        rows = [_row(option) for option in OPTIONS if option.group == key]
+        parts += [f"**{title}**", "", "| option | Python | unit |", "|---|---|---|", *rows, ""]
+    return "\n".join(parts)
+
+
+def _row(option: Option) -> str:
+    names = ", ".join(f"`{name}`" for name in option.names)
+    calls = ", ".join(f"`{call}`" for call in python_for(option))
+    return f"| {names} | {calls or ('not needed' if option.effect else 'no effect')} | {option.unit} |"
+
+
+if __name__ == "__main__":
+    print(markdown())
