@@ -12,9 +12,9 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 BUILD_INPUTS := pyproject.toml setup.py MANIFEST.in $(wildcard csrc/* nbragg/*.pyx nbragg/*.pxd)
 
 # the part of the tests that is worth its time under the sanitizers: everything that enters the engine, on small images
-SANITIZED ?= tests -m "not slow" -k "not (test_packaging or test_examples or test_docs or test_benchmarks)"
+SANITIZED ?= tests -m "not slow" -k "not (test_packaging or test_examples or test_docs or test_tutorials or test_benchmarks)"
 
-# all workloads take half an hour; BENCH=--quick only shows that the program works
+# all workloads take about ten minutes; BENCH=--quick only shows that the program works
 BENCH ?= --all --out benchmarks/results/cpu.json
 
 .PHONY: help demo picture test build lint types unit docs doctest sanitize bench clean
@@ -38,14 +38,9 @@ $(VENV)/.installed: $(BUILD_INPUTS) | $(BIN)/python
 	@touch $@
 
 $(VENV)/.installed-test: $(BUILD_INPUTS) | $(BIN)/python
-	@echo 'installing nanobragg, compiling its engine, and the test tools into $(VENV) ...'
-	$(PIP) install --editable '.[test]'
+	@echo 'installing nanobragg, compiling its engine, the tools for tests and documents into $(VENV) ...'
+	$(PIP) install --editable '.[test,docs]'
 	@touch $(VENV)/.installed $@
-
-$(VENV)/.installed-docs: pyproject.toml | $(VENV)/.installed-test
-	@echo 'installing the tools of the documents into $(VENV) ...'
-	$(PIP) install --editable '.[docs]'
-	@touch $(VENV)/.installed $(VENV)/.installed-test $@
 
 build: $(VENV)/.installed
 
@@ -66,7 +61,7 @@ types: $(VENV)/.installed-test
 unit: $(VENV)/.installed-test
 	$(BIN)/pytest tests $(PYTEST_ARGS)
 
-docs: $(VENV)/.installed-docs
+docs: $(VENV)/.installed-test
 	$(BIN)/sphinx-build --quiet --fail-on-warning docs docs/_build/html
 	@echo 'the documents: docs/_build/html/index.html'
 

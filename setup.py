@@ -7,6 +7,7 @@ single-threaded, NBRAGG_CFLAGS appends flags.
 import os
 import platform
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -15,6 +16,7 @@ from pathlib import Path
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
 
 # Floating-point flags, one by one (never -ffast-math: NaN means "not finite" in the engine's own check):
 #   -ffp-contract=fast   a*b+c may become one FMA; the tests bound the difference between instruction sets
@@ -95,6 +97,20 @@ class BuildEngine(build_ext):
         super().build_extension(ext)
 
 
+class AddKernels(build_py):
+    """Puts the CUDA source into the package, where it is compiled on the user's machine."""
+
+    def run(self) -> None:
+        super().run()
+        if self.editable_mode:
+            return  # nbragg/backends/cuda_kernel.py finds csrc beside the package
+        target = Path(self.build_lib, "nbragg", "csrc")
+        target.mkdir(parents=True, exist_ok=True)
+        for path in [Path("csrc/nb_render.cu"), *Path("csrc").glob("*.h")]:
+            if path.name != "nb_host_shim.h":  # of the tests
+                shutil.copy(path, target)
+
+
 setup(
     ext_modules=cythonize(
         [
@@ -108,5 +124,5 @@ setup(
         ],
         language_level=3,
     ),
-    cmdclass={"build_ext": BuildEngine},
+    cmdclass={"build_ext": BuildEngine, "build_py": AddKernels},
 )

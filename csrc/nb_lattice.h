@@ -7,9 +7,9 @@
  * t = N h - round(N h) alone.  Neither may be exactly 0. */
 NB_FN NB_REAL NB_R(nb_square_ratio)(const NB_REAL x[3], const NB_REAL t[3], const NB_SCALAR n[3])
 {
-    const NB_REAL above = NB_R(nb_sinpi)(t[0]) * NB_R(nb_sinpi)(t[1]) * NB_R(nb_sinpi)(t[2]);
-    const NB_REAL below = NB_R(nb_sinpi)(x[0]) * NB_R(nb_sinpi)(x[1]) * NB_R(nb_sinpi)(x[2]);
-    const NB_REAL ratio = NB_DIVIDE(above, below) * (NB_K(1) / (n[0] * n[1] * n[2]));
+    NB_REAL v[6] = {t[0], t[1], t[2], x[0], x[1], x[2]};
+    NB_R(nb_sinpi_each)(v, 6);
+    const NB_REAL ratio = NB_DIVIDE(v[0] * v[1] * v[2], v[3] * v[4] * v[5]) * (NB_K(1) / (n[0] * n[1] * n[2]));
     return ratio * ratio;
 }
 

@@ -6,6 +6,7 @@
  * processor has it NB_REDUCE.
  * Errors stated are of the polynomials; tests/test_engine_math.py measures the functions against mpmath. */
 
+#define NB_MOST 6 /* arguments of an nb_..._each */
 #if NB_FLOAT
 #define NB_K(c) ((float)(c))
 #else
@@ -32,25 +33,30 @@ NB_FN NB_REAL NB_R(nb_reduce)(NB_REAL x)
 #endif
 }
 
-/* sin(pi x) for |x| <= 1/2.  Relative error of the minimax polynomial: 1.5e-16 (float: 5.4e-9). */
+/* x[i] becomes sin(pi x[i]) for |x[i]| <= 1/2.  Relative error of the minimax polynomial: 1.5e-16 (float: 5.4e-9).
+ * Several at once go step by step together, so that no step waits for the one before. */
+NB_FN void NB_R(nb_sinpi_each)(NB_REAL *x, const int count)
+{
+#if NB_FLOAT
+    const NB_SCALAR c[] = {0.07756038772650278f, -0.5982421268412718f, 2.5500697264114103f, -5.167709684803433f,
+                           3.141592636895439f};
+#else
+    const NB_SCALAR c[] = {-2.1122952964745312695e-05, 4.6597761701861739525e-04, -7.3703610716849553144e-03,
+                           8.2145878256553402807e-02, -5.9926452877570980953e-01, 2.5501640398597762665,
+                           -5.1677127800497525669, 3.1415926535897927919};
+#endif
+    NB_REAL z[NB_MOST], p[NB_MOST];
+    for (int i = 0; i < count; i++) z[i] = x[i] * x[i];
+    for (int i = 0; i < count; i++) p[i] = z[i] * c[0] + c[1];
+    for (int k = 2; k < (int)(sizeof c / sizeof c[0]); k++)
+        for (int i = 0; i < count; i++) p[i] = p[i] * z[i] + c[k];
+    for (int i = 0; i < count; i++) x[i] *= p[i];
+}
+
 NB_FN NB_REAL NB_R(nb_sinpi)(NB_REAL x)
 {
-    const NB_REAL z = x * x;
-#if NB_FLOAT
-    NB_REAL p = z * NB_K(0.07756038772650278) - NB_K(0.5982421268412718);
-    p = p * z + NB_K(2.5500697264114103);
-    p = p * z - NB_K(5.167709684803433);
-    p = p * z + NB_K(3.141592636895439);
-#else
-    NB_REAL p = z * -2.1122952964745312695e-05 + 4.6597761701861739525e-04;
-    p = p * z - 7.3703610716849553144e-03;
-    p = p * z + 8.2145878256553402807e-02;
-    p = p * z - 5.9926452877570980953e-01;
-    p = p * z + 2.5501640398597762665;
-    p = p * z - 5.1677127800497525669;
-    p = p * z + 3.1415926535897927919;
-#endif
-    return p * x;
+    NB_R(nb_sinpi_each)(&x, 1);
+    return x;
 }
 
 /* cos(pi x) for |x| <= 1/2, from 1 - 2 sin^2 of half the angle: absolute error as nb_sinpi. */

@@ -12,10 +12,20 @@ enum { NB_R(STEP) = NB_WIDTH / sizeof(NB_SCALAR) }; /* lanes of an NB_REAL */
 /* what the first pass leaves for the second */
 typedef struct {
     NB_SCALAR d[3][NB_TILE], F[NB_TILE];
+    NB_SCALAR t[3][NB_TILE]; /* N d, reduced in double too: rounding it as a float would show at large N (square only) */
 } __attribute__((aligned(64))) NB_R(nb_staged);
 
+/* Distances of one vector of indices from whole numbers, into lanes i.. of the stage. */
+NB_FN void NB_R(nb_stage_index)(const nb_lattice_constants *c, int r, nb_vd h, NB_R(nb_staged) *out, int i, const int shape)
+{
+    const nb_vd d = nb_reduce_vd(h);
+    NB_STORE(out->d[r] + i, d);
+    if (shape == NB_SQUARE) NB_STORE(out->t[r] + i, nb_reduce_vd(c->n[r] * d));
+}
+
 /* F: nearest listed value (table = 1), or nothing (table = 0). */
-NB_FN void NB_R(nb_stage_nearest)(const nb_scene *s, const double *m, const nb_q *q, NB_R(nb_staged) *out, const int table)
+NB_FN void NB_R(nb_stage_nearest)(const nb_scene *s, const nb_lattice_constants *c, const double *m, const nb_q *q,
+                                  NB_R(nb_staged) *out, const int shape, const int table)
 {
 NB_ROLLED
     for (int i = 0; i < q->lanes; i += NB_LANES) {
@@ -23,7 +33,7 @@ NB_ROLLED
         nb_vd whole[3];
         for (int r = 0; r < 3; r++) {
             const nb_vd h = m[3 * r] * x + m[3 * r + 1] * y + m[3 * r + 2] * z;
-            NB_STORE(out->d[r] + i, nb_reduce_vd(h));
+            NB_R(nb_stage_index)(c, r, h, out, i, shape);
             if (table) whole[r] = nb_nearest_vd(h);
         }
         if (table)
@@ -49,7 +59,7 @@ static double NB_R(nb_not_interpolated)(const nb_scene *s, const nb_lattice_cons
  * value (canonical 7.3 as one number per sample).  bad[i]: sequence number of the first sample that could not be
  * interpolated though its orientation is below the limit, if none was found before; base: that of orientation 0. */
 NB_FN void NB_R(nb_stage_tricubic)(const nb_scene *s, const nb_lattice_constants *c, int64_t o, const nb_q *q,
-                                   NB_R(nb_staged) *out, const int64_t *limit, int64_t *bad, int64_t base)
+                                   NB_R(nb_staged) *out, const int shape, const int64_t *limit, int64_t *bad, int64_t base)
 {
     const double *m = s->abc + 9 * o;
     for (int i = 0; i < q->lanes; i += NB_LANES) {
@@ -57,7 +67,7 @@ NB_FN void NB_R(nb_stage_tricubic)(const nb_scene *s, const nb_lattice_constants
         nb_vd index[3], corner[3], w[3][4];
         for (int r = 0; r < 3; r++) {
             index[r] = m[3 * r] * x + m[3 * r + 1] * y + m[3 * r + 2] * z;
-            NB_STORE(out->d[r] + i, nb_reduce_vd(index[r]));
+            NB_R(nb_stage_index)(c, r, index[r], out, i, shape);
             corner[r] = nb_floor_vd(index[r]);
             nb_lagrange_weights_vd(index[r] - corner[r], w[r]);
             corner[r] -= 1.0;
@@ -91,8 +101,17 @@ NB_FN void NB_R(nb_add_lattice)(const nb_lattice_constants *c, const NB_R(nb_sta
     for (int j = 0; j < 6; j++) metric[j] = (NB_SCALAR)c->metric[j];
 NB_ROLLED
     for (int i = 0; i < lanes; i += NB_R(STEP)) {
-        const NB_REAL d[3] = {NB_LOAD(in->d[0] + i), NB_LOAD(in->d[1] + i), NB_LOAD(in->d[2] + i)};
-        NB_REAL L = NB_R(nb_lattice)(shape, d, n, metric);
+        NB_REAL d[3] = {NB_LOAD(in->d[0] + i), NB_LOAD(in->d[1] + i), NB_LOAD(in->d[2] + i)}, L;
+        if (shape == NB_SQUARE) {
+            NB_REAL t[3];
+            for (int r = 0; r < 3; r++) {
+                d[r] += NB_R(nb_not_zero)();
+                t[r] = NB_LOAD(in->t[r] + i) + n[r] * NB_R(nb_not_zero)();
+            }
+            L = NB_R(nb_square_ratio)(d, t, n);
+        } else {
+            L = NB_R(nb_lattice)(shape, d, n, metric);
+        }
         if (table) {
             const NB_REAL F = NB_LOAD(in->F + i);
             L *= F * F;
@@ -115,8 +134,8 @@ NB_FN void NB_R(nb_sum)(const nb_scene *s, const nb_lattice_constants *c, const 
         NB_SCALAR part[NB_TILE] __attribute__((aligned(64)));
         for (int i = 0; i < q->lanes; i++) part[i] = 0;
         for (int64_t o = first; o < last; o++) {
-            if (source_of_F == NB_R(TRICUBIC)) NB_R(nb_stage_tricubic)(s, c, o, q, &staged, limit, bad, base);
-            else NB_R(nb_stage_nearest)(s, s->abc + 9 * o, q, &staged, table);
+            if (source_of_F == NB_R(TRICUBIC)) NB_R(nb_stage_tricubic)(s, c, o, q, &staged, shape, limit, bad, base);
+            else NB_R(nb_stage_nearest)(s, c, s->abc + 9 * o, q, &staged, shape, table);
             NB_R(nb_add_lattice)(c, &staged, part, q->lanes, shape, table);
         }
         for (int i = 0; i < q->lanes; i++) sum[i] += scale * part[i];

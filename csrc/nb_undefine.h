@@ -11,3 +11,4 @@
 #undef NB_REDUCE
 #undef NB_K
 #undef NB_DIVIDE
+#undef NB_MOST

@@ -199,7 +199,7 @@ class Beam(Record):
         self._set("polarization", check.number("polarization", self.polarization, at_least=-1, at_most=1))
         for name in ("flux", "exposure_s"):
             self._set(name, check.number(name, getattr(self, name), at_least=0))
-        self._set("beamsize_mm", check.number("beamsize_mm", self.beamsize_mm))
+        self._set("beamsize_mm", check.number("beamsize_mm", self.beamsize_mm, at_most=1e15))
         for name in ("beam_vector", "polar_vector"):
             self._set(name, check.optional_direction(name, getattr(self, name)))
 

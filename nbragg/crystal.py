@@ -125,7 +125,10 @@ class Crystal(Record):
             self._set("orientation", rotation_matrix("orientation", self.orientation))
         self._set("N", tuple(check.count(f"N[{i}]", n) for i, n in enumerate(_three("N", self.N))))
         sizes = enumerate(_three("size_mm", self.size_mm))
-        self._set("size_mm", tuple(check.optional_number(f"size_mm[{i}]", x, above=0) for i, x in sizes))
+        self._set(
+            "size_mm",
+            tuple(check.optional_number(f"size_mm[{i}]", x, above=0, at_most=1e15) for i, x in sizes),
+        )
         self._set("shape", check.choice("shape", self.shape, SHAPES))
         self._set("fudge", check.number("fudge", self.fudge, at_least=0))
         for name in ("mosaic_spread_deg", "osc_deg", "phistep_deg"):

@@ -135,7 +135,8 @@ def detector_geometry(
     _check_plane(close_distance, pix0, distance)
     fclose, sclose = -float(pix0 @ fast), -float(pix0 @ slow)
     distance = close_distance / ratio
-    reach = distance * frame.beam - pix0
+    with np.errstate(over="ignore", invalid="ignore"):  # the beam may run along the plane
+        reach = distance * frame.beam - pix0
     for array in (fast, slow, normal, pix0):
         array.setflags(write=False)
     return DetectorGeometry(

@@ -41,7 +41,8 @@ def noise_image(
     roi : (fast min, fast max, slow min, slow max) or None
         Inclusive limits; every pixel in it draws one deviate in raster order, others stay 0.  None: all.
     seed : int
-        The same seed gives the same counts as the reference program; below 2^63 either way.
+        The same seed gives the same counts as the reference program; below 2^63 either way,
+        and no multiple of 2^31 - 1.
     adc : float
         Offset added to every count.
 
@@ -49,7 +50,7 @@ def noise_image(
     ------
     InputError
         When the image has the wrong shape or holds negative or non-finite pixels, the roi does not fit, or
-        the seed is no whole number below 2^63.
+        the seed cannot be used.
 
     Examples
     --------
@@ -72,6 +73,6 @@ def noise_image(
         raise InputError(f"roi {limits} does not fit an image of {fast} x {slow} pixels (fast x slow)")
     if not np.isfinite(adc):
         raise InputError(f"adc = {adc}: give a finite offset")
-    seed = check.count("seed", seed, at_least=1 - 2**63, at_most=2**63 - 1)
-    pixels, overloads = RandomStream(seed).noise_image(photons, limits, float(adc))
+    stream = RandomStream(check.stream_seed("seed", seed))
+    pixels, overloads = stream.noise_image(photons, limits, float(adc))
     return NoiseImage(pixels, overloads)

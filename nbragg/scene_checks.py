@@ -24,8 +24,8 @@ __all__ = [
     "warn_of_left_hand",
 ]
 
-#: float image, integer image and mask, kept at the same time
-_BYTES_PER_PIXEL = 4 + 2 + 1
+#: float image, integer image, noise image, preview and mask, kept at the same time
+_BYTES_PER_PIXEL = 4 + 2 + 2 + 1 + 1
 
 #: doubles then leave an index 8 bits after the point
 _LARGEST_INDEX = 2.0**45

@@ -28,6 +28,7 @@ def render(
     device: str = "cpu",
     threads: int | None = None,
     progress: backends.Progress | None = None,
+    on_device: bool = False,
 ) -> Result:
     """Render a Scene.
 
@@ -36,19 +37,25 @@ def render(
     scene : Scene
         From `build_scene`; it is not changed and can be rendered again, from several threads at once.
     precision : {"double", "mixed"}
-        mixed keeps every pixel within 2e-6 of the image's maximum.  Default: double on the CPU, mixed on a GPU.
+        mixed keeps every pixel within 2e-6 of the image's maximum.  Default: double on the CPU, mixed on a
+        GPU.
     device : str
-        "cpu", "cuda" or "auto": a GPU where there is one, else the CPU with a warning.  "cuda:1" or "auto:1" is
-        the second GPU.
+        "cpu", "cuda" or "auto": a GPU where there is one, else the CPU with a warning.  "cuda:1" or "auto:1"
+        is the second GPU.
     threads : int, optional
         CPU threads; default OMP_NUM_THREADS, else all cores.  The image does not depend on it.
     progress : callable, optional
         Called a few times a second with the fraction done.
+    on_device : bool
+        Leave the image on the GPU, as a CuPy array, which other libraries take over by DLPack without a copy.
+        Without effect on the CPU.
 
     Raises
     ------
     InputError
         When an option is not known.
+    DeviceError
+        Without a usable GPU (device="cuda"), or when it fails.
     RenderError
         When a pixel comes out infinite or NaN, or the engine fails.
 
@@ -60,7 +67,7 @@ def render(
     >>> bool((nbragg.render(scene, threads=1).image == nbragg.render(scene).image).all())
     True
     """
-    options = backends.RenderOptions(precision, threads, progress)
+    options = backends.RenderOptions(precision, threads, progress, on_device)
     start = time.perf_counter()
     raw = backends.get(device)(scene, options)
     return finished(raw, scene, time.perf_counter() - start)

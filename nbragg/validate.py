@@ -29,6 +29,7 @@ __all__ = [
     "optional_number",
     "owned",
     "seed",
+    "stream_seed",
     "vector",
 ]
 
@@ -98,8 +99,23 @@ def optional_count(name: str, value: Any, **limits: int) -> int | None:
 
 
 def seed(name: str, value: Any) -> int:
-    """A random seed: any whole number within 32 bits."""
-    return count(name, value, at_least=-_LARGEST)
+    """A random seed: a whole number within 32 bits, save the two on which the generator stands still."""
+    return count(name, value, at_least=1 - _LARGEST, at_most=_LARGEST - 1)
+
+
+def stream_seed(name: str, value: Any, uses: int = 1) -> int:
+    """The first of ``uses`` consecutive seeds of noise images: whole numbers below 2^63 either way.
+
+    On multiples of 2^31 - 1, the modulus of canonical 9.1, the generator stands still.
+    """
+    first = count(name, value, at_least=1 - 2**63, at_most=2**63 - uses)
+    standstill = -(-first // _LARGEST) * _LARGEST or _LARGEST
+    if standstill < first + uses:
+        raise InputError(
+            f"{name} {standstill} is a multiple of 2^31 - 1, with which the random numbers would all be the "
+            "same: give another"
+        )
+    return first
 
 
 def flag(name: str, value: Any) -> bool:

@@ -12,7 +12,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +99,7 @@ class HostRuntime:
         return array
 
     def upload(self, host: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        return host.copy()
+        return np.array(host)
 
     def address(self, array: npt.NDArray[Any]) -> int:
         return int(array.ctypes.data)
@@ -210,6 +210,9 @@ def pretend_gpu(monkeypatch: pytest.MonkeyPatch, runtime: HostRuntime | None = N
     from nbragg.backends import cuda
 
     runtime = runtime or HostRuntime()
-    opened: Callable[[int], HostRuntime] = lambda index=0: runtime  # noqa: E731
-    monkeypatch.setattr(cuda, "open_runtime", opened)
+
+    def open_runtime(index: int = 0) -> HostRuntime:
+        return runtime
+
+    monkeypatch.setattr(cuda, "open_runtime", open_runtime)
     return runtime

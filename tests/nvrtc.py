@@ -1,4 +1,4 @@
-"""NVIDIA's run-time compiler through ctypes: machine code and its resource report, without GPU, driver or CuPy.
+"""NVIDIA's run-time compiler through ctypes: machine code and resources, without GPU, driver or CuPy.
 
 Run as a program it compiles what JSON on standard input asks for, so that several can work side by side.
 """

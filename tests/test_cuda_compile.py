@@ -15,9 +15,12 @@ from nbragg.backends.cuda_kernel import (
     source,
 )
 
-pytestmark = pytest.mark.skipif(
-    nvrtc.find() is None, reason="needs NVIDIA's run-time compiler: pip install nvidia-cuda-nvrtc-cu12"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        nvrtc.find() is None, reason="needs NVIDIA's run-time compiler: pip install nvidia-cuda-nvrtc-cu12"
+    ),
+]
 
 # compute capability times ten: V100, A100, H100 and H200, B200, GeForce 50
 ARCHITECTURES = (70, 80, 90, 100, 120)

@@ -52,7 +52,7 @@ def _run(given: Sequence[Given], argv: Sequence[str]) -> None:
     from ..reach import check_listed
     from ..scene import build_scene
     from ..simulation import render
-    from . import image_files, report, series
+    from . import image_files, report
 
     scene = build_scene(
         command.crystal, command.beam, command.detector, command.sampling, physics=command.physics
@@ -68,6 +68,8 @@ def _run(given: Sequence[Given], argv: Sequence[str]) -> None:
     print(f"version {__version__}, physics {command.physics}, precision {command.precision}\n")
     print("\n".join(report.scene_lines(command, scene)), flush=True)
     if command.series is not None:
+        from . import series
+
         series.run(command)
         return
     image_files.write_dump(command)

@@ -503,8 +503,6 @@ def _series(run: Settings, settings: Settings, seed: int, traced: bool) -> Serie
     count = run[kinds[0]]
     if not 1 <= count <= 10**6:
         raise InputError(f"-{kinds[0]} {count}; expected 1 to 1000000 images")
-    if abs(seed) + count >= 2**63:
-        raise InputError(f"-seed {seed} is too large for {count} images, each with a seed of its own")
     if kinds[0] == "random":
         if "crystal.misset_deg" in settings:
             warn("-misset has no effect with -random")
@@ -549,6 +547,8 @@ def build(settings: Settings, given: Sequence[Given] = (), *, check_outputs: boo
     InputError, FileError
         A value or a file that cannot be used, or an output that could not be written.
     """
+    from .. import backends, validate
+
     inputs: dict[str, str] = {}
     run = _part(settings, "run")
     seed = int(run.get("seed", time.time()))
@@ -575,14 +575,14 @@ def build(settings: Settings, given: Sequence[Given] = (), *, check_outputs: boo
     dump = None if listed is None else settings.get("input.dump", _DUMP)
     outputs = Outputs(dump_file=dump, **files)
     series = _series(run, settings, seed, bool(run.get("printout")))
+    if outputs.noise_file is not None:
+        validate.stream_seed("-seed", seed, uses=1 if series is None else series.count)
     if check_outputs:
         check_paths(outputs.named(), inputs)
         _check_saves(outputs, existing=series is None)
     threads = run.get("threads")
     if threads is not None and not 1 <= threads <= 4096:
         raise InputError(f"-threads {threads}; expected 1 or more, up to 4096")
-    from .. import backends
-
     device = run.get("device", "cpu")
     backends.parse(device)  # refuses what is no device
     trace = None
@@ -596,7 +596,7 @@ def build(settings: Settings, given: Sequence[Given] = (), *, check_outputs: boo
         sampling,
         outputs,
         physics=run.get("physics", "nanobragg"),
-        precision=run.get("precision", "double"),
+        precision=run.get("precision") or backends.default_precision(device),
         device=device,
         threads=threads,
         seed=seed,

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .atomic import PathLike, write_files
+from .smv import row_blocks
 
 __all__ = ["auto_scale", "chunks", "write"]
 
@@ -20,12 +21,11 @@ def chunks(
 ) -> list[bytes | memoryview]:
     """The file's bytes for a (slow, fast) image; pixels outside the inclusive roi stay 0."""
     slow, fast = image.shape
-    fmin, fmax, smin, smax = roi
-    window = (slice(smin, smax + 1), slice(fmin, fmax + 1))
-    value = image[window].astype(np.float64)
-    value *= scale
     pixels = np.zeros(image.shape, dtype=np.uint8)
-    pixels[window] = np.clip(value, 0.0, 255.0, out=value)
+    for rows in row_blocks(roi):
+        with np.errstate(over="ignore"):  # an infinite product is clipped
+            value = image[rows].astype(np.float64) * scale
+        pixels[rows] = np.clip(value, 0.0, 255.0, out=value)
     header = f"P5\n{fast} {slow}\n# pixels scaled by {scale:g}\n255\n"
     return [header.encode("ascii"), pixels.reshape(-1).data]
 

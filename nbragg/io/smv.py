@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,9 +18,20 @@ from .atomic import PathLike, write_files
 if TYPE_CHECKING:
     from ..scene import Scene
 
-__all__ = ["SmvImage", "chunks", "header_bytes", "integer_image", "last_value", "read", "write"]
+__all__ = [
+    "SmvImage",
+    "chunks",
+    "header_bytes",
+    "integer_image",
+    "last_value",
+    "read",
+    "row_blocks",
+    "write",
+]
 
 _HEADER_BYTES = 512
+#: pixels converted at a time
+_BLOCK_PIXELS = 2**19
 _NUMBER = re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)")
 #: values of the BYTE_ORDER field
 _ORDERS = {"little_endian": "<u2", "big_endian": ">u2"}
@@ -176,17 +187,24 @@ def integer_image(
     if scale <= 0.0:
         peak = float(image.max()) if image.size else 0.0
         scale = 55000.0 / peak if peak > 0.0 else 1.0
-    fmin, fmax, smin, smax = roi
-    window = (slice(smin, smax + 1), slice(fmin, fmax + 1))
-    value = image[window].astype(np.float64)
-    value *= scale
-    value += adc
-    np.clip(value, 0.0, 65535.0, out=value)
-    value += 0.5
     pixels = np.zeros(image.shape, dtype=np.uint16)
-    # the sum is rounded to float32 before the floor
-    pixels[window] = np.floor(value.astype(np.float32))
+    for rows in row_blocks(roi):
+        with np.errstate(over="ignore"):  # an infinite product is clipped
+            value = image[rows].astype(np.float64) * scale
+        value += adc
+        np.clip(value, 0.0, 65535.0, out=value)
+        value += 0.5
+        # the sum is rounded to float32 before the floor
+        pixels[rows] = np.floor(value.astype(np.float32))
     return pixels, scale
+
+
+def row_blocks(roi: tuple[int, int, int, int]) -> Iterator[tuple[slice, slice]]:
+    """The region in blocks of whole rows, so that copies in double precision stay small."""
+    fmin, fmax, smin, smax = roi
+    rows = max(_BLOCK_PIXELS // (fmax - fmin + 1), 1)
+    for first in range(smin, smax + 1, rows):
+        yield slice(first, min(first + rows, smax + 1)), slice(fmin, fmax + 1)
 
 
 def chunks(pixels: NDArray[np.uint16], header: bytes) -> list[bytes | memoryview]:

@@ -97,8 +97,12 @@ def read_crystal(
 
     Examples
     --------
-    >>> import nbragg                                                             # doctest: +SKIP
-    >>> crystal = nbragg.read_crystal("5e5z.pdb", d_min_A=1.8, N=(10, 10, 10))    # doctest: +SKIP
+    >>> import nbragg, tempfile
+    >>> with tempfile.NamedTemporaryFile("w", suffix=".hkl") as file:
+    ...     print("1 0 0 50.5", "-1 0 0 50.5", sep="\\n", file=file, flush=True)
+    ...     crystal = nbragg.read_crystal(file.name, cell=(70, 80, 90, 90, 90, 90), N=(10, 10, 10))
+    >>> crystal.structure_factors.n_listed
+    2
     """
     from ..beam import Beam
     from ..crystal import Crystal
