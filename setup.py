@@ -1,4 +1,4 @@
-"""Build of the compiled engine: csrc/nb_render.c and nb_trace.c once per instruction set, linked into nbragg._engine.
+"""Build of nbragg._engine: nb_render.c and nb_trace.c are compiled once per instruction set.
 
 Environment: NBRAGG_SANITIZE=1 adds the address and undefined-behaviour sanitizers, NBRAGG_NO_OPENMP=1 builds
 single-threaded, NBRAGG_CFLAGS appends flags.
@@ -35,7 +35,14 @@ def compiles(compiler: list[str], flags: list[str], source: str, link: bool = Fa
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "try.c")
         path.write_text(source)
-        command = [*compiler, *flags, str(path), "-o", str(Path(folder, "try.out")), *([] if link else ["-c"])]
+        command = [
+            *compiler,
+            *flags,
+            str(path),
+            "-o",
+            str(Path(folder, "try.out")),
+            *([] if link else ["-c"]),
+        ]
         try:
             return subprocess.run(command, capture_output=True).returncode == 0
         except OSError:
@@ -50,7 +57,12 @@ class BuildEngine(build_ext):
         compiler = [word for word in compiler if word not in ("-fPIC", "-c")]
         openmp: list[str] = []
         if not os.environ.get("NBRAGG_NO_OPENMP"):
-            if compiles(compiler, ["-fopenmp"], "#include <omp.h>\nint main(void){return omp_get_max_threads()<1;}", link=True):
+            if compiles(
+                compiler,
+                ["-fopenmp"],
+                "#include <omp.h>\nint main(void){return omp_get_max_threads()<1;}",
+                link=True,
+            ):
                 openmp = ["-fopenmp"]
             else:
                 print(
@@ -58,17 +70,23 @@ class BuildEngine(build_ext):
                     "(with clang, install its OpenMP runtime, e.g. the package libomp-dev)",
                     file=sys.stderr,
                 )
-        if not openmp and compiles(compiler, ["-fopenmp-simd"], "int main(void){return 0;}"):
-            simd = ["-fopenmp-simd"]
-        else:
-            simd = []
         extra = shlex.split(os.environ.get("NBRAGG_CFLAGS", ""))
         sanitize: list[str] = []
         if os.environ.get("NBRAGG_SANITIZE"):
-            sanitize = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer", "-g", "-O1"]
+            sanitize = [
+                "-fsanitize=address,undefined",
+                "-fno-sanitize-recover=undefined",
+                "-fno-omit-frame-pointer",
+                "-g",
+                "-O1",
+            ]
         levels = {}
         if platform.machine().lower() in ("x86_64", "amd64"):
-            levels = {name: flags for name, flags in X86_LEVELS.items() if compiles(compiler, flags, "int main(void){return 0;}")}
+            levels = {
+                name: flags
+                for name, flags in X86_LEVELS.items()
+                if compiles(compiler, flags, "int main(void){return 0;}")
+            }
 
         def build(source: str, flags: list[str], macros: list[tuple[str, str]], tag: str = "") -> list[str]:
             folder = os.path.join(self.build_temp, tag) if tag else self.build_temp
@@ -77,7 +95,7 @@ class BuildEngine(build_ext):
                 output_dir=folder,
                 macros=macros,
                 include_dirs=["csrc"],
-                extra_postargs=[*COMMON, *flags, *openmp, *simd, *extra, *sanitize],
+                extra_postargs=[*COMMON, *flags, *openmp, *extra, *sanitize],
                 depends=sorted(str(p) for p in Path("csrc").glob("*.h")),
             )
 
@@ -86,7 +104,7 @@ class BuildEngine(build_ext):
             for source in ("csrc/nb_render.c", "csrc/nb_trace.c"):
                 objects += build(source, [*ARITHMETIC, *flags], [("NB_ISA", name)], name)
         have = [(f"NB_HAVE_{name.upper()}", "1") for name in levels]
-        kept = " ".join([*COMMON, *ARITHMETIC, *openmp, *simd, *extra, *sanitize])
+        kept = " ".join([*COMMON, *ARITHMETIC, *openmp, *extra, *sanitize])
         objects += build("csrc/nb_dispatch.c", [], [*have, ("NB_FLAGS", f'"{kept}"')])
         objects += build("csrc/nb_probe.c", ARITHMETIC, [])
         objects += build("csrc/nb_reach.c", ARITHMETIC, [])

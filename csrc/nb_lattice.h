@@ -24,7 +24,7 @@ NB_FN NB_REAL NB_R(nb_lattice_square)(const NB_REAL d[3], const NB_SCALAR n[3])
     NB_REAL x[3], t[3];
     for (int j = 0; j < 3; j++) {
         x[j] = d[j] + NB_R(nb_not_zero)();
-        t[j] = NB_R(nb_reduce)(n[j] * x[j]);
+        t[j] = NB_R(nb_reduce_product)(n[j], d[j]) + n[j] * NB_R(nb_not_zero)();
     }
     return NB_R(nb_square_ratio)(x, t, n);
 }

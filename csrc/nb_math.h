@@ -33,6 +33,13 @@ NB_FN NB_REAL NB_R(nb_reduce)(NB_REAL x)
 #endif
 }
 
+/* a x minus the nearest integer; where a*b+c is one operation, without rounding the product */
+NB_FN NB_REAL NB_R(nb_reduce_product)(NB_SCALAR a, NB_REAL x)
+{
+    const NB_REAL whole = NB_R(nb_round)(a * x);
+    return a * x - whole;
+}
+
 /* x[i] becomes sin(pi x[i]) for |x[i]| <= 1/2.  Relative error of the minimax polynomial: 1.5e-16 (float: 5.4e-9).
  * Several at once go step by step together, so that no step waits for the one before. */
 NB_FN void NB_R(nb_sinpi_each)(NB_REAL *x, const int count)

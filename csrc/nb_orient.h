@@ -20,7 +20,7 @@ NB_FN void NB_R(nb_stage_index)(const nb_lattice_constants *c, int r, nb_vd h, N
 {
     const nb_vd d = nb_reduce_vd(h);
     NB_STORE(out->d[r] + i, d);
-    if (shape == NB_SQUARE) NB_STORE(out->t[r] + i, nb_reduce_vd(c->n[r] * d));
+    if (shape == NB_SQUARE) NB_STORE(out->t[r] + i, nb_reduce_product_vd(c->n[r], d));
 }
 
 /* F: nearest listed value (table = 1), or nothing (table = 0). */

@@ -132,7 +132,7 @@ static void tile_geometry(const nb_scene *s, nb_tile *t, int layer, int sub_s, i
         if (s->curved == NB_FLAT)
             nb_position_flat_vd(s, s->pixel_size * nb_load_vd(t->f + i) + f0, s->pixel_size * nb_load_vd(t->s + i) + s0,
                                 deep, P);
-        const nb_vd per_R = 1.0 / nb_sqrt_vd(P[0] * P[0] + P[1] * P[1] + P[2] * P[2]);
+        const nb_vd per_R = nb_rsqrt_vd(P[0] * P[0] + P[1] * P[1] + P[2] * P[2]);
         nb_store_vd(t->omega + i, nb_solid_angle_vd(s, per_R));
         nb_store_vd(t->px + i, P[0] * per_R);
         nb_store_vd(t->py + i, P[1] * per_R);
@@ -302,12 +302,21 @@ static void fill_tile(const nb_scene *s, nb_tile *t, nb_walk *w, int64_t end)
         int64_t run = s->roi[1] - w->fast + 1;
         if (run > end - w->index) run = end - w->index;
         int64_t taken = 0;
-        for (; taken < run && n < NB_TILE; taken++) {
+        if (!s->mask) {
+            taken = run < NB_TILE - n ? run : NB_TILE - n;
+            for (int i = 0; i < taken; i++) {
+                t->pixel[n + i] = row + w->fast + i;
+                t->f[n + i] = w->fast + i;
+                t->s[n + i] = w->slow;
+            }
+            n += (int)taken;
+        }
+        for (; s->mask && taken < run && n < NB_TILE; taken++) {
             const int32_t fast = w->fast + (int32_t)taken;
             t->pixel[n] = row + fast;
             t->f[n] = fast;
             t->s[n] = w->slow;
-            n += !s->mask || s->mask[row + fast];
+            n += s->mask[row + fast] != 0;
         }
         w->index += taken;
         w->fast += (int32_t)taken;
@@ -331,42 +340,45 @@ typedef struct {
     int64_t largest_pixel, pixels, nonfinite, first_nonfinite;
 } nb_unit_result;
 
-/* sum over a tile's lanes, in a fixed order */
-static double lane_sum(const double *values, int lanes)
+/* sum of the lanes, in a fixed order */
+static double lane_sum(nb_vd v)
 {
-    nb_vd sum = {0};
-    for (int i = 0; i < lanes; i += NB_LANES) sum += nb_load_vd(values + i);
     double total = 0.0;
-    for (int i = 0; i < NB_LANES; i++) total += sum[i];
+    for (int i = 0; i < NB_LANES; i++) total += v[i];
     return total;
 }
 
+/* The tile's pixels into the image and the statistics. */
 static void store_tile(nb_tile *t, nb_job *job, nb_unit_result *r)
 {
-    double *stored = t->sum, *square = t->polar; /* scratch by now */
-    double largest = r->largest, bad = 0.0;
+    float stored[NB_TILE] __attribute__((aligned(64)));
+    nb_vd omega = {0}, total = {0}, squares = {0}, largest = r->largest - (nb_vd){0};
+    unsigned bad = 0;
     for (int i = t->count; i < t->q.lanes; i++) t->intensity[i] = t->omega_sum[i] = 0.0;
-    for (int i = 0; i < t->q.lanes; i++) {
-        stored[i] = (float)t->intensity[i];
-        square[i] = stored[i] * stored[i];
-        bad += stored[i] - stored[i]; /* 0, or NaN once a pixel is not finite */
-        largest = stored[i] > largest ? stored[i] : largest;
+    for (int i = 0; i < t->q.lanes; i += NB_LANES) {
+        const nb_vd v = nb_store_narrow(stored + i, nb_load_vd(t->intensity + i));
+        total += v;
+        squares += v * v;
+        omega += nb_load_vd(t->omega_sum + i);
+        largest = nb_select_vd(v > largest, v, largest);
+        bad |= nb_bits_vd(v - v != 0.0);
     }
-    for (int i = 0; i < t->count; i++) job->image[t->pixel[i]] = (float)t->intensity[i];
+    if (t->pixel[t->count - 1] - t->pixel[0] == t->count - 1)
+        memcpy(job->image + t->pixel[0], stored, (size_t)t->count * sizeof *stored);
+    else
+        for (int i = 0; i < t->count; i++) job->image[t->pixel[i]] = stored[i];
     if (job->image64)
         for (int i = 0; i < t->count; i++) job->image64[t->pixel[i]] = t->intensity[i];
-    if (bad != 0.0)
+    if (bad)
         for (int i = 0; i < t->count; i++)
             if (!isfinite(stored[i]) && r->nonfinite++ == 0) r->first_nonfinite = t->pixel[i];
-    if (largest > r->largest) {
-        int i = 0;
-        while (stored[i] != largest) i++;
-        r->largest = largest;
-        r->largest_pixel = t->pixel[i];
-    }
-    r->omega += lane_sum(t->omega_sum, t->q.lanes);
-    r->total += lane_sum(stored, t->q.lanes);
-    r->squares += lane_sum(square, t->q.lanes);
+    for (int i = 0; i < NB_LANES; i++)
+        if (largest[i] > r->largest) r->largest = largest[i], r->largest_pixel = -1;
+    for (int i = 0; r->largest > 0.0 && r->largest_pixel < 0; i++)
+        if (stored[i] == r->largest) r->largest_pixel = t->pixel[i];
+    r->omega += lane_sum(omega);
+    r->total += lane_sum(total);
+    r->squares += lane_sum(squares);
     r->pixels += t->count;
 }
 

@@ -4,6 +4,7 @@
 #include "nb_trace.h"
 
 #include "nb_physics.h"
+#include "nb_vector.h"
 
 typedef struct {
     const nb_scene *s;
@@ -68,8 +69,9 @@ static __attribute__((noinline)) void geometry(const nb_scene *s, int32_t fast, 
     const double S = s->pixel_size * slow + nb_sub_pixel(s, (int)row->sub_slow);
     double *P = row->position;
     nb_position(s, F, S, row->layer * s->layer_step, P);
-    row->R = sqrt(P[0] * P[0] + P[1] * P[1] + P[2] * P[2]);
-    const double per_R = 1.0 / row->R;
+    const double R_sqr = P[0] * P[0] + P[1] * P[1] + P[2] * P[2];
+    const double per_R = nb_rsqrt_vd(R_sqr - (nb_vd){0})[0]; /* rounded as in the image */
+    row->R = sqrt(R_sqr);
     for (int i = 0; i < 3; i++) d[i] = P[i] * per_R;
     row->omega = nb_solid_angle_d(s, per_R);
     const int thick = s->thickness > 0.0 && s->mu > 0.0;

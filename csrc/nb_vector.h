@@ -168,7 +168,12 @@ NB_INLINE nb_vd nb_load_vd(const double *p) { return *(const nb_vd *)p; }
 NB_INLINE nb_vf nb_load_vf(const float *p) { return *(const nb_vf *)p; }
 NB_INLINE void nb_store_vd(double *p, nb_vd v) { *(nb_vd *)p = v; }
 NB_INLINE void nb_store_vf(float *p, nb_vf v) { *(nb_vf *)p = v; }
-/* NB_LANES doubles rounded to float */
-NB_INLINE void nb_store_narrow(float *p, nb_vd v) { *(nb_vhalf *)p = __builtin_convertvector(v, nb_vhalf); }
+/* NB_LANES doubles rounded to float; returns what was stored */
+NB_INLINE nb_vd nb_store_narrow(float *p, nb_vd v)
+{
+    const nb_vhalf rounded = __builtin_convertvector(v, nb_vhalf);
+    *(nb_vhalf *)p = rounded;
+    return __builtin_convertvector(rounded, nb_vd);
+}
 
 #endif

@@ -1,4 +1,4 @@
-"""The engine's elementary functions against mpmath: the errors that csrc/nb_math.h states are measured here."""
+"""The engine's elementary functions against mpmath: the errors stated in csrc/nb_math.h, measured."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def exact(function: str, values: Array, cells: int = 1) -> Array:
 
 
 def spread(low: float, high: float, count: int = 1500) -> Array:
-    """Points over the whole range: random, evenly spaced, and close to 0 and the ends; float32 values, to serve both."""
+    """Points over the whole range, close to 0 and the ends too; float32 values, to serve both types."""
     rng = np.random.default_rng(3)
     tiny = 10.0 ** rng.uniform(-12, -1, 300)
     width = high - low

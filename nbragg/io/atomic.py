@@ -33,6 +33,12 @@ def is_special(path: PathLike) -> bool:
 def check_writable(path: PathLike) -> None:
     """Raise :class:`FileError` when ``path`` cannot be written, without touching it."""
     name = os.fspath(path)
+    try:
+        os.lstat(name)
+    except (FileNotFoundError, NotADirectoryError):
+        pass  # what is missing is told below
+    except OSError as error:
+        raise FileError(f"cannot write {name}: {error.strerror or error}; give another name") from None
     folder = os.path.dirname(os.path.realpath(name))
     if not os.path.isdir(folder):
         raise FileError(f"cannot write {name}: folder {folder} does not exist; make it first")
