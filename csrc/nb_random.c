@@ -22,7 +22,7 @@ static int64_t step(int64_t state)
 
 void nb_seed(nb_stream *r, int64_t seed)
 {
-    r->state = seed == 0 ? 1 : (seed < 0 ? -seed : seed);
+    r->state = seed % MODULUS == 0 ? 1 : (seed < 0 ? -seed : seed); /* 0 would stay 0 */
     for (int i = 0; i < WARM_UP; i++) r->state = step(r->state);
     for (int i = NB_SHUFFLE - 1; i >= 0; i--) {
         r->state = step(r->state);

@@ -13,7 +13,7 @@ typedef struct {
     float spare;
 } nb_stream;
 
-/* seed: any integer; 0 counts as 1 */
+/* seed: any integer; 0 and multiples of the modulus 2^31 - 1 count as 1 */
 void nb_seed(nb_stream *r, int64_t seed);
 float nb_uniform(nb_stream *r);            /* in (0, 1) */
 float nb_gaussian(nb_stream *r);           /* mean 0, standard deviation 1 */

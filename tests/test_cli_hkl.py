@@ -64,7 +64,8 @@ def test_cell_and_wavelength_of_the_file_unless_given() -> None:
     assert command.crystal.cell == CELL and command.beam.wavelength_A == pytest.approx(1.3)
     assert command.outputs.dump_file == "Fdump.bin" and command.inputs == {"-hkl": "a.mtz"}
     command = line("-hkl a.mtz -cell 31 41 51 -lambda 1.1")
-    assert command.crystal.cell == (31, 41, 51, 90, 90, 90) and command.beam.wavelength_A == 1.1
+    assert command.crystal.cell == (31.0, 41.0, 51.0, 90.0, 90.0, 90.0)
+    assert command.beam.wavelength_A == 1.1
     assert line("-energy 12398.42 -hkl a.mtz").beam.wavelength_A == pytest.approx(1.0)
     Path("a.mat").write_text("0.02 0 0 0 0.03 0 0 0 0.04")
     crystal = line("-hkl a.mtz -mat a.mat").crystal

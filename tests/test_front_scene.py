@@ -251,7 +251,7 @@ def test_mask() -> None:
             CRYSTAL,
             Beam(),
             Detector(fpixels=10**6, spixels=10**7),
-            r"10+ x 10+ pixels needs 70 TB .*-detpixels",
+            r"10+ x 10+ pixels needs 100 TB .*-detpixels",
         ),
         (CRYSTAL.replace(mosaic_spread_deg=1.0, mosaic_domains=2 * 10**9), Beam(), SMALL, "-mosaic_domains"),
         (CRYSTAL.replace(osc_deg=1.0, phisteps=2 * 10**9), Beam(), SMALL, "-phisteps"),

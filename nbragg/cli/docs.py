@@ -25,8 +25,12 @@ _HEAD = f"""\
 - Later options override earlier ones. The headers of `-mask` and then `-img` are read first, wherever they
   stand on the line, so options override them.
 - Negative numbers are values. A word that is no option and no value is an error, as is an unknown option.
-- Needed: a cell (`-cell` or `-mat`), and structure factors (`-hkl`, an existing dump file, or a
-  `-default_F` that is not 0).
+- Needed: a cell (`-cell`, `-mat`, or a file of `-hkl` that holds one), and structure factors (`-hkl`, an
+  existing dump file, or a `-default_F` that is not 0).
+- One command from data to image: `nanobragg -hkl model.pdb -detpixels 1000 -save image.cbf`.
+- Counts of 0 or less, and negative steps and ranges of divergence, dispersion and rotation, count as not
+  given (`-phisteps 0` is 1). Pixels, unit cells and lengths must be positive.
+- A file of `-save` with whole numbers (`.cbf`) holds photons, times `-scale` where that is given.
 - The report goes to stdout; warnings, errors and the progress bar go to stderr.
 - Exit status: 0 done; 1 the image could not be rendered; 2 bad input, nothing written; 130 interrupted.
 - Files appear complete or not at all: an older file stays as it was until its successor is whole.

@@ -403,7 +403,8 @@ usage: nanobragg -cell A B C AL BE GA | -mat FILE    -hkl FILE | -default_F F   
        nanobragg -h     lists every option"""
 
 _EXAMPLE = """\
-example: nanobragg -hkl P1.hkl -cell 74 74 36 90 90 90 -misset 10 20 30 -N 20 -lambda 1 -distance 100"""
+example: nanobragg -hkl P1.hkl -cell 74 74 36 90 90 90 -misset 10 20 30 -N 20 -lambda 1 -distance 100
+         nanobragg -hkl model.pdb -detpixels 1000 -save image.cbf"""
 
 _WIDTH = 100
 _COLUMN = 34
