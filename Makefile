@@ -12,7 +12,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 BUILD_INPUTS := pyproject.toml setup.py MANIFEST.in $(wildcard csrc/* nbragg/*.pyx nbragg/*.pxd)
 
 # the part of the tests that is worth its time under the sanitizers: everything that enters the engine, on small images
-SANITIZED ?= tests -m "not slow" -k "not (test_packaging or test_examples or test_docs or test_tutorials or test_benchmarks)"
+SANITIZED ?= tests -m "not slow" -k "not (test_packaging or test_examples or test_docs or test_tutorials or test_benchmarks or test_minimal_render or test_cuda or test_formats or test_golden_cli)"
 
 # all workloads take about ten minutes; BENCH=--quick only shows that the program works
 BENCH ?= --all --out benchmarks/results/cpu.json
