@@ -21,9 +21,10 @@ NB_FN NB_REAL NB_R(nb_capture)(const nb_scene *s, int t, const NB_REAL d[3])
 {
     const NB_REAL parallax = d[0] * s->odet[0] + d[1] * s->odet[1] + d[2] * s->odet[2];
     const NB_REAL path = (-s->layer_step * s->mu) / parallax;
-    const NB_REAL fraction = NB_R(nb_exp)((double)t * path) - NB_R(nb_exp)((double)(t + 1) * path);
-    const NB_REAL beyond = NB_SET(-1e300) * 1e300; /* - infinity: more than nb_exp can hold */
-    return NB_SELECT((double)(t + 1) * path > 700.0, beyond, fraction);
+    const NB_REAL last = (double)(t + 1) * path;
+    const NB_REAL fraction = NB_R(nb_exp)((double)t * path) - NB_R(nb_exp)(last);
+    const NB_REAL beyond = -1e300 * last * 1e8; /* more than nb_exp can hold: overflows to minus infinity */
+    return NB_SELECT(last > 700.0, beyond, fraction);
 }
 
 /* Kahn polarization factor 0.5 (1 + c^2 - K cos(2 psi) (1 - c^2)), c = i.d, psi the azimuth of d about i measured
