@@ -50,7 +50,7 @@ def assert_engine_is_right(scene: Any) -> None:
 
 
 def test_rays_from_behind_at_grazing_angles_are_refused() -> None:
-    """A detector curved around the sample sees its sensor from behind, where the captured fraction is not bounded."""
+    """Curved around the sample, a sensor is also met from behind, where its fraction is not bounded."""
     case = experiment(
         detector={
             "close_distance_mm": 20.0,
