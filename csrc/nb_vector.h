@@ -167,7 +167,6 @@ NB_INLINE nb_vd nb_gather(const double *table, nb_vd place, nb_vdmask inside, nb
 NB_INLINE nb_vd nb_load_vd(const double *p) { return *(const nb_vd *)p; }
 NB_INLINE nb_vf nb_load_vf(const float *p) { return *(const nb_vf *)p; }
 NB_INLINE void nb_store_vd(double *p, nb_vd v) { *(nb_vd *)p = v; }
-NB_INLINE void nb_store_vf(float *p, nb_vf v) { *(nb_vf *)p = v; }
 /* NB_LANES doubles rounded to float; returns what was stored */
 NB_INLINE nb_vd nb_store_narrow(float *p, nb_vd v)
 {

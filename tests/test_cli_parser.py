@@ -322,3 +322,9 @@ def test_ignored_options_take_their_value() -> None:
 def test_given_keeps_the_line() -> None:
     given: Any = line("-N 5").given
     assert [item.spelled for item in given] == ["-cell", "-default_F", "-N"]
+
+
+@pytest.mark.parametrize("word", ["randon", "rand", "randomly"])
+def test_misset_takes_the_word_random_and_no_other(word: str) -> None:
+    with pytest.raises(InputError, match="misset"):
+        parse(["-cell", "50", "-default_F", "1", "-misset", word])

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Stream"]
 
-#: pixels that one thread renders at a time (csrc/nb_render.c)
+#: pixels that one thread takes at a time from a large image (NB_UNIT in csrc/nb_render.c)
 _UNIT_PIXELS = 1024
 #: with fewer units than this for each thread the last ones leave threads without work
 _UNITS_PER_THREAD = 8

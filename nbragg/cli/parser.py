@@ -188,7 +188,7 @@ def _take(option: Option, spelled: str, words: Sequence[str]) -> tuple[Any, ...]
             raise _missing(option, spelled, words[0] if words else None)
         return tuple(cell)
     if option.values == ("misset",):
-        if words and words[0].startswith("rand"):
+        if words and words[0] == "random":
             return ("random",)
         kinds: tuple[str, ...] = ("float",) * 3
     else:
