@@ -9,13 +9,13 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 # what the compiled extension and the installed metadata depend on; Python files are used where they are (editable install)
-BUILD_INPUTS := pyproject.toml setup.py MANIFEST.in $(wildcard csrc/* nbragg/*.pyx nbragg/*.pxd)
+BUILD_INPUTS := pyproject.toml setup.py MANIFEST.in $(wildcard csrc/* nbragg/*.pyx nbragg/*.pxd nbragg/*.pxi)
 
 # the part of the tests that is worth its time under the sanitizers: everything that enters the engine, on small images
-SANITIZED ?= tests -m "not slow" -k "not (test_packaging or test_examples or test_docs or test_tutorials or test_benchmarks or test_minimal_render or test_cuda or test_formats or test_golden_cli)"
+SANITIZED ?= tests -m "not (slow or commands or cuda or files or project)"
 
 # all workloads take about ten minutes; BENCH=--quick only shows that the program works
-BENCH ?= --all --out benchmarks/results/cpu.json
+BENCH ?= --all --out benchmarks/results/cpu-$(shell date +%F).json
 
 .PHONY: help demo picture test build lint types unit docs doctest sanitize bench clean
 .DEFAULT_GOAL := help

@@ -1,4 +1,4 @@
-"""Build of nbragg._engine: nb_render.c and nb_trace.c are compiled once per instruction set.
+"""Build of nbragg._engine: nb_image.c and nb_trace.c are compiled once per instruction set.
 
 Environment: NBRAGG_SANITIZE=1 adds the address and undefined-behaviour sanitizers, NBRAGG_NO_OPENMP=1 builds
 single-threaded, NBRAGG_CFLAGS appends flags.
@@ -101,7 +101,7 @@ class BuildEngine(build_ext):
 
         objects: list[str] = []
         for name, flags in {"baseline": [], **levels}.items():
-            for source in ("csrc/nb_render.c", "csrc/nb_trace.c"):
+            for source in ("csrc/nb_image.c", "csrc/nb_trace.c"):
                 objects += build(source, [*ARITHMETIC, *flags], [("NB_ISA", name)], name)
         have = [(f"NB_HAVE_{name.upper()}", "1") for name in levels]
         kept = " ".join([*COMMON, *ARITHMETIC, *openmp, *extra, *sanitize])
@@ -121,7 +121,7 @@ class AddKernels(build_py):
     def run(self) -> None:
         super().run()
         if self.editable_mode:
-            return  # nbragg/backends/cuda_kernel.py finds csrc beside the package
+            return  # nbragg/engine/cuda_kernel.py finds csrc beside the package
         target = Path(self.build_lib, "nbragg", "csrc")
         target.mkdir(parents=True, exist_ok=True)
         for path in [Path("csrc/nb_render.cu"), *Path("csrc").glob("*.h")]:

@@ -71,7 +71,7 @@ def memory(folder: Path, size: int, threads: int) -> list[Check]:
         job = Workload(base.key, base.title, base.words, pixels=(size, size), d_min_A=base.d_min_A)
         image, masked = 4 * size * size, size * size if mask else 0
         scene = whole_scene(job, folder)
-        table = scene.F_table.nbytes if LIST in job.words and scene.F_table is not None else 0
+        table = scene.table.values.nbytes if LIST in job.words and scene.table.values is not None else 0
         limit = 1.3 * (image + masked + table) / MB + 60
         peak = peak_of(job, folder, threads, mask)
         checks.append(

@@ -17,11 +17,12 @@ from nbragg.cli.parser import parse
 def main(threads: int, mask: bool, words: list[str]) -> None:
     warnings.simplefilter("ignore")
     line = parse(words)
-    detector = line.detector
+    setup = line.setup
+    detector = setup.detector
     if mask:
         assert detector.spixels is not None and detector.fpixels is not None
         detector = detector.replace(mask=np.ones((detector.spixels, detector.fpixels), np.uint8))
-    scene = build_scene(line.crystal, line.beam, detector, line.sampling, physics=line.physics)
+    scene = build_scene(setup.replace(detector=detector))
     render(scene, threads=threads)
 
 

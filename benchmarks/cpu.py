@@ -1,6 +1,6 @@
 """Times the workloads on the CPU: every instruction set, precision and thread count, and the reference.
 
-    NB_C_BIN=/path/to/reference python -m benchmarks.cpu --all --out benchmarks/results/cpu.json
+    NB_C_BIN=/path/to/reference python -m benchmarks.cpu --all --out benchmarks/results/cpu-DATE.json
 
 Without NB_C_BIN only our own times are taken.  ``--quick`` runs everything on tiny sizes in less than a
 minute: it shows that the program works, its times mean nothing.  `benchmarks.report` turns the file into
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nbragg.io.atomic import open_atomic
+from nbragg.io.files.atomic import open_atomic
 
 from . import checks, machine, roofline, sweep
 from .timing import (
@@ -74,18 +74,18 @@ def _columns(workload: Workload, job: Ours) -> dict[str, Any]:
     return {
         "workload": workload.key,
         "title": workload.title,
-        "shape": [scene.spixels, scene.fpixels],
+        "shape": [scene.panel.spixels, scene.panel.fpixels],
         "images": workload.images,
-        "crystal": list(job.line.crystal.cell or ()),
-        "xtal_shape": job.line.crystal.shape,
-        "N": [int(n) for n in scene.N],
+        "crystal": list(job.line.setup.crystal.cell or ()),
+        "xtal_shape": job.line.setup.crystal.shape,
+        "N": [int(n) for n in scene.crystal.N],
         "oversample": scene.oversample,
-        "wavelength_A": job.line.beam.wavelength_A,
-        "sources": len(scene.source_wavelength),
-        "layers": scene.layers,
-        "orientations": len(scene.orientations),
-        "list": scene.F_table is not None,
-        "interpolation": scene.interpolation,
+        "wavelength_A": job.line.setup.beam.wavelength_A,
+        "sources": len(scene.sources.wavelength),
+        "layers": scene.panel.layers,
+        "orientations": len(scene.crystal.orientations),
+        "list": scene.table.values is not None,
+        "interpolation": scene.table.interpolation,
         "samples": job.samples,
     }
 

@@ -30,10 +30,13 @@ import numpy as np
 
 import nbragg
 from nbragg import Scene
-from nbragg.backends import RenderOptions, cpu, cuda
-from nbragg.backends.cuda_engine import DeviceProfile, Rendering, Tables
-from nbragg.backends.cuda_kernel import Specialisation, choose
-from nbragg.io.atomic import open_atomic
+from nbragg._engine import INDEX_ARITHMETICS, SHAPES, TABLE_KINDS
+from nbragg.engine import cpu, cuda
+from nbragg.engine.cuda_engine import Rendering
+from nbragg.engine.cuda_kernel import INDEX_DOUBLE, Specialisation, choose
+from nbragg.engine.cuda_plan import DeviceProfile, Request, make_plan
+from nbragg.engine.options import RenderOptions
+from nbragg.io.files.atomic import open_atomic
 
 from .workloads import BY_KEY, WORKLOADS, Workload, parsed, samples_of, scene_of, whole_scene
 
@@ -43,12 +46,19 @@ DOMAINS = (1, 10, 100, 1000, 5000, 20000)
 VARIANTS = (("mixed", "fixed", 2.0), ("mixed", "pairs", 32.0), ("double", "double", 2.0))
 H200 = DeviceProfile("no device: an H200 is supposed", 132, 2.0, 1.98e9)
 
-#: instructions of one sample in the loop over orientations (sm_90); where index is 0 those in double:
+#: instructions of one sample in the loop over orientations (sm_90); of index "double" those in double:
 #: (shape, table, index)
 INSTRUCTIONS = {
-    (0, 0, 0): 98, (0, 1, 0): 100, (0, 0, 1): 79, (0, 1, 1): 99, (0, 0, 2): 163, (0, 1, 2): 189,
-    (1, 0, 1): 84, (2, 0, 1): 63, (2, 0, 2): 123,
+    ("square", "constant", "double"): 98, ("square", "nearest", "double"): 100,
+    ("square", "constant", "fixed"): 79, ("square", "nearest", "fixed"): 99,
+    ("square", "constant", "pairs"): 163, ("square", "nearest", "pairs"): 189,
+    ("round", "constant", "fixed"): 84,
+    ("gauss", "constant", "fixed"): 63, ("gauss", "constant", "pairs"): 123,
 }  # fmt: skip
+_BY_NUMBER = {
+    (SHAPES[shape], TABLE_KINDS[table], INDEX_ARITHMETICS[index]): count
+    for (shape, table, index), count in INSTRUCTIONS.items()
+}
 
 _CEILINGS = r"""
 template <class T> __device__ void multiply_add(T *out, int n)
@@ -159,7 +169,7 @@ def time_scene(
     runtime: TimedRuntime, scene: Scene, precision: str, repetitions: int, *, on_device: bool = False
 ) -> dict[str, Any]:
     """Kernel and wall seconds of one image."""
-    options = RenderOptions(precision, on_device=on_device)
+    options = RenderOptions(precision=precision, on_device=on_device)
     kernels: list[dict[str, float]] = []
 
     def once() -> float:
@@ -182,11 +192,11 @@ def rates(
     """Samples per second and fractions of the card's ceilings."""
     seconds = sum(record["kernel_s"].values())
     samples = samples_of(scene)
-    instructions = INSTRUCTIONS.get((spec.shape, spec.table, spec.index))
-    ceiling = card["fma_double_per_s"] if spec.index == 0 else card["fma_float_per_s"]
-    least_bytes = 4 * scene.fpixels * scene.spixels
-    if scene.F_table is not None:
-        least_bytes += scene.F_table.size * (4 if spec.single else 8)
+    instructions = _BY_NUMBER.get((spec.shape, spec.table, spec.index))
+    ceiling = card["fma_double_per_s"] if spec.index == INDEX_DOUBLE else card["fma_float_per_s"]
+    least_bytes = 4 * scene.offsets[-1]
+    if scene.table.values is not None:
+        least_bytes += scene.table.values.size * (4 if spec.single else 8)
     return {
         "samples": samples,
         "samples_per_s": samples / seconds,
@@ -201,11 +211,13 @@ def rates(
 def deviation(runtime: TimedRuntime, scene: Scene, precision: str) -> float:
     """Largest difference from the CPU engine's double image over its maximum, in a region of 4000 pixels."""
     edge = 64
-    f, s = (scene.fpixels - edge) // 2, (scene.spixels - edge) // 2
-    roi = (max(f, 0), min(f + edge, scene.fpixels) - 1, max(s, 0), min(s + edge, scene.spixels) - 1)
-    part = replace(scene, roi=roi, orientations=scene.orientations[:100])
+    panel, crystal = scene.panel, scene.crystal
+    f, s = (panel.fpixels - edge) // 2, (panel.spixels - edge) // 2
+    roi = (max(f, 0), min(f + edge, panel.fpixels) - 1, max(s, 0), min(s + edge, panel.spixels) - 1)
+    few = replace(crystal, orientations=crystal.orientations[:100])
+    part = replace(scene, panels=(replace(panel, roi=roi),), crystals=(few,))
     expected = cpu.render_double(part)
-    rendering = Rendering(runtime, runtime.tables, part, RenderOptions(precision), double=True)
+    rendering = Rendering(runtime, runtime.tables, part, RenderOptions(precision=precision), double=True)
     rendering.start()
     rendering.collect()
     assert rendering.images64 is not None
@@ -218,10 +230,10 @@ def time_batch(runtime: TimedRuntime, workload: Workload, folder: Path, index: i
     line = parsed(workload.command(place), place)
     scene = scene_of(line)
     turns = nbragg.random_orientations(workload.images, seed=1)
-    stack = np.einsum("oij,nkj->noik", scene.orientations, turns)
+    stack = np.einsum("oij,nkj->noik", scene.crystal.orientations, turns)
     found: dict[str, Any] = {"images": workload.images}
     for name, on_device in (("to_host", False), ("on_device", True)):
-        options = RenderOptions("mixed", on_device=on_device)
+        options = RenderOptions(precision="mixed", on_device=on_device)
 
         def once(options: RenderOptions = options) -> float:
             begin = time.perf_counter()
@@ -231,9 +243,7 @@ def time_batch(runtime: TimedRuntime, workload: Workload, folder: Path, index: i
 
         found[name] = median_of(once, 3)
     runtime.kernel_seconds()
-    simulator = nbragg.Simulator(
-        line.crystal, line.beam, line.detector, line.sampling, device=f"cuda:{index}", precision="mixed"
-    )
+    simulator = nbragg.Simulator(line.setup, RenderOptions(device=f"cuda:{index}", precision="mixed"))
     begin = time.perf_counter()
     for _ in simulator.render_many(orientations=turns):
         pass
@@ -266,29 +276,17 @@ def dry_run(folder: Path, quick: bool) -> list[dict[str, Any]]:
     for section, workload, domains in planned(quick):
         scene = job_scene(workload, folder, domains)
         for precision, arithmetic, cost in VARIANTS:
-            spec, _ = choose(scene, precision, cost)
-            runtime: Any = _NoDevice(replace(H200, double_cost=cost))
-            plan = Rendering(runtime, Tables(), scene, RenderOptions(precision))._plan
+            spec, _ = choose(scene, precision, cost, curved=scene.panel.curved != "flat")
+            profile = replace(H200, double_cost=cost)
+            plan = make_plan(Request(scene, precision), profile, 2**37, lambda array, dtype: False)
             records.append(
                 {
                     "section": section, "workload": workload.key, "domains": domains, "precision": precision,
                     "arithmetic": arithmetic, "macros": spec.macros, "samples": samples_of(scene),
-                    "launches": -(-plan.height // plan.rows), "splits": plan.splits,
+                    "launches": len(plan.bands), "splits": plan.bands[0].splits,
                 }
             )  # fmt: skip
     return records
-
-
-class _NoDevice:
-    """As much of a runtime as planning needs."""
-
-    threads = 128
-
-    def __init__(self, profile: DeviceProfile) -> None:
-        self.profile = profile
-
-    def free_bytes(self) -> int:
-        return 2**37
 
 
 def run(folder: Path, index: int, quick: bool, repetitions: int) -> dict[str, Any]:
@@ -306,7 +304,7 @@ def run(folder: Path, index: int, quick: bool, repetitions: int) -> dict[str, An
                 if section == "mosaic" and precision == "double" and (domains or 0) > 5000:
                     continue
                 runtime.pretend(cost)
-                spec, _ = choose(scene, precision, cost)
+                spec, _ = choose(scene, precision, cost, curved=scene.panel.curved != "flat")
                 record = time_scene(runtime, scene, precision, repetitions)
                 record |= rates(record, scene, spec, card)
                 record |= {

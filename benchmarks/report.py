@@ -1,6 +1,7 @@
 """Tables and plots from a result of `benchmarks.cpu`.
 
-    python -m benchmarks.report benchmarks/results/cpu.json --docs docs/performance.md --plots docs/images
+    python -m benchmarks.report benchmarks/results/cpu-DATE.json --docs docs/performance.md \\
+        --plots docs/images
 
 ``--docs`` replaces what lies between the two marker lines of the document; without it the tables are printed.
 """
@@ -14,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from nbragg.io.atomic import open_atomic
+from nbragg.io.files.atomic import open_atomic
 
 from . import report_plots
 from .checks import find

@@ -13,8 +13,6 @@ from typing import Any
 
 from nbragg import Scene
 
-SQUARE, ROUND = 0, 1  # csrc/nb_scene.h; the others cut off
-
 #: operations that make a quotient or a root from the processor's first approximation: 2 (1) Newton steps
 NEWTON = {"double": 10, "mixed": 6}
 
@@ -51,16 +49,16 @@ _LOOK_UP = Cost(flops=9 + 9 + 5 + 2, bytes=8)
 _TRICUBIC = Cost(flops=3 * 19 + 5 + 12 + 16 * 9 + 4 * 2)
 
 
-def _lattice(shape: int, precision: str, N: Any) -> Cost:
+def _lattice(shape: str, precision: str, N: Any) -> Cost:
     """csrc/nb_lattice.h, one squared lattice factor."""
     sine = _SINPI[precision]
-    if shape == SQUARE:
+    if shape == "square":
         if all(n == 1.0 for n in N):
             return Cost()
         term = 2 + _REDUCE + 2 * sine
         return Cost(flops=3 * term + 6, divisions=1)
     radius = Cost(flops=13)
-    if shape == ROUND:
+    if shape == "round":
         # away from the centre: comparison, u, whole, sign 6, sine, cosine, difference 3, scale 6
         return radius + Cost(flops=2 + _REDUCE + 6 + sine + (sine + 4) + 3 + 6, divisions=1)
     # nearly all samples are too far from a spot for its value to matter: a comparison decides
@@ -71,19 +69,21 @@ def per_orientation(scene: Scene, precision: str) -> Cost:
     """The inner loop: all samples pay this."""
     word = 8 if precision == "double" else 4
     # d stored and loaded, sum loaded and stored
-    cost = _INDEX + Cost(flops=1, bytes=2 * 3 * word + 2 * word) + _lattice(scene.shape, precision, scene.N)
-    if scene.F_table is not None:
+    crystal = scene.crystal
+    cost = _INDEX + Cost(flops=1, bytes=2 * 3 * word + 2 * word)
+    cost += _lattice(crystal.shape, precision, crystal.N)
+    if scene.table.values is not None:
         cost += _LOOK_UP + Cost(bytes=2 * word)
-        if scene.interpolation:
+        if scene.table.interpolation != "nearest":
             cost += _TRICUBIC
     return cost
 
 
 def per_source(scene: Scene) -> Cost:
-    """csrc/nb_render.c, render_source: q, polarization, weights."""
+    """csrc/nb_tile.h, tile_scattering to tile_weigh: q, polarization, weights."""
     # q 6, sum scaled and added 2, weighted 8; loads and stores of 14 words
     cost = Cost(flops=6 + 2 + 8, bytes=8 * 14)
-    if not scene.nopolar and (scene.oversample_polar or len(scene.source_wavelength) == 1):
+    if not scene.nopolar and (scene.oversample_polar or len(scene.sources.wavelength) == 1):
         cost += Cost(flops=8, bytes=8 * 6)
         if scene.polarization != 0:
             cost += Cost(flops=21, divisions=1)
@@ -91,17 +91,17 @@ def per_source(scene: Scene) -> Cost:
 
 
 def per_direction(scene: Scene) -> Cost:
-    """csrc/nb_render.c, tile_geometry and tile_capture: once per sub-pixel and layer."""
+    """csrc/nb_tile.h, tile_geometry and tile_capture: once per sub-pixel and layer."""
     # point in the detector 4, position 12, length 5, solid angle 3, direction 3; root and reciprocal
     cost = Cost(flops=4 + 12 + 5 + 3 + 3, divisions=2, bytes=8 * 8)
-    if scene.thickness > 0 and scene.mu > 0 and scene.oversample_thick:
+    if scene.panel.thickness > 0 and scene.panel.mu > 0 and scene.oversample_thick:
         cost += Cost(flops=5 + 2 + 2 * _EXP["double"] + 1, divisions=1, bytes=8 * 4)
     return cost
 
 
 def per_sample(scene: Scene, precision: str) -> Cost:
     """All of it, shared among the samples it serves."""
-    orientations, sources = len(scene.orientations), len(scene.source_wavelength)
+    orientations, sources = len(scene.crystal.orientations), len(scene.sources.wavelength)
     return (
         per_orientation(scene, precision)
         + per_source(scene) * (1 / orientations)

@@ -18,10 +18,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nbragg import Scene, render
-from nbragg.batch import Simulator
+from nbragg import RenderOptions, Scene, Simulator, render
+from nbragg.base.errors import NbraggWarning
 from nbragg.cli.parser import CommandLine
-from nbragg.errors import NbraggWarning
 
 from .workloads import Workload, band, parsed, samples_of, scene_of
 
@@ -156,10 +155,7 @@ def render_stills(line: CommandLine, images: int, precision: str, threads: int) 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NbraggWarning)
         start = time.perf_counter()
-        simulator = Simulator(
-            line.crystal, line.beam, line.detector, line.sampling,
-            physics=line.physics, precision=precision, threads=threads,
-        )  # fmt: skip
+        simulator = Simulator(line.setup, RenderOptions(precision=precision, threads=threads))
         for _ in simulator.render_many(turns):
             pass
         return time.perf_counter() - start

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from nbragg import Scene, build_scene
+from nbragg.base.errors import NbraggWarning
 from nbragg.cli.parser import CommandLine, parse
 from nbragg.datasets import LYSOZYME_CELL, lysozyme
-from nbragg.errors import NbraggWarning
 
 #: stands for the path of the reflection list
 LIST = "{hkl}"
@@ -213,11 +213,11 @@ def parsed(words: Sequence[str], folder: Path) -> CommandLine:
 
 def scene_of(line: CommandLine, roi: tuple[int, int, int, int] | None = None, **crystal: Any) -> Scene:
     """The Scene of a command line, of a part of the detector or with a changed crystal."""
-    sampling = line.sampling if roi is None else line.sampling.replace(roi=roi)
-    changed = line.crystal.replace(**crystal) if crystal else line.crystal
+    setup = line.setup if roi is None else line.setup.replace(roi=roi)
+    setup = setup.replace(**crystal) if crystal else setup
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NbraggWarning)
-        return build_scene(changed, line.beam, line.detector, sampling, physics=line.physics)
+        return build_scene(setup)
 
 
 def whole_scene(workload: Workload, folder: Path) -> Scene:
@@ -228,10 +228,10 @@ def whole_scene(workload: Workload, folder: Path) -> Scene:
 
 def samples_of(scene: Scene) -> int:
     """Pixels x sub-pixels x layers x sources x orientations of the roi."""
-    fmin, fmax, smin, smax = scene.roi
+    fmin, fmax, smin, smax = scene.panel.roi
     pixels = (fmax - fmin + 1) * (smax - smin + 1)
-    sub_samples = scene.oversample * scene.oversample * scene.layers
-    return int(pixels * sub_samples * len(scene.source_wavelength) * len(scene.orientations))
+    sub_samples = scene.oversample * scene.oversample * scene.panel.layers
+    return int(pixels * sub_samples * len(scene.sources.wavelength) * len(scene.crystal.orientations))
 
 
 def band(pixels: tuple[int, int], columns: int) -> tuple[int, int, int, int]:

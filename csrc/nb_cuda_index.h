@@ -12,12 +12,8 @@
  * The distance is rounded to nb_real only after the whole number has been taken off, which is exact.
  * For a block of cells in float, N h minus its nearest integer is formed here as well, from (h, k, l) before rounding: at
  * large N the product of N and a rounded distance would be off by more than the phase between two fringes allows.
- * Includer defines: nb_real, NB_FRINGES (1: that), NB_USE_INDEX, NB_TIES (1: h = n + 1/2 must give n, as the table is looked up there) and
- * NB_SIGNED (1: the distance must then be +1/2). */
-
-#define NB_INDEX_DOUBLE 0
-#define NB_INDEX_FIXED 1
-#define NB_INDEX_PAIRS 2
+ * Includer defines: nb_real, NB_FRINGES (1: that), NB_USE_INDEX (nb_launch.h), NB_TIES (1: h = n + 1/2 must give n, as the
+ * table is looked up there) and NB_SIGNED (1: the distance must then be +1/2). */
 
 /* 1.5 * 2^52 and 1.5 * 2^23: adding one leaves the nearest whole number in the low bits */
 #define NB_BIG_D 6755399441055744.0
@@ -52,7 +48,8 @@ NB_FN nb_cells nb_cells_of(const double N[3])
 #if NB_USE_INDEX == NB_INDEX_PAIRS
 
 typedef struct __align__(16) {
-    float high[9], low[9], unused[2]; /* rows a, b, c */
+    float high[9], low[9]; /* rows a, b, c */
+    float weight, unused;
 } nb_orientation;
 
 typedef struct {
@@ -64,6 +61,16 @@ NB_FN void nb_stage_orientation(nb_orientation *to, int i, double v)
 {
     to->high[i] = (float)v;
     to->low[i] = (float)(v - (double)to->high[i]);
+}
+
+NB_FN void nb_stage_weight(nb_orientation *to, double weight)
+{
+    to->weight = (float)weight;
+}
+
+NB_FN nb_real nb_weight_of(const nb_orientation *m)
+{
+    return m->weight;
 }
 
 /* index_bound: 1.5 * 2^m, where no partial sum of h, k or l reaches 2^(m-1) */
@@ -115,7 +122,7 @@ NB_FN nb_index nb_index_of(const nb_orientation *m, const nb_scattering *q, cons
 #else
 
 typedef struct __align__(16) {
-    double abc[9], unused; /* rows a, b, c in m */
+    double abc[10]; /* rows a, b, c in m; the weight, which comes with the last of them in one load of 16 bytes */
 } nb_orientation;
 
 typedef struct {
@@ -126,6 +133,28 @@ NB_FN void nb_stage_orientation(nb_orientation *to, int i, double v)
 {
     to->abc[i] = v;
 }
+
+#if NB_USE_FLOAT /* its bits, so that nothing is converted for a sample */
+NB_FN void nb_stage_weight(nb_orientation *to, double weight)
+{
+    to->abc[9] = __hiloint2double(0, __float_as_int((float)weight));
+}
+
+NB_FN nb_real nb_weight_of(const nb_orientation *m)
+{
+    return __int_as_float(__double2loint(m->abc[9]));
+}
+#else
+NB_FN void nb_stage_weight(nb_orientation *to, double weight)
+{
+    to->abc[9] = weight;
+}
+
+NB_FN nb_real nb_weight_of(const nb_orientation *m)
+{
+    return m->abc[9];
+}
+#endif
 
 NB_FN nb_scattering nb_scattering_of(const double q[3], float index_bound)
 {

@@ -1,4 +1,4 @@
-/* Chooses the instruction set at run time; each level is nb_render.c and nb_trace.c compiled with other flags (see setup.py). */
+/* Chooses the instruction set at run time; each level is nb_image.c and nb_trace.c compiled with other flags (see setup.py). */
 #include "nb_render.h"
 #include "nb_trace.h"
 
@@ -13,7 +13,8 @@
 
 #define NB_DECLARE(isa)                                                                                                \
     int nb_render_##isa(const nb_scene *scene, nb_job *job);                                                           \
-    void nb_trace_##isa(const nb_scene *, int32_t fast, int32_t slow, int interpolate, nb_trace_row *, nb_trace_total *);
+    void nb_trace_##isa(const nb_scene *, int32_t panel, int32_t fast, int32_t slow, int interpolate, nb_trace_row *,      \
+                        nb_trace_total *);
 NB_DECLARE(baseline)
 #ifdef NB_HAVE_AVX2
 NB_DECLARE(avx2)
@@ -39,7 +40,7 @@ static const struct {
     const char *name;
     int (*available)(void);
     int (*render)(const nb_scene *, nb_job *);
-    void (*trace)(const nb_scene *, int32_t, int32_t, int, nb_trace_row *, nb_trace_total *);
+    void (*trace)(const nb_scene *, int32_t, int32_t, int32_t, int, nb_trace_row *, nb_trace_total *);
 } LEVELS[] = {
     {"baseline", always, nb_render_baseline, nb_trace_baseline},
 #ifdef NB_HAVE_AVX2
@@ -98,15 +99,17 @@ int nb_render(const nb_scene *scene, nb_job *job, int isa)
     return nb_isa_available(isa) ? LEVELS[isa].render(scene, job) : NB_NO_ISA;
 }
 
-int64_t nb_trace_length(const nb_scene *s)
+int64_t nb_trace_length(const nb_scene *s, int32_t panel)
 {
-    return (int64_t)s->layers * s->oversample * s->oversample * s->sources * s->orientations;
+    int64_t orientations = 0;
+    for (int c = 0; c < s->crystals; c++) orientations += s->crystal[c].orientations;
+    return (int64_t)s->panel[panel].layers * s->oversample * s->oversample * s->sources * orientations;
 }
 
-int nb_trace_pixel(const nb_scene *scene, int32_t fast, int32_t slow, int interpolate, nb_trace_row *rows,
+int nb_trace_pixel(const nb_scene *scene, int32_t panel, int32_t fast, int32_t slow, int interpolate, nb_trace_row *rows,
                    nb_trace_total *total, int isa)
 {
     if (!nb_isa_available(isa)) return NB_NO_ISA;
-    LEVELS[isa].trace(scene, fast, slow, interpolate, rows, total);
+    LEVELS[isa].trace(scene, panel, fast, slow, interpolate, rows, total);
     return NB_OK;
 }

@@ -152,6 +152,21 @@ static inline int __double2hiint(double v)
     return (int)(uint32_t)(bits >> 32);
 }
 
+static inline double __hiloint2double(int high, int low)
+{
+    const uint64_t bits = ((uint64_t)(uint32_t)high << 32) | (uint32_t)low;
+    double v;
+    memcpy(&v, &bits, 8);
+    return v;
+}
+
+static inline float __int_as_float(int bits)
+{
+    float v;
+    memcpy(&v, &bits, 4);
+    return v;
+}
+
 static inline int __float_as_int(float v)
 {
     int bits;

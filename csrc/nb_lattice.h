@@ -54,7 +54,7 @@ NB_FN NB_REAL NB_R(nb_sphere_series)(NB_REAL z)
     return series * z + NB_K(1);
 }
 
-NB_FN NB_REAL NB_R(nb_lattice_round)(NB_REAL radius_sqr)
+NB_FN NB_REAL NB_R(nb_lattice_ellipsoid)(NB_REAL radius_sqr)
 {
     const NB_REAL least = NB_SET(NB_K(1.0 / (NB_PI * NB_PI))); /* x = 1 */
     const NB_MASK near_centre = radius_sqr < least;
@@ -92,7 +92,7 @@ NB_FN NB_REAL NB_R(nb_lattice)(int shape, const NB_REAL d[3], const NB_SCALAR n[
     switch (shape) {
     case NB_POINT: return NB_SET(NB_K(1));
     case NB_SQUARE: return NB_R(nb_lattice_square)(d, n);
-    case NB_ROUND: return NB_R(nb_lattice_round)(NB_R(nb_radius_sqr)(d, metric));
+    case NB_ELLIPSOID: return NB_R(nb_lattice_ellipsoid)(NB_R(nb_radius_sqr)(d, metric));
     case NB_GAUSS: return NB_R(nb_lattice_gauss)(NB_R(nb_radius_sqr)(d, metric));
     default: return NB_R(nb_lattice_tophat)(NB_R(nb_radius_sqr)(d, metric));
     }

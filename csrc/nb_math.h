@@ -1,10 +1,10 @@
 /* Elementary functions of a bounded argument, stamped out for one real type.
  *
- * Before each inclusion nb_physics.h or nb_render.c defines: NB_REAL, a scalar or vector of double or float; NB_FLOAT, 1
+ * Before each inclusion nb_physics.h or nb_tile.h defines: NB_REAL, a scalar or vector of double or float; NB_FLOAT, 1
  * for float; NB_MASK, what comparing two NB_REAL yields, and NB_BITS, unsigned integers of its size; NB_R(name), which adds the type's suffix; NB_SELECT(m, a, b);
  * NB_SET(c), a constant as NB_REAL; NB_ANY(m), whether any lane is set; NB_SQRT, NB_RSQRT (1/sqrt), NB_ABS, and where the
  * processor has it NB_REDUCE.
- * Errors stated are of the polynomials; tests/test_engine_math.py measures the functions against mpmath. */
+ * Errors stated are of the polynomials; tests/engine/test_engine_math.py measures the functions against mpmath. */
 
 #define NB_MOST 6 /* arguments of an nb_..._each */
 #if NB_FLOAT

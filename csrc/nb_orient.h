@@ -1,8 +1,7 @@
-/* Sum of F^2 L^2 over all orientations for a tile of samples that share one source: the loop where the time goes.
+/* Sum of F^2 L^2 over all orientations of a crystal for a tile of samples that share one source: the loop where the time
+ * goes.  Stamped out by nb_tile.h for vectors of double and of float (macros as in nb_math.h, plus NB_STORE, NB_LOAD):
  *
- * Stamped out by nb_render.c for vectors of double and of float (macros as in nb_math.h, plus NB_STORE, NB_LOAD):
- *
- *   sum[i] += (Na Nb Nc)^2 * sum over o of F(h,k,l)^2 L(h,k,l)^2,   (h, k, l) = abc[o] q[i]      (canonical 6.5, 7)
+ *   sum[i] += peak * sum over o of weight[o] F(h,k,l)^2 L(h,k,l)^2,   (h, k, l) = abc[o] q[i]      (canonical 6.5, 7)
  *
  * Two passes over the tile for each orientation: indices in double, leaving their distance from whole numbers (exact,
  * then rounded to NB_SCALAR) and the structure factor in L1; then lattice factor and sum in NB_SCALAR. */
@@ -16,7 +15,7 @@ typedef struct {
 } __attribute__((aligned(64))) NB_R(nb_staged);
 
 /* Distances of one vector of indices from whole numbers, into lanes i.. of the stage. */
-NB_FN void NB_R(nb_stage_index)(const nb_lattice_constants *c, int r, nb_vd h, NB_R(nb_staged) *out, int i, const int shape)
+NB_FN void NB_R(nb_stage_index)(const nb_block *c, int r, nb_vd h, NB_R(nb_staged) *out, int i, const int shape)
 {
     const nb_vd d = nb_reduce_vd(h);
     NB_STORE(out->d[r] + i, d);
@@ -24,7 +23,7 @@ NB_FN void NB_R(nb_stage_index)(const nb_lattice_constants *c, int r, nb_vd h, N
 }
 
 /* F: nearest listed value (table = 1), or nothing (table = 0). */
-NB_FN void NB_R(nb_stage_nearest)(const nb_scene *s, const nb_lattice_constants *c, const double *m, const nb_q *q,
+NB_FN void NB_R(nb_stage_nearest)(const nb_table *t, const nb_block *c, const double *m, const nb_q *q,
                                   NB_R(nb_staged) *out, const int shape, const int table)
 {
 NB_ROLLED
@@ -37,31 +36,32 @@ NB_ROLLED
             if (table) whole[r] = nb_nearest_vd(h);
         }
         if (table)
-            NB_STORE(out->F + i, nb_gather(s->F, nb_table_place_vd(s, whole), nb_in_table_vd(s, whole),
-                                           s->default_F - (nb_vd){0}));
+            NB_STORE(out->F + i, nb_gather(t->F, nb_table_place_vd(t, whole), nb_in_table_vd(t, whole),
+                                           t->default_F - (nb_vd){0}));
     }
 }
 
 /* F of a sample that is outside the reach of interpolation, or comes after its end; see nb_stage_tricubic. */
-static double NB_R(nb_not_interpolated)(const nb_scene *s, const nb_lattice_constants *c, const double index[3], int64_t o,
+static double NB_R(nb_not_interpolated)(const nb_table *t, const nb_block *c, const double index[3], int64_t o,
                                         int64_t limit, int64_t *bad, int64_t base)
 {
     const double nearest[3] = {nb_nearest_d(index[0]), nb_nearest_d(index[1]), nb_nearest_d(index[2])};
-    if (o > limit) return nb_in_table_d(s, nearest) ? s->F[(int64_t)nb_table_place_d(s, nearest)] : s->default_F;
-    if (o < limit && *bad < 0) {
+    if (o > limit) return nb_in_table_d(t, nearest) ? t->F[(int64_t)nb_table_place_d(t, nearest)] : t->default_F;
+    if (bad && o < limit && *bad < 0) {
         const double d[3] = {index[0] - nearest[0], index[1] - nearest[1], index[2] - nearest[2]};
-        if (s->water != 0.0 || !nb_lattice_is_zero(c->shape, nb_radius_sqr_d(d, c->metric))) *bad = base + o;
+        if (c->wet || !nb_lattice_is_zero(c->shape, nb_radius_sqr_d(d, c->metric))) *bad = base + o;
     }
-    return s->default_F;
+    return t->default_F;
 }
 
 /* F: tricubic.  limit[i]: orientations below it are interpolated, the one at it takes default_F, those above the nearest
  * value (canonical 7.3 as one number per sample).  bad[i]: sequence number of the first sample that could not be
- * interpolated though its orientation is below the limit, if none was found before; base: that of orientation 0. */
-NB_FN void NB_R(nb_stage_tricubic)(const nb_scene *s, const nb_lattice_constants *c, int64_t o, const nb_q *q,
+ * interpolated though its orientation is below the limit, if none was found before, or bad is NULL; base: that of
+ * orientation 0. */
+NB_FN void NB_R(nb_stage_tricubic)(const nb_table *t, const nb_block *c, int64_t o, const nb_q *q,
                                    NB_R(nb_staged) *out, const int shape, const int64_t *limit, int64_t *bad, int64_t base)
 {
-    const double *m = s->abc + 9 * o;
+    const double *m = c->crystal->abc + 9 * o;
     for (int i = 0; i < q->lanes; i += NB_LANES) {
         const nb_vd x = nb_load_vd(q->x + i), y = nb_load_vd(q->y + i), z = nb_load_vd(q->z + i);
         nb_vd index[3], corner[3], w[3][4];
@@ -72,28 +72,28 @@ NB_FN void NB_R(nb_stage_tricubic)(const nb_scene *s, const nb_lattice_constants
             nb_lagrange_weights_vd(index[r] - corner[r], w[r]);
             corner[r] -= 1.0;
         }
-        const nb_vd place = nb_table_place_vd(s, corner);
-        const nb_vdmask usable = nb_interpolable_vd(s, index) & (*(const nb_vdmask *)(limit + i) > o);
-        nb_vd F = s->default_F - (nb_vd){0};
+        const nb_vd place = nb_table_place_vd(t, corner);
+        const nb_vdmask usable = nb_interpolable_vd(t, index) & (*(const nb_vdmask *)(limit + i) > o);
+        nb_vd F = t->default_F - (nb_vd){0};
         /* neighbouring lanes mostly share their 64 values: one sum serves all lanes with the same corner */
         const unsigned all = nb_bits_vd(usable);
         for (unsigned left = all; left;) {
             const double first = place[__builtin_ctz(left)];
             const nb_vdmask same = (place == first) & usable;
-            F = nb_select_vd(same, nb_tricubic_sum_vd(s, s->F, (int64_t)first, w), F);
+            F = nb_select_vd(same, nb_tricubic_sum_vd(t, t->F, (int64_t)first, w), F);
             left &= ~nb_bits_vd(same);
         }
         for (unsigned left = ~all & ((1u << NB_LANES) - 1); left; left &= left - 1) {
             const int j = __builtin_ctz(left);
             const double one[3] = {index[0][j], index[1][j], index[2][j]};
-            F[j] = NB_R(nb_not_interpolated)(s, c, one, o, limit[i + j], bad + i + j, base);
+            F[j] = NB_R(nb_not_interpolated)(t, c, one, o, limit[i + j], bad ? bad + i + j : NULL, base);
         }
         NB_STORE(out->F + i, F);
     }
 }
 
 /* part += F^2 L^2 for the staged orientation; shape and table are constants at each call. */
-NB_FN void NB_R(nb_add_lattice)(const nb_lattice_constants *c, const NB_R(nb_staged) *in, NB_SCALAR *part, int lanes,
+NB_FN void NB_R(nb_add_lattice)(const nb_block *c, const NB_R(nb_staged) *in, NB_SCALAR *part, int lanes,
                                 const int shape, const int table)
 {
     NB_SCALAR n[3], metric[6];
@@ -122,40 +122,42 @@ NB_ROLLED
 
 enum { NB_R(CONSTANT), NB_R(NEAREST), NB_R(TRICUBIC) };
 
-NB_FN void NB_R(nb_sum)(const nb_scene *s, const nb_lattice_constants *c, const nb_q *q, double *sum, const int shape,
+NB_FN void NB_R(nb_sum)(const nb_table *t, const nb_block *c, const nb_q *q, double *sum, const int shape,
                         const int source_of_F, const int64_t *limit, int64_t *bad, int64_t base)
 {
     NB_R(nb_staged) staged;
+    const nb_crystal *k = c->crystal;
     const int table = source_of_F != NB_R(CONSTANT);
-    const double scale = table ? c->peak : c->peak * s->default_F * s->default_F;
-    for (int64_t first = 0; first < s->orientations; first += NB_BLOCK) {
+    const double peak = table ? c->peak : c->peak * t->default_F * t->default_F;
+    for (int64_t first = 0, last; first < k->orientations; first = last) {
         if (__atomic_load_n(c->cancel, __ATOMIC_RELAXED)) return;
-        const int64_t last = first + NB_BLOCK < s->orientations ? first + NB_BLOCK : s->orientations;
+        last = nb_run_end(k, first);
         NB_SCALAR part[NB_TILE] __attribute__((aligned(64)));
         for (int i = 0; i < q->lanes; i++) part[i] = 0;
         for (int64_t o = first; o < last; o++) {
-            if (source_of_F == NB_R(TRICUBIC)) NB_R(nb_stage_tricubic)(s, c, o, q, &staged, shape, limit, bad, base);
-            else NB_R(nb_stage_nearest)(s, c, s->abc + 9 * o, q, &staged, shape, table);
+            if (source_of_F == NB_R(TRICUBIC)) NB_R(nb_stage_tricubic)(t, c, o, q, &staged, shape, limit, bad, base);
+            else NB_R(nb_stage_nearest)(t, c, k->abc + 9 * o, q, &staged, shape, table);
             NB_R(nb_add_lattice)(c, &staged, part, q->lanes, shape, table);
         }
+        const double scale = k->orientation_weight ? peak * k->orientation_weight[first] : peak;
         for (int i = 0; i < q->lanes; i++) sum[i] += scale * part[i];
     }
 }
 
-/* The right specialisation for this Scene; limit is NULL unless it interpolates. */
-static void NB_R(nb_sum_orientations)(const nb_scene *s, const nb_lattice_constants *c, const nb_q *q, double *sum,
-                                      const int64_t *limit, int64_t *bad, int64_t base)
+/* The right specialisation for this crystal; limit is NULL unless it interpolates. */
+static void NB_R(nb_sum_orientations)(const nb_table *t, const nb_block *c, const nb_q *q, double *sum, const int64_t *limit,
+                                      int64_t *bad, int64_t base)
 {
 #define NB_CASE(shape)                                                                                                 \
     case shape:                                                                                                        \
-        if (limit) NB_R(nb_sum)(s, c, q, sum, shape, NB_R(TRICUBIC), limit, bad, base);                                \
-        else if (s->F) NB_R(nb_sum)(s, c, q, sum, shape, NB_R(NEAREST), limit, bad, base);                             \
-        else NB_R(nb_sum)(s, c, q, sum, shape, NB_R(CONSTANT), limit, bad, base);                                      \
+        if (limit) NB_R(nb_sum)(t, c, q, sum, shape, NB_R(TRICUBIC), limit, bad, base);                                \
+        else if (t->F) NB_R(nb_sum)(t, c, q, sum, shape, NB_R(NEAREST), limit, bad, base);                             \
+        else NB_R(nb_sum)(t, c, q, sum, shape, NB_R(CONSTANT), limit, bad, base);                                      \
         break;
     switch (c->shape) {
         NB_CASE(NB_POINT)
         NB_CASE(NB_SQUARE)
-        NB_CASE(NB_ROUND)
+        NB_CASE(NB_ELLIPSOID)
         NB_CASE(NB_GAUSS)
         NB_CASE(NB_TOPHAT)
     }

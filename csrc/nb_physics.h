@@ -1,7 +1,7 @@
 /* The physics of one sample: ONE source for the CPU and the GPU.
  *
- * nb_math.h, nb_lattice.h and nb_sample.h hold the formulas; they are stamped out here for scalars (suffix _d, _f) and
- * in nb_render.c for vectors (_vd, _vf).  All lengths m, angles rad, q in 1/m; section numbers are those of specs/. */
+ * nb_math.h, nb_lattice.h, nb_sample.h and nb_pixel.h hold the formulas; they are stamped out here for scalars (suffix
+ * _d, _f) and in nb_tile.h for vectors (_vd, _vf).  All lengths m, angles rad, q in 1/m; section numbers are those of specs/. */
 #ifndef NB_PHYSICS_H
 #define NB_PHYSICS_H
 
@@ -50,6 +50,7 @@ NB_FN void nb_cross(const double a[3], const double b[3], double out[3])
 #include "nb_math.h"
 #include "nb_lattice.h"
 #include "nb_sample.h"
+#include "nb_pixel.h"
 #include "nb_undefine.h"
 
 #define NB_REAL float
@@ -90,32 +91,32 @@ NB_FN void nb_rotate(double v[3], const double n[3], double angle)
     for (int i = 0; i < 3; i++) v[i] = v[i] * c + w[i] * s + n[i] * along;
 }
 
-/* Position on whichever detector the Scene has; a curved one is bent at `distance` about the sample (canonical 6.2). */
-NB_FN void nb_position(const nb_scene *s, double F, double S, double O, double P[3])
+/* Position on a panel of whichever kind; a curved one is bent at `distance` about the sample (canonical 6.2). */
+NB_FN void nb_position(const nb_panel *p, double F, double S, double O, double P[3])
 {
-    nb_position_flat_d(s, F, S, O, P);
-    if (s->curved == NB_FLAT) return;
+    nb_position_flat_d(p, F, S, O, P);
+    if (p->curved == NB_FLAT) return;
     double about_s, about_f;
-    if (s->curved == NB_CURVED_LAB) {
-        about_s = P[1] / s->distance;
-        about_f = P[2] / s->distance;
+    if (p->curved == NB_CURVED_LAB) {
+        about_s = P[1] / p->distance;
+        about_f = P[2] / p->distance;
     } else {
         /* offsets from the direct beam's spot along the detector's own axes; a left-handed (f, s, b) turns the other way */
         double n[3];
-        nb_cross(s->fdet, s->sdet, n);
-        const double hand = nb_dot(n, s->beam) < 0.0 ? -1.0 : 1.0;
-        about_s = hand * (nb_dot(P, s->fdet) - s->distance * nb_dot(s->beam, s->fdet)) / s->distance;
-        about_f = -hand * (nb_dot(P, s->sdet) - s->distance * nb_dot(s->beam, s->sdet)) / s->distance;
+        nb_cross(p->fdet, p->sdet, n);
+        const double hand = nb_dot(n, p->beam) < 0.0 ? -1.0 : 1.0;
+        about_s = hand * (nb_dot(P, p->fdet) - p->distance * nb_dot(p->beam, p->fdet)) / p->distance;
+        about_f = -hand * (nb_dot(P, p->sdet) - p->distance * nb_dot(p->beam, p->sdet)) / p->distance;
     }
-    for (int i = 0; i < 3; i++) P[i] = s->distance * s->beam[i];
-    nb_rotate(P, s->sdet, about_s);
-    nb_rotate(P, s->fdet, about_f);
+    for (int i = 0; i < 3; i++) P[i] = p->distance * p->beam[i];
+    nb_rotate(P, p->sdet, about_s);
+    nb_rotate(P, p->fdet, about_f);
 }
 
 /* ---- structure factor of the unit cell (canonical 7.3) ---- */
 
 /* Tricubic value at one (h, k, l) that is interpolable. */
-NB_FN double nb_tricubic(const nb_scene *s, const double index[3])
+NB_FN double nb_tricubic(const nb_table *t, const double index[3])
 {
     double w[3][4], corner[3];
     for (int r = 0; r < 3; r++) {
@@ -123,7 +124,7 @@ NB_FN double nb_tricubic(const nb_scene *s, const double index[3])
         nb_lagrange_weights_d(index[r] - low, w[r]);
         corner[r] = low - 1.0;
     }
-    return nb_tricubic_sum_d(s, s->F, (int64_t)nb_table_place_d(s, corner), w);
+    return nb_tricubic_sum_d(t, t->F, (int64_t)nb_table_place_d(t, corner), w);
 }
 
 /* Whether the lattice factor F_latt (not its square) is exactly zero, so that the sample is not looked at (canonical 6.5). */
@@ -134,53 +135,29 @@ NB_FN int nb_lattice_is_zero(int shape, double radius_sqr)
     return shape == NB_GAUSS && radius_sqr > 745.13 * NB_GAUSS_WIDTH;
 }
 
-/* ---- the same for every sample of a Scene ---- */
-
-/* Distance (m) from a pixel's edge to the centre of its i-th sub-pixel (canonical 6.1). */
-NB_FN double nb_sub_pixel(const nb_scene *s, int i)
-{
-    const double sub = s->pixel_size / s->oversample;
-    return 0.5 * sub + sub * i;
-}
+/* ---- the same for every sample of a crystal ---- */
 
 /* The lattice factor to evaluate: enum nb_shape, or NB_POINT. */
-NB_FN int nb_lattice_shape(const nb_scene *s)
+NB_FN int nb_lattice_shape(const nb_crystal *c)
 {
-    const int one_cell = s->N[0] == 1.0 && s->N[1] == 1.0 && s->N[2] == 1.0;
-    return s->shape == NB_SQUARE && one_cell ? NB_POINT : s->shape;
+    const int one_cell = c->N[0] == 1.0 && c->N[1] == 1.0 && c->N[2] == 1.0;
+    return c->shape == NB_SQUARE && one_cell ? NB_POINT : c->shape;
 }
 
 /* fudge * (aa bb cc 2ab 2ac 2bc) of the spot metric, as nb_radius_sqr takes it. */
-NB_FN void nb_spot_metric(const nb_scene *s, double metric[6])
+NB_FN void nb_spot_metric(const nb_crystal *c, double metric[6])
 {
-    const double *m = s->metric;
+    const double *m = c->metric;
     const double folded[6] = {m[0], m[4], m[8], m[1] + m[3], m[2] + m[6], m[5] + m[7]};
-    for (int j = 0; j < 6; j++) metric[j] = s->fudge * folded[j];
+    for (int j = 0; j < 6; j++) metric[j] = c->fudge * folded[j];
 }
 
 /* Largest F_latt^2: (Na Nb Nc)^2. */
-NB_FN double nb_lattice_peak(const nb_scene *s)
+NB_FN double nb_lattice_peak(const nb_crystal *c)
 {
     double peak = 1.0;
-    for (int j = 0; j < 3; j++) peak *= s->N[j] * s->N[j];
+    for (int j = 0; j < 3; j++) peak *= c->N[j] * c->N[j];
     return peak;
-}
-
-/* Photons/sr of one electron^2: r_e^2 fluence over the number of steps, sources * orientations * oversample^2. */
-NB_FN double nb_photon_scale(const nb_scene *s)
-{
-    const double steps = (double)s->sources * (double)s->orientations * s->oversample * s->oversample;
-    return NB_R_E_SQR * s->fluence / steps;
-}
-
-/* ---- water ---- */
-
-/* Water's forward scattering, photons/sr: F^2 r_e^2 fluence times the number of molecules in the cube (canonical 8). */
-NB_FN double nb_water_intensity(const nb_scene *s)
-{
-    const double molecules =
-        s->water * s->water * s->water * NB_WATER_DENSITY * NB_AVOGADRO / NB_WATER_MOLAR_MASS;
-    return NB_WATER_F * NB_WATER_F * NB_R_E_SQR * s->fluence * molecules;
 }
 
 #endif

@@ -11,7 +11,7 @@ static double probe_d(int function, double x, double parameter)
     case NB_PROBE_COSPI: return nb_cospi_d(x);
     case NB_PROBE_EXP: return nb_exp_d(x);
     case NB_PROBE_SQUARE: return nb_lattice_square_d(d, n);
-    default: return nb_lattice_round_d(x);
+    default: return nb_lattice_ellipsoid_d(x);
     }
 }
 
@@ -24,7 +24,7 @@ static double probe_f(int function, float x, double parameter)
     case NB_PROBE_COSPI: return nb_cospi_f(x);
     case NB_PROBE_EXP: return nb_exp_f(x);
     case NB_PROBE_SQUARE: return nb_lattice_square_f(d, n);
-    default: return nb_lattice_round_f(x);
+    default: return nb_lattice_ellipsoid_f(x);
     }
 }
 

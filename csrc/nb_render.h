@@ -3,6 +3,7 @@
 #define NB_RENDER_H
 
 #include "nb_scene.h"
+#include "nb_summary.h"
 
 enum nb_precision { NB_DOUBLE = 0, NB_MIXED = 1 };
 
@@ -10,19 +11,11 @@ typedef struct {
     /* in */
     int32_t precision;       /* enum nb_precision */
     int32_t threads;         /* 0: as many as OpenMP would take */
-    float *image;            /* [spixels][fpixels], zeroed by the caller, photons */
+    float *image;            /* [scene->pixels], photons; what is not rendered stays as the caller left it */
     double *image64;         /* the same before rounding to float, or NULL */
     const int32_t *cancel;   /* set to 1 by another thread to stop */
-    int64_t *progress;       /* roi pixels passed so far, updated while running */
-    /* out */
-    double omega_sum;        /* solid angles of all sub-pixels and layers, sr */
-    int64_t pixels;          /* pixels rendered: in the roi and not masked */
-    int64_t nonfinite;       /* pixels that came out infinite or NaN */
-    int64_t first_nonfinite; /* image index of the first of them */
-    double total, squares;   /* sums of the pixels and of their squares */
-    double largest;          /* largest pixel, 0 when none is positive */
-    int64_t largest_pixel;   /* image index of the first that large, or -1 */
-    int64_t cut_pixel;       /* image index where interpolation was switched off, or -1 */
+    int64_t *progress;       /* pixels done so far, updated while running */
+    nb_summary summary;      /* out */
 } nb_job;
 
 enum nb_status { NB_OK = 0, NB_CANCELLED = 1, NB_NO_MEMORY = 2, NB_NO_ISA = 3 };

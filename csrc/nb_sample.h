@@ -3,24 +3,24 @@
  * Macros as in nb_math.h.  Lengths m, q in 1/m; P and d are three NB_REAL in the laboratory frame. */
 
 /* Position of the point (F, S) on a flat detector, O deep in the sensor (canonical 6.1). */
-NB_FN void NB_R(nb_position_flat)(const nb_scene *s, NB_REAL F, NB_REAL S, double O, NB_REAL P[3])
+NB_FN void NB_R(nb_position_flat)(const nb_panel *p, NB_REAL F, NB_REAL S, double O, NB_REAL P[3])
 {
-    for (int i = 0; i < 3; i++) P[i] = F * s->fdet[i] + S * s->sdet[i] + (s->pix0[i] + O * s->odet[i]);
+    for (int i = 0; i < 3; i++) P[i] = F * p->fdet[i] + S * p->sdet[i] + (p->pix0[i] + O * p->odet[i]);
 }
 
 /* Solid angle of a pixel at distance R from the sample, sr; per_R = 1/R in 1/m (canonical 6.3). */
-NB_FN NB_REAL NB_R(nb_solid_angle)(const nb_scene *s, NB_REAL per_R)
+NB_FN NB_REAL NB_R(nb_solid_angle)(const nb_panel *p, NB_REAL per_R)
 {
-    if (s->point_pixel) return per_R * per_R;
-    return s->pixel_size * s->pixel_size * s->close_distance * (per_R * per_R * per_R);
+    if (p->point_pixel) return per_R * per_R;
+    return p->pixel[0] * p->pixel[1] * p->close_distance * (per_R * per_R * per_R);
 }
 
 /* Fraction of the photons along unit vector d that sensor layer t absorbs: Beer-Lambert along the slanted path.
  * Photons that come from behind (parallax < 0) make it negative and, near grazing, infinite: nothing hides that. */
-NB_FN NB_REAL NB_R(nb_capture)(const nb_scene *s, int t, const NB_REAL d[3])
+NB_FN NB_REAL NB_R(nb_capture)(const nb_panel *p, int t, const NB_REAL d[3])
 {
-    const NB_REAL parallax = d[0] * s->odet[0] + d[1] * s->odet[1] + d[2] * s->odet[2];
-    const NB_REAL path = (-s->layer_step * s->mu) / parallax;
+    const NB_REAL parallax = d[0] * p->odet[0] + d[1] * p->odet[1] + d[2] * p->odet[2];
+    const NB_REAL path = (-p->layer_step * p->mu) / parallax;
     const NB_REAL last = (double)(t + 1) * path;
     const NB_REAL fraction = NB_R(nb_exp)((double)t * path) - NB_R(nb_exp)(last);
     const NB_REAL beyond = -1e300 * last * 1e8; /* more than nb_exp can hold: overflows to minus infinity */
@@ -67,28 +67,28 @@ NB_FN NB_REAL NB_R(nb_floor)(NB_REAL h)
 }
 
 /* Whether the whole index (h0, k0, l0) is in the table's box (canonical 7.2) ... */
-NB_FN NB_MASK NB_R(nb_in_table)(const nb_scene *s, const NB_REAL index[3])
+NB_FN NB_MASK NB_R(nb_in_table)(const nb_table *t, const NB_REAL index[3])
 {
-    const NB_REAL i = index[0] - (double)s->F_min[0], j = index[1] - (double)s->F_min[1], k = index[2] - (double)s->F_min[2];
-    return (i >= 0.0) & (i < (double)s->F_count[0]) & (j >= 0.0) & (j < (double)s->F_count[1]) & (k >= 0.0)
-         & (k < (double)s->F_count[2]);
+    const NB_REAL i = index[0] - (double)t->F_min[0], j = index[1] - (double)t->F_min[1], k = index[2] - (double)t->F_min[2];
+    return (i >= 0.0) & (i < (double)t->F_count[0]) & (j >= 0.0) & (j < (double)t->F_count[1]) & (k >= 0.0)
+         & (k < (double)t->F_count[2]);
 }
 
 /* ... and where: an exact whole number, below 2^31 inside the box. */
-NB_FN NB_REAL NB_R(nb_table_place)(const nb_scene *s, const NB_REAL index[3])
+NB_FN NB_REAL NB_R(nb_table_place)(const nb_table *t, const NB_REAL index[3])
 {
-    const double row = s->F_count[2], plane = row * s->F_count[1];
-    const double origin = s->F_min[0] * plane + s->F_min[1] * row + s->F_min[2];
+    const double row = t->F_count[2], plane = row * t->F_count[1];
+    const double origin = t->F_min[0] * plane + t->F_min[1] * row + t->F_min[2];
     return index[0] * plane + (index[1] * row + (index[2] - origin));
 }
 
 /* Whether all four planes around (h, k, l) along each axis are in the table (canonical 7.3). */
-NB_FN NB_MASK NB_R(nb_interpolable)(const nb_scene *s, const NB_REAL index[3])
+NB_FN NB_MASK NB_R(nb_interpolable)(const nb_table *t, const NB_REAL index[3])
 {
     const NB_REAL h = index[0], k = index[1], l = index[2];
-    const double hmin = s->F_min[0], kmin = s->F_min[1], lmin = s->F_min[2];
-    return (h - hmin + 3.0 <= (double)s->F_count[0]) & (h - 2.0 >= hmin) & (k - kmin + 3.0 <= (double)s->F_count[1])
-         & (k - 2.0 >= kmin) & (l - lmin + 3.0 <= (double)s->F_count[2]) & (l - 2.0 >= lmin);
+    const double hmin = t->F_min[0], kmin = t->F_min[1], lmin = t->F_min[2];
+    return (h - hmin + 3.0 <= (double)t->F_count[0]) & (h - 2.0 >= hmin) & (k - kmin + 3.0 <= (double)t->F_count[1])
+         & (k - 2.0 >= kmin) & (l - lmin + 3.0 <= (double)t->F_count[2]) & (l - 2.0 >= lmin);
 }
 
 #include "nb_tricubic.h"

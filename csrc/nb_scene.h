@@ -1,7 +1,8 @@
-/* The Scene as a C struct: everything a renderer reads, in SI units.
+/* The Scene as C structs: everything a renderer reads, in SI units.
  *
- * Filled from Python (nbragg/_engine.pyx, nbragg/backends/cuda.py); nothing here is re-interpreted by a renderer.
- * Frame: the laboratory frame of the chosen convention, origin at the sample.  Pointers are borrowed, never freed. */
+ * Filled from nbragg.scene.record.Scene by nbragg/_engine.pyx; nothing here is re-interpreted by a renderer.
+ * Frame: the laboratory frame of the chosen convention, origin at the sample.  Pointers are borrowed, never freed.
+ * An image index counts the pixels of all panels: panel->offset + slow * fpixels + fast. */
 #ifndef NB_SCENE_H
 #define NB_SCENE_H
 
@@ -9,7 +10,7 @@
 #include <stdint.h>
 #endif
 
-enum nb_shape { NB_SQUARE = 0, NB_ROUND = 1, NB_GAUSS = 2, NB_TOPHAT = 3 };
+enum nb_shape { NB_SQUARE = 0, NB_ELLIPSOID = 1, NB_GAUSS = 2, NB_TOPHAT = 3 };
 enum nb_interpolation {
     NB_NEAREST = 0,        /* value of the nearest listed index */
     NB_TRICUBIC = 1,       /* tricubic until the first sample outside the list, then nearest (canonical 7.3) */
@@ -18,43 +19,66 @@ enum nb_interpolation {
 enum nb_curvature { NB_FLAT = 0, NB_CURVED_LAB = 1, NB_CURVED_AXES = 2 };
 enum nb_water { NB_WATER_IN_SUM = 0, NB_WATER_AFTER = 1 };
 
+/* One plane (or sphere) of pixels; lengths m, vectors of length 1. */
 typedef struct {
-    /* detector: m, unit vectors */
     int32_t fpixels, spixels;
-    double pixel_size;
+    int32_t first[2];           /* fast, slow: where on the plane that begins at pix0 its first pixel lies, in pixels */
+    double pixel[2];            /* edges along fast and slow */
     double fdet[3], sdet[3], odet[3], beam[3], pix0[3];
     double distance, close_distance;
     int32_t curved, point_pixel;
     int32_t layers;
+    int32_t roi[4];             /* fast min, fast max, slow min, slow max, inclusive, counted from its first pixel */
     double layer_step, thickness, mu; /* m, m, 1/m; thickness 0 or mu 0: everything is captured */
-    /* sampling */
-    int32_t oversample, oversample_thick, oversample_polar, oversample_omega;
-    int32_t roi[4];      /* fast min, fast max, slow min, slow max, inclusive */
-    const uint8_t *mask; /* [spixels][fpixels], 0 = skip; NULL = none */
-    double dmin;         /* m; 0 = no limit */
-    /* beam */
-    int32_t sources;
-    const double *incident;   /* [sources][3] unit vectors of travel */
-    const double *wavelength; /* [sources] m */
-    const double *weight;     /* [sources] mean 1 */
-    double polarization, polar_vector[3];
-    int32_t nopolar;
-    double fluence; /* photons/m^2 */
-    double water;   /* edge of the water cube, m */
-    int32_t water_mode;
-    /* crystal */
-    int64_t orientations;
-    const double *abc; /* [orientations][3][3]: rows a, b, c in m */
-    double N[3];       /* unit cells along a, b, c */
-    int32_t shape;
-    double fudge;
-    double metric[9]; /* squared radius of a spot = dh^T metric dh; not read by NB_SQUARE */
-    /* structure factors */
-    const double *F;                   /* [F_count[0]][F_count[1]][F_count[2]], electrons; NULL = default_F everywhere */
+    int64_t offset;             /* image index of its first pixel */
+    const uint8_t *mask;        /* [spixels][fpixels], 0 = skip; NULL = none */
+    const int32_t *listed;      /* slow * fpixels + fast of the pixels in the roi that are not masked, ascending; NULL: all of the roi */
+    int64_t listed_count;
+} nb_panel;
+
+typedef struct {
+    double incident[3]; /* unit vector of travel */
+    double wavelength;  /* m */
+    double weight;      /* mean over the sources 1 */
+    int64_t table;      /* which of a crystal's tables it takes, from 0 */
+} nb_source;
+
+/* Structure factors of one crystal at one energy. */
+typedef struct {
+    const double *F; /* [F_count[0]][F_count[1]][F_count[2]], electrons; NULL = default_F everywhere */
     int32_t F_min[3], F_count[3];
     double default_F;
-    int32_t interpolation;
-    double F_reach; /* 1/m; where |q| is larger, F is 0 in every orientation; infinite: not known */
+    double F_reach;  /* 1/m; where |q| is larger, F is 0 in every orientation; infinite: not known */
+    int64_t interpolation;
+} nb_table;
+
+/* One crystal in all its orientations.  It adds weight * sum(weights of orientations * F^2 L^2) / weight_sum. */
+typedef struct {
+    int64_t orientations;
+    const double *abc;                 /* [orientations][3][3]: rows a, b, c in m */
+    const double *orientation_weight;  /* [orientations]; NULL: 1 each */
+    double weight_sum;                 /* of the orientations */
+    double weight;
+    double N[3];                       /* unit cells along a, b, c */
+    double fudge;
+    double metric[9];                  /* squared radius of a spot = dh^T metric dh; not read by NB_SQUARE */
+    int32_t shape;
+    int32_t table;                     /* first of its tables; they agree in interpolation and in having a list */
+} nb_crystal;
+
+typedef struct {
+    int32_t panels, sources, crystals, tables;
+    const nb_panel *panel;
+    const nb_source *source;
+    const nb_crystal *crystal;
+    const nb_table *table;
+    int64_t pixels; /* of the image */
+    int32_t oversample, oversample_thick, oversample_polar, oversample_omega;
+    double dmin;    /* m; 0 = no limit */
+    double polarization, polar_vector[3];
+    int32_t nopolar, water_mode;
+    double fluence; /* photons/m^2 */
+    double water;   /* edge of the water cube, m */
 } nb_scene;
 
 #endif

@@ -1,5 +1,5 @@
 /* One pixel, one sample after the other: the scalar functions of nb_physics.h in the order of canonical 6.1, so that the
- * sum is the one that nb_render.c makes of the same pixel, to rounding.  Compiled like it once per instruction set, with
+ * sum is the one that nb_image.c makes of the same pixel, to rounding.  Compiled like it once per instruction set, with
  * NB_ISA the suffix of the one visible function. */
 #include "nb_trace.h"
 
@@ -8,42 +8,49 @@
 
 typedef struct {
     const nb_scene *s;
-    int shape;
-    double metric[6], peak;
-    int tricubic; /* samples are interpolated still */
+    int interpolate; /* samples of NB_TRICUBIC are interpolated still */
+    nb_trace_row *next;
 } nb_tracer;
 
-static double interpolated(nb_tracer *t, nb_trace_row *row, double radius_sqr)
+/* One crystal as one source sees it. */
+typedef struct {
+    const nb_crystal *crystal;
+    const nb_table *table;
+    int shape;
+    double metric[6], peak, share;
+} nb_traced_crystal;
+
+static double interpolated(nb_tracer *t, const nb_traced_crystal *c, nb_trace_row *row, double radius_sqr)
 {
-    const nb_scene *s = t->s;
-    if (nb_interpolable_d(s, row->hkl)) {
+    if (nb_interpolable_d(c->table, row->hkl)) {
         row->F_kind = NB_F_INTERPOLATED;
-        return nb_tricubic(s, row->hkl);
+        return nb_tricubic(c->table, row->hkl);
     }
     /* a sample without intensity is not looked at, so it does not end the interpolation (canonical 6.5) */
-    const int looked_at = s->water != 0.0 || !nb_lattice_is_zero(t->shape, radius_sqr);
-    if (s->interpolation == NB_TRICUBIC && looked_at) t->tricubic = 0;
+    const int looked_at = t->s->water != 0.0 || !nb_lattice_is_zero(c->shape, radius_sqr);
+    if (c->table->interpolation == NB_TRICUBIC && looked_at) t->interpolate = 0;
     row->F_kind = NB_F_DEFAULT;
-    return s->default_F;
+    return c->table->default_F;
 }
 
-static double structure_factor(nb_tracer *t, nb_trace_row *row, const double nearest[3], double radius_sqr)
+static double structure_factor(nb_tracer *t, const nb_traced_crystal *c, nb_trace_row *row, const double nearest[3],
+                               double radius_sqr)
 {
-    const nb_scene *s = t->s;
-    if (t->tricubic) return interpolated(t, row, radius_sqr);
-    if (s->F && nb_in_table_d(s, nearest)) {
+    const nb_table *table = c->table;
+    if (table->interpolation == NB_TRICUBIC_EXACT || (table->interpolation == NB_TRICUBIC && t->interpolate))
+        return interpolated(t, c, row, radius_sqr);
+    if (table->F && nb_in_table_d(table, nearest)) {
         row->F_kind = NB_F_LISTED;
-        return s->F[(int64_t)nb_table_place_d(s, nearest)];
+        return table->F[(int64_t)nb_table_place_d(table, nearest)];
     }
     row->F_kind = NB_F_DEFAULT;
-    return s->default_F;
+    return table->default_F;
 }
 
 /* h, k, l, F and F_latt of a row whose q and orientation are set; returns F^2 L^2. */
-static double diffraction(nb_tracer *t, nb_trace_row *row)
+static double diffraction(nb_tracer *t, const nb_traced_crystal *c, nb_trace_row *row)
 {
-    const nb_scene *s = t->s;
-    const double *m = s->abc + 9 * row->orientation;
+    const double *m = c->crystal->abc + 9 * row->orientation;
     double nearest[3], d[3];
     for (int i = 0; i < 3; i++) {
         for (int j = 0; j < 3; j++) row->abc[i][j] = m[3 * i + j];
@@ -55,8 +62,8 @@ static double diffraction(nb_tracer *t, nb_trace_row *row)
     row->F_kind = NB_F_NOT_LOOKED_AT;
     row->F_cell = row->F_latt = 0.0;
     if (!row->kept) return 0.0;
-    row->F_cell = structure_factor(t, row, nearest, nb_radius_sqr_d(d, t->metric));
-    const double L_sqr = t->peak * nb_lattice_d(t->shape, d, s->N, t->metric);
+    row->F_cell = structure_factor(t, c, row, nearest, nb_radius_sqr_d(d, c->metric));
+    const double L_sqr = c->peak * nb_lattice_d(c->shape, d, c->crystal->N, c->metric);
     row->F_latt = sqrt(L_sqr);
     return row->F_cell * row->F_cell * L_sqr;
 }
@@ -65,83 +72,79 @@ static double diffraction(nb_tracer *t, nb_trace_row *row)
  * the image, not of a product fused into the subtraction, which differs by 1e-11 of the pixel at large N h. */
 static __attribute__((noinline)) void geometry(const nb_scene *s, int32_t fast, int32_t slow, nb_trace_row *row, double d[3])
 {
-    const double F = s->pixel_size * fast + nb_sub_pixel(s, (int)row->sub_fast);
-    const double S = s->pixel_size * slow + nb_sub_pixel(s, (int)row->sub_slow);
+    const nb_panel *p = s->panel + row->panel;
+    const double F = p->pixel[0] * ((double)p->first[0] + fast) + nb_sub_pixel(s, p, 0, (int)row->sub_fast);
+    const double S = p->pixel[1] * ((double)p->first[1] + slow) + nb_sub_pixel(s, p, 1, (int)row->sub_slow);
     double *P = row->position;
-    nb_position(s, F, S, row->layer * s->layer_step, P);
+    nb_position(p, F, S, row->layer * p->layer_step, P);
     const double R_sqr = P[0] * P[0] + P[1] * P[1] + P[2] * P[2];
     const double per_R = nb_rsqrt_vd(R_sqr - (nb_vd){0})[0]; /* rounded as in the image */
     row->R = sqrt(R_sqr);
     for (int i = 0; i < 3; i++) d[i] = P[i] * per_R;
-    row->omega = nb_solid_angle_d(s, per_R);
-    const int thick = s->thickness > 0.0 && s->mu > 0.0;
-    row->capture = thick ? nb_capture_d(s, (int)row->layer, d) : 1.0;
+    row->omega = nb_solid_angle_d(p, per_R);
+    const int thick = p->thickness > 0.0 && p->mu > 0.0;
+    row->capture = thick ? nb_capture_d(p, (int)row->layer, d) : 1.0;
 }
 
 static void scattering(const nb_scene *s, const double d[3], nb_trace_row *row)
 {
-    const double *in = s->incident + 3 * row->source;
-    row->wavelength = s->wavelength[row->source];
-    row->weight = s->weight[row->source];
+    const nb_source *source = s->source + row->source;
+    row->wavelength = source->wavelength;
+    row->weight = source->weight;
     const double per_wavelength = 1.0 / row->wavelength;
-    for (int i = 0; i < 3; i++) row->q[i] = (d[i] - in[i]) * per_wavelength;
+    for (int i = 0; i < 3; i++) row->q[i] = (d[i] - source->incident[i]) * per_wavelength;
     const double q_sqr = nb_dot(row->q, row->q);
     row->stol = 0.5 * sqrt(q_sqr);
     row->kept = s->dmin > 0.0 ? nb_resolved_d(s, q_sqr) != 0 : 1;
-    row->polarization = s->nopolar ? 1.0 : nb_polarization_d(s->polarization, in, d, s->polar_vector);
+    row->polarization = s->nopolar ? 1.0 : nb_polarization_d(s->polarization, source->incident, d, s->polar_vector);
 }
 
-/* Factors taken once for the pixel (canonical 8): omega of the first sub-pixel, capture of the first sub-pixel of the last
- * layer, polarization of the first source reached; `seen` 0 until a source has been. */
-static void take_once(const nb_scene *s, const nb_trace_row *row, nb_trace_total *total, int *seen)
+/* All orientations of a crystal; factor: w of nb_pixel.h. */
+static void trace_crystal(nb_tracer *t, nb_trace_row *row, double factor, nb_pixel_d *pixel)
 {
-    const int first = row->sub_slow == 0 && row->sub_fast == 0;
-    if (!s->oversample_omega && first && row->layer == 0) total->omega = row->omega;
-    if (!s->oversample_thick && first) total->capture = row->capture;
-    if (!s->oversample_polar && !s->nopolar && row->kept && !*seen) {
-        total->polarization = row->polarization;
-        *seen = row->polarization != 0.0;
+    const nb_scene *s = t->s;
+    const nb_crystal *k = s->crystal + row->crystal;
+    nb_traced_crystal c = {.crystal = k, .table = s->table + k->table + s->source[row->source].table,
+                           .shape = nb_lattice_shape(k), .peak = nb_lattice_peak(k), .share = nb_crystal_share(s, k)};
+    nb_spot_metric(k, c.metric);
+    for (row->orientation = 0; row->orientation < k->orientations; row->orientation++) {
+        row->share = k->orientation_weight ? c.share * k->orientation_weight[row->orientation] : c.share;
+        row->term = factor * row->share * diffraction(t, &c, row);
+        row->running_sum = pixel->intensity += row->term;
+        *t->next++ = *row;
     }
 }
 
 #define NB_CAT_(a, b) a##b
 #define NB_CAT(a, b) NB_CAT_(a, b)
 
-void NB_CAT(nb_trace_, NB_ISA)(const nb_scene *s, int32_t fast, int32_t slow, int interpolate, nb_trace_row *rows,
-                               nb_trace_total *total)
+void NB_CAT(nb_trace_, NB_ISA)(const nb_scene *s, int32_t panel, int32_t fast, int32_t slow, int interpolate,
+                               nb_trace_row *rows, nb_trace_total *total)
 {
-    nb_tracer t = {.s = s, .shape = nb_lattice_shape(s), .peak = nb_lattice_peak(s)};
-    t.tricubic = s->interpolation == NB_TRICUBIC_EXACT || (s->interpolation == NB_TRICUBIC && interpolate);
-    nb_spot_metric(s, t.metric);
-    const int no_polarization = !s->oversample_polar && !s->nopolar;
-    *total = (nb_trace_total){.scale = nb_photon_scale(s), .omega = 1.0, .polarization = no_polarization ? 0.0 : 1.0,
-                              .capture = 1.0};
-    total->start = s->water_mode == NB_WATER_IN_SUM ? nb_water_intensity(s) : 0.0;
-    double sum = total->start, water_factor = 0.0;
-    int seen = 0;
-    for (int layer = 0; layer < s->layers; layer++)
+    const nb_panel *p = s->panel + panel;
+    nb_tracer t = {.s = s, .interpolate = interpolate, .next = rows};
+    nb_pixel_d pixel = {0};
+    *total = (nb_trace_total){.scale = nb_photon_scale(s), .start = nb_pixel_background(s)};
+    nb_pixel_start_d(s, total->start, &pixel);
+    for (int layer = 0; layer < p->layers; layer++)
         for (int sub_slow = 0; sub_slow < s->oversample; sub_slow++)
             for (int sub_fast = 0; sub_fast < s->oversample; sub_fast++) {
-                nb_trace_row row = {.layer = layer, .sub_slow = sub_slow, .sub_fast = sub_fast};
+                nb_trace_row row = {.panel = panel, .layer = layer, .sub_slow = sub_slow, .sub_fast = sub_fast};
                 double d[3];
                 geometry(s, fast, slow, &row, d);
+                nb_pixel_point_d(s, layer, sub_slow == 0 && sub_fast == 0, row.omega, row.capture, &pixel);
                 for (row.source = 0; row.source < s->sources; row.source++) {
                     scattering(s, d, &row);
-                    take_once(s, &row, total, &seen);
-                    double factor = row.weight;
-                    if (s->oversample_thick) factor *= row.capture;
-                    if (s->oversample_polar) factor *= row.polarization;
-                    if (s->oversample_omega) factor *= row.omega;
-                    water_factor += row.weight * row.omega * row.polarization;
-                    for (row.orientation = 0; row.orientation < s->orientations; row.orientation++) {
-                        row.term = factor * diffraction(&t, &row);
-                        row.running_sum = sum += row.term;
-                        *rows++ = row;
-                    }
+                    nb_pixel_polarize_d(row.polarization, row.kept, &pixel);
+                    const double w = nb_sample_weight_d(s, row.weight, row.capture, row.polarization, row.omega);
+                    nb_pixel_wet_d(s, row.weight, row.polarization, row.omega, &pixel);
+                    for (row.crystal = 0; row.crystal < s->crystals; row.crystal++) trace_crystal(&t, &row, w, &pixel);
                 }
             }
-    if (s->water_mode == NB_WATER_AFTER)
-        total->water = nb_water_intensity(s) * water_factor
-                     / ((double)s->sources * s->layers * s->oversample * s->oversample);
-    total->pixel = total->scale * sum * total->omega * total->polarization * total->capture + total->water;
+    const double wet = nb_water_scale(s, p);
+    total->omega = s->oversample_omega ? 1.0 : pixel.omega;
+    total->polarization = s->oversample_polar ? 1.0 : pixel.polar;
+    total->capture = s->oversample_thick ? 1.0 : pixel.capture;
+    total->water = wet * pixel.water;
+    total->pixel = nb_pixel_photons_d(s, total->scale, wet, &pixel);
 }

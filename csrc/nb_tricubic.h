@@ -10,15 +10,15 @@ NB_FN void NB_R(nb_lagrange_weights)(NB_REAL u, NB_REAL w[4])
     w[3] = outer * (u - NB_K(1)) * NB_K(1.0 / 6.0);
 }
 
-/* Weighted sum over the 4 x 4 x 4 values of `table` (laid out as s->F) from place `corner` on; w: weights along h, k, l. */
-NB_FN NB_REAL NB_R(nb_tricubic_sum)(const nb_scene *s, const NB_SCALAR *table, int64_t corner, NB_REAL w[3][4])
+/* Weighted sum over the 4 x 4 x 4 of `values` (laid out as t->F) from place `corner` on; w: weights along h, k, l. */
+NB_FN NB_REAL NB_R(nb_tricubic_sum)(const nb_table *t, const NB_SCALAR *values, int64_t corner, NB_REAL w[3][4])
 {
-    const int64_t row = s->F_count[2], plane = row * s->F_count[1];
+    const int64_t row = t->F_count[2], plane = row * t->F_count[1];
     NB_REAL sum = NB_SET(NB_K(0));
     for (int i = 0; i < 4; i++) {
         NB_REAL in_plane = NB_SET(NB_K(0));
         for (int j = 0; j < 4; j++) {
-            const NB_SCALAR *p = table + (corner + i * plane + j * row);
+            const NB_SCALAR *p = values + (corner + i * plane + j * row);
             in_plane += w[1][j] * (p[0] * w[2][0] + p[1] * w[2][1] + p[2] * w[2][2] + p[3] * w[2][3]);
         }
         sum += w[0][i] * in_plane;

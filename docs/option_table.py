@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 
 from nbragg.cli.options import GROUPS, OPTIONS, Option
-from nbragg.setup import RECORDS
+from nbragg.model.setup import RECORDS
 
 __all__ = ["markdown", "python_for"]
 
@@ -31,10 +31,10 @@ _OTHERS = {
     "input.hkl": "read_crystal(...) | StructureFactors.from_file(...)",
     "input.column": "StructureFactors.from_file(..., column=...)",
     "input.dump": "StructureFactors.from_file(...)",
-    "input.matrix": "Crystal(a_matrix=nbragg.io.text_tables.read_matrix(...) / wavelength_A)",
+    "input.matrix": "Crystal(a_matrix=nbragg.io.read_matrix(...) / wavelength_A)",
     "input.sources": "Beam(sources=SourceList.from_file(...))",
     "input.img": 'from_cli("-img ...")',
-    "input.mask": "Detector(mask=nbragg.io.images.read_mask(...))",
+    "input.mask": "Detector(mask=nbragg.io.read_mask(...))",
     "output.float_file": 'result.save("name.bin")',
     "output.int_file": 'result.save("name.img")',
     "output.noise_file": "result.noise(seed)",
@@ -49,11 +49,10 @@ _OTHERS = {
     "run.device": "simulate(..., device=...)",
     "run.threads": "simulate(..., threads=...)",
     "run.progress": "simulate(..., progress=...)",
-    "run.frames": "Simulator.render_many(phi=...)",
-    "run.random": "Simulator.render_many(orientations=random_orientations(n, seed))",
+    "run.frames": "Series.frames(setup, n)",
+    "run.random": "Series.random(setup, n, seed)",
     "run.printout": "result.trace(slow, fast)",
     "run.printout_pixel": "result.trace(slow, fast)",
-    "run.trace_pixel": "result.trace(slow, fast)",
     "run.version": "nbragg.__version__",
     "run.help": "help(nbragg.simulate)",
 }

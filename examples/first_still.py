@@ -4,7 +4,6 @@ import sys
 from pathlib import Path
 
 import nbragg
-from nbragg.io import png
 
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else ".")
 
@@ -23,4 +22,4 @@ slow, fast = divmod(int(result.image.argmax()), detector.fpixels)
 print(f"strongest pixel: fast {fast}, slow {slow}, {result.image.max():.4g} photons")
 print(f"mean {result.statistics.mean:.4g}, rmsd {result.statistics.rmsd:.4g}")
 
-png.write(folder / "first_still.png", result.image)
+result.save(folder / "first_still.png")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import nbragg
 from nbragg.datasets import LYSOZYME_CELL, lysozyme
-from nbragg.io import smv
+from nbragg.io import save_image
 
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else ".")
 
@@ -30,11 +30,11 @@ beam = nbragg.Beam(
     polarization=0.95,
 )
 detector = nbragg.Detector(distance_mm=100, pixel_mm=0.2, fpixels=256, spixels=256)
-sampling = nbragg.Sampling(water_um=2.0)
+sampling = nbragg.Sampling(water_um=0.3)
 
 result = nbragg.simulate(crystal, beam, detector, sampling)
 noise = result.noise(seed=42, adc=40)
 
-smv.write(folder / "mosaic_noise.img", noise.pixels, smv.header_bytes(result.scene))
+save_image(folder / "mosaic_noise.img", noise.pixels, scene=result.scene)
 print(f"mean {result.statistics.mean:.3f} photons expected, {noise.pixels.mean() - 40:.3f} counted")
 print(f"{noise.overloads} overloaded pixels")

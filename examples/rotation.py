@@ -5,7 +5,6 @@ from pathlib import Path
 
 import nbragg
 from nbragg.datasets import LYSOZYME_CELL, lysozyme
-from nbragg.io import png
 
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else ".")
 
@@ -20,8 +19,9 @@ crystal = nbragg.Crystal(
 beam = nbragg.Beam(wavelength_A=1.0, flux=1e12, beamsize_mm=1e-3)
 detector = nbragg.Detector(distance_mm=100, pixel_mm=0.2, fpixels=256, spixels=256)
 
-for frame in range(3):
-    turned = crystal.replace(phi_deg=0.5 * frame)
-    result = nbragg.simulate(turned, beam, detector)
-    print(f"phi {turned.phi_deg:.1f} to {turned.phi_deg + 0.5:.1f} deg: {result.image.sum():.4g} photons")
-    png.write(folder / f"rotation_{frame + 1:03d}.png", result.image)
+frames = nbragg.Series.frames(nbragg.Setup(crystal, beam, detector), count=3)
+
+for number, result in enumerate(nbragg.Simulator(frames.setup).render_many(frames), 1):
+    start = frames[number - 1].crystal.phi_deg
+    print(f"phi {start:.1f} to {start + 0.5:.1f} deg: {result.image.sum():.4g} photons")
+    result.save(folder / f"rotation_{number:03d}.png")

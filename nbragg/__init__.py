@@ -12,45 +12,54 @@ __version__ = "0.1.0"
 
 #: public name -> module that defines it
 _EXPORTS = {
-    "Beam": "beam",
-    "SourceList": "beam",
-    "Crystal": "crystal",
-    "Detector": "detector",
-    "Sampling": "sampling",
-    "StructureFactors": "structure_factors",
-    "Scene": "scene",
-    "build_scene": "scene",
-    "Result": "result",
-    "render": "simulation",
-    "simulate": "simulation",
-    "Simulator": "batch",
-    "simulate_batch": "batch",
-    "random_orientations": "rotations",
-    "read_crystal": "io.structure_factor_files",
-    "Setup": "setup",
-    "from_cli": "commandline",
-    "to_cli": "commandline",
-    "load": "recipe",
-    "dump": "recipe",
-    "Statistics": "statistics",
-    "NoiseImage": "noise",
-    "noise_image": "noise",
-    "PixelTrace": "trace",
-    "trace_pixel": "trace",
-    "DeviceError": "errors",
-    "FileError": "errors",
-    "MissingPackageError": "errors",
-    "InputError": "errors",
-    "MemoryLimitError": "errors",
-    "NbraggError": "errors",
-    "NbraggWarning": "errors",
-    "RenderError": "errors",
+    "Beam": "model.beam",
+    "SourceList": "model.beam",
+    "Crystal": "model.crystal",
+    "Sample": "model.sample",
+    "Detector": "model.detector",
+    "Panel": "model.panel",
+    "Sampling": "model.sampling",
+    "StructureFactors": "model.structure_factors",
+    "Scene": "scene.record",
+    "build_scene": "scene.build",
+    "Result": "simulation.result",
+    "render": "simulation.simulate",
+    "simulate": "simulation.simulate",
+    "Simulator": "simulation.simulator",
+    "simulate_batch": "simulation.simulator",
+    "Series": "simulation.series",
+    "RenderOptions": "engine.options",
+    "random_orientations": "base.rotations",
+    "read_crystal": "io.crystal_files",
+    "Setup": "model.setup",
+    "from_cli": "cli.commandline",
+    "to_cli": "cli.commandline",
+    "load": "io.recipe",
+    "dump": "io.recipe",
+    "Statistics": "analysis.statistics",
+    "NoiseImage": "response.reference_noise",
+    "noise_image": "response.reference_noise",
+    "PixelTrace": "analysis.trace",
+    "trace_pixel": "analysis.trace",
+    "DeviceError": "base.errors",
+    "FileError": "base.errors",
+    "MissingPackageError": "base.errors",
+    "InputError": "base.errors",
+    "MemoryLimitError": "base.errors",
+    "NbraggError": "base.errors",
+    "NbraggWarning": "base.errors",
+    "RenderError": "base.errors",
 }
 
-__all__ = ["__version__", *_EXPORTS]
+#: public modules
+_MODULES = ("datasets", "io")
+
+__all__ = ["__version__", *_EXPORTS, *_MODULES]
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f".{name}", __name__)
     module = _EXPORTS.get(name)
     if module is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,107 +2,12 @@
 """The compiled engine: fills the C Scene, renders without the GIL, and owns the reference's random stream."""
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t
+from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
+import weakref
+
 import numpy as np
-
-
-cdef extern from "nb_constants.h":
-    const double NB_R_E_SQR, NB_HC_EV_A, NB_DEFAULT_FLUENCE, NB_AVOGADRO
-    const double NB_WATER_F, NB_WATER_MOLAR_MASS, NB_WATER_DENSITY
-
-cdef extern from "nb_scene.h":
-    ctypedef struct nb_scene:
-        int32_t fpixels, spixels
-        double pixel_size
-        double fdet[3]
-        double sdet[3]
-        double odet[3]
-        double beam[3]
-        double pix0[3]
-        double distance, close_distance
-        int32_t curved, point_pixel, layers
-        double layer_step, thickness, mu
-        int32_t oversample, oversample_thick, oversample_polar, oversample_omega
-        int32_t roi[4]
-        const uint8_t *mask
-        double dmin
-        int32_t sources
-        const double *incident
-        const double *wavelength
-        const double *weight
-        double polarization
-        double polar_vector[3]
-        int32_t nopolar
-        double fluence, water
-        int32_t water_mode
-        int64_t orientations
-        const double *abc
-        double N[3]
-        int32_t shape
-        double fudge
-        double metric[9]
-        const double *F
-        int32_t F_min[3]
-        int32_t F_count[3]
-        double default_F
-        int32_t interpolation
-        double F_reach
-
-cdef extern from "nb_render.h":
-    ctypedef struct nb_job:
-        int32_t precision, threads
-        float *image
-        double *image64
-        const int32_t *cancel
-        int64_t *progress
-        double omega_sum
-        int64_t pixels, nonfinite, first_nonfinite, cut_pixel
-        double total, squares, largest
-        int64_t largest_pixel
-    const char *nb_isa_name(int isa)
-    int nb_isa_available(int isa)
-    int nb_isa_best()
-    int nb_max_threads()
-    const char *nb_compiler()
-    const char *nb_flags()
-    int nb_has_openmp()
-    int nb_render(const nb_scene *scene, nb_job *job, int isa) nogil
-
-cdef extern from "nb_random.h":
-    ctypedef struct nb_stream:
-        pass
-    void nb_seed(nb_stream *r, int64_t seed)
-    float nb_uniform(nb_stream *r)
-    float nb_gaussian(nb_stream *r)
-    float nb_poisson(nb_stream *r, float mean)
-    int64_t nb_noise_image(nb_stream *r, const float *photons, uint16_t *counts, int32_t fpixels,
-                           const int32_t *roi, double offset) nogil
-
-cdef extern from "nb_reach.h":
-    double nb_table_reach(const double *F, const int32_t *F_min, const int32_t *F_count, const double *metric) nogil
-
-cdef extern from "nb_probe.h":
-    void nb_probe_math(int function, int single, const double *x, double *y, int64_t n, double parameter)
-
-cdef extern from "nb_trace.h":
-    ctypedef struct nb_trace_row:
-        int64_t layer, sub_slow, sub_fast, source, orientation
-        double position[3]
-        double R, omega, capture, wavelength, weight
-        double q[3]
-        double stol, polarization
-        int64_t kept
-        double abc[3][3]
-        double hkl[3]
-        int64_t hkl0[3]
-        int64_t F_kind
-        double F_cell, F_latt, term, running_sum
-    ctypedef struct nb_trace_total:
-        double start, scale, omega, polarization, capture, water, pixel
-    int64_t nb_trace_length(const nb_scene *s)
-    int nb_trace_pixel(const nb_scene *s, int32_t fast, int32_t slow, int interpolate, nb_trace_row *rows,
-                       nb_trace_total *total, int isa) nogil
 
 
 CONSTANTS = {
@@ -110,9 +15,51 @@ CONSTANTS = {
     "WATER_F": NB_WATER_F, "WATER_MOLAR_MASS": NB_WATER_MOLAR_MASS, "WATER_DENSITY": NB_WATER_DENSITY,
 }
 
-STATUS = {0: "ok", 1: "cancelled", 2: "out of memory", 3: "instruction set not available"}
+# words of the Scene and of the options -> enumerations of C
+SHAPES = {"square": NB_SQUARE, "round": NB_ELLIPSOID, "gauss": NB_GAUSS, "tophat": NB_TOPHAT}
+CURVATURES = {"flat": NB_FLAT, "laboratory": NB_CURVED_LAB, "axes": NB_CURVED_AXES}
+INTERPOLATIONS = {"nearest": NB_NEAREST, "tricubic": NB_TRICUBIC, "tricubic_exact": NB_TRICUBIC_EXACT}
+WATER_MODES = {"in_sum": NB_WATER_IN_SUM, "after": NB_WATER_AFTER}
+PRECISIONS = {"double": NB_DOUBLE, "mixed": NB_MIXED}
+# numbers of the CUDA kernels' specialisations
+INDEX_ARITHMETICS = {"double": NB_INDEX_DOUBLE, "fixed": NB_INDEX_FIXED, "pairs": NB_INDEX_PAIRS}
+TABLE_KINDS = {"constant": NB_TABLE_CONSTANT, "nearest": NB_TABLE_NEAREST, "tricubic": NB_TABLE_TRICUBIC}
+POINT = NB_POINT  # beside SHAPES: a block of one cell
+PER_THREAD = NB_PER_THREAD
+# enumerations of C -> words
+STATUS = {
+    NB_OK: "ok", NB_CANCELLED: "cancelled", NB_NO_MEMORY: "out of memory",
+    NB_NO_ISA: "instruction set not available",
+}
+F_KINDS = {
+    NB_F_NOT_LOOKED_AT: "not looked at", NB_F_DEFAULT: "default_F", NB_F_LISTED: "listed",
+    NB_F_INTERPOLATED: "interpolated",
+}
+# bytes of the C structs
+SIZES = {
+    "nb_panel": sizeof(nb_panel), "nb_source": sizeof(nb_source), "nb_crystal": sizeof(nb_crystal),
+    "nb_table": sizeof(nb_table), "nb_scene": sizeof(nb_scene), "nb_summary": sizeof(nb_summary),
+    "nb_trace_row": sizeof(nb_trace_row), "nb_part": sizeof(nb_part), "nb_block_cut": sizeof(nb_block_cut),
+}
 
-_PROBES = {"round": 0, "sinpi": 1, "cospi": 2, "exp": 3, "square": 4, "sphere": 5}
+_PROBES = {
+    "round": NB_PROBE_ROUND, "sinpi": NB_PROBE_SINPI, "cospi": NB_PROBE_COSPI, "exp": NB_PROBE_EXP,
+    "square": NB_PROBE_SQUARE, "sphere": NB_PROBE_SPHERE,
+}
+
+
+cdef _dtypes():
+    """NumPy's view of the structs that come back as arrays."""
+    cdef nb_summary summary
+    cdef nb_trace_row row
+    cdef nb_part part
+    found = [np.asarray(x).dtype for x in (<nb_summary[:1]>&summary, <nb_trace_row[:1]>&row, <nb_part[:1]>&part)]
+    if [dtype.itemsize for dtype in found] != [sizeof(nb_summary), sizeof(nb_trace_row), sizeof(nb_part)]:
+        raise ImportError("a struct of csrc has fields that nbragg/_engine.pxd does not declare")
+    return found
+
+
+SUMMARY_DTYPE, TRACE_ROW_DTYPE, PART_DTYPE = _dtypes()
 
 
 def isa_levels():
@@ -173,134 +120,356 @@ def table_reach(const double[:, :, ::1] table, origin, const double[::1] metric)
     return reach
 
 
-def probe_math(str function, double[::1] x, bint single=False, double parameter=1.0):
-    """Evaluate one of the engine's elementary functions, for the tests that state its error.
-
-    function: round, sinpi, cospi, exp, square (lattice factor of `parameter` cells), sphere; single: the float version.
-    """
-    y = np.empty(x.shape[0])
-    cdef double[::1] out = y
-    if x.shape[0]:
-        nb_probe_math(_PROBES[function], single, &x[0], &out[0], x.shape[0], parameter)
-    return y
+include "_engine_random.pxi"
 
 
-cdef class RandomStream:
-    """The reference's random stream (canonical 9.1, 9.3), seeded as on the command line."""
-
-    cdef nb_stream stream
-
-    def __init__(self, seed):
-        nb_seed(&self.stream, int(seed))
-
-    def uniform(self):
-        """Uniform deviate in (0, 1), a float32 value."""
-        return nb_uniform(&self.stream)
-
-    def gauss(self):
-        """Normal deviate, a float32 value."""
-        return nb_gaussian(&self.stream)
-
-    def poisson(self, float mean):
-        """Poisson deviate of the given mean, a float32 value."""
-        return nb_poisson(&self.stream, mean)
-
-    def noise_image(self, const float[:, ::1] photons, roi, double offset):
-        """Counts (uint16) of one exposure and the number of overloaded pixels; see nb_noise_image."""
-        counts = np.zeros((photons.shape[0], photons.shape[1]), np.uint16)
-        cdef uint16_t[:, ::1] out = counts
-        cdef int32_t limits[4]
-        cdef int64_t overloads
-        limits[0], limits[1], limits[2], limits[3] = roi
-        with nogil:
-            overloads = nb_noise_image(&self.stream, &photons[0, 0], &out[0, 0], <int32_t>photons.shape[1], limits, offset)
-        return counts, overloads
+cdef int number_of(dict words, word, str what) except -1:
+    """The enumeration that a word stands for."""
+    try:
+        return words[word]
+    except (KeyError, TypeError):
+        raise ValueError(f"{what} {word!r} is not known: give one of {', '.join(words)}") from None
 
 
-cdef int copy_vector(double *target, values, int count) except -1:
+cdef int copy_vector(double *target, values, int count, str what) except -1:
+    cdef const double[::1] flat = values if values.ndim == 1 else values.reshape(-1)
     cdef int i
-    flat = np.asarray(values, np.float64).ravel()
-    if flat.size != count:
-        raise ValueError(f"expected {count} numbers, got {flat.size}")
+    if flat.shape[0] != count:
+        raise ValueError(f"{what} has {flat.shape[0]} numbers; {count} were expected")
     for i in range(count):
         target[i] = flat[i]
     return 0
 
 
+cdef class Packed:
+    """C structs made from some records of a Scene, whose arrays they point to."""
+
+    cdef void *at
+    cdef size_t bytes
+    cdef int32_t count
+    cdef int64_t pixels    # of panels: all, and those that are rendered
+    cdef int64_t rendered
+    cdef list listed       # of panels: int32 arrays or None
+    cdef object __weakref__
+
+    def __dealloc__(self):
+        free(self.at)
+
+    cdef void *allocate(self, Py_ssize_t count, size_t size) except NULL:
+        if not 1 <= count < 2**31:
+            raise ValueError(f"{count} panels, sources, crystals or tables; at least one was expected")
+        self.count = <int32_t>count
+        self.bytes = count * size
+        self.at = calloc(count, size)
+        if self.at == NULL:
+            raise MemoryError
+        return self.at
+
+
+# id of the first record -> (weak references to all of them, what was packed of them)
+cdef dict _packed = {}
+
+
+cdef Packed recall(tuple records):
+    """What was packed of these very records, which do not change, or None."""
+    cdef Py_ssize_t i
+    found = _packed.get(id(records[0])) if records else None
+    if found is None or len(<list>found[0]) != len(records):
+        return None
+    for i in range(len(records)):
+        if (<list>found[0])[i]() is not records[i]:
+            return None
+    return found[1]
+
+
+cdef object remember(tuple records, Packed packed):
+    key = id(records[0])
+    first = weakref.ref(records[0], lambda gone: _packed.pop(key, None))
+    _packed[key] = ([first, *[weakref.ref(record) for record in records[1:]]], packed)
+
+
+# (id of a mask, roi) -> (weak reference to the mask, its list)
+cdef dict _lists = {}
+
+
+def pixel_list(mask, tuple roi):
+    """Places (slow * fpixels + fast) of the pixels of a roi whose mask is not 0, ascending, int32; None if that is all of it."""
+    key = (id(mask), roi)
+    known = _lists.get(key)
+    if known is not None and known[0]() is mask:
+        return known[1]
+    fmin, fmax, smin, smax = roi
+    width, height = fmax - fmin + 1, smax - smin + 1
+    places = np.flatnonzero(mask[smin : smax + 1, fmin : fmax + 1])
+    if places.size == width * height:
+        places = None
+    else:
+        if width != mask.shape[1]:
+            slow, fast = np.divmod(places, width)
+            places = slow * mask.shape[1] + (fast + fmin)
+        places = (places + smin * mask.shape[1]).astype(np.int32)
+    if not mask.flags.writeable:
+        _lists[key] = (weakref.ref(mask, lambda gone: _lists.pop(key, None)), places)
+    return places
+
+
+cdef int pack_panel(nb_panel *c, panel) except -1:
+    cdef int i
+    cdef const uint8_t[:, ::1] mask
+    c.fpixels, c.spixels = panel.fpixels, panel.spixels
+    c.first[0], c.first[1] = panel.first
+    c.pixel[0], c.pixel[1] = panel.pixel
+    copy_vector(c.fdet, panel.fdet, 3, "fdet")
+    copy_vector(c.sdet, panel.sdet, 3, "sdet")
+    copy_vector(c.odet, panel.odet, 3, "odet")
+    copy_vector(c.beam, panel.beam, 3, "beam")
+    copy_vector(c.pix0, panel.pix0, 3, "pix0")
+    c.distance, c.close_distance = panel.distance, panel.close_distance
+    c.curved, c.point_pixel = number_of(CURVATURES, panel.curved, "curved"), panel.point_pixel
+    c.layers, c.layer_step, c.thickness, c.mu = panel.layers, panel.layer_step, panel.thickness, panel.mu
+    roi = tuple(panel.roi)
+    if len(roi) != 4:
+        raise ValueError(f"roi {roi} has {len(roi)} numbers; 4 were expected")
+    for i in range(4):
+        c.roi[i] = roi[i]
+    if c.layers < 1:
+        raise ValueError(f"{c.layers} layers; at least one was expected")
+    if not (0 <= c.roi[0] <= c.roi[1] < c.fpixels and 0 <= c.roi[2] <= c.roi[3] < c.spixels):
+        raise ValueError(f"roi {roi} does not fit a panel of {c.fpixels} x {c.spixels} pixels")
+    if panel.mask is not None:
+        mask = panel.mask
+        if mask.shape[0] != c.spixels or mask.shape[1] != c.fpixels:
+            raise ValueError(
+                f"the mask has the shape {panel.mask.shape}; ({c.spixels}, {c.fpixels}) (slow, fast) was expected"
+            )
+        if <int64_t>c.fpixels * c.spixels >= 2**31:
+            raise ValueError(f"a masked panel of {c.fpixels} x {c.spixels} pixels is beyond the limit of 2^31 - 1")
+        c.mask = &mask[0, 0]
+    return 0
+
+
+cdef Packed pack_panels(tuple panels):
+    cdef Packed packed = recall(panels)
+    cdef nb_panel *c
+    cdef const int32_t[::1] places
+    if packed is not None:
+        return packed
+    packed = Packed()
+    c = <nb_panel *>packed.allocate(len(panels), sizeof(nb_panel))
+    packed.listed = []
+    constant = True
+    for i, panel in enumerate(panels):
+        pack_panel(&c[i], panel)
+        c[i].offset = packed.pixels
+        packed.pixels += <int64_t>c[i].fpixels * c[i].spixels
+        rendered = <int64_t>(c[i].roi[1] - c[i].roi[0] + 1) * (c[i].roi[3] - c[i].roi[2] + 1)
+        listed = None
+        if panel.mask is not None:
+            listed = pixel_list(panel.mask, tuple(panel.roi))
+            constant = constant and not panel.mask.flags.writeable
+        if listed is not None:
+            places = listed
+            rendered = c[i].listed_count = places.shape[0]
+            # of an empty list any address that is not NULL
+            c[i].listed = &places[0] if places.shape[0] else <const int32_t *>&c[i]
+        packed.listed.append(listed)
+        packed.rendered += rendered
+    if constant:
+        remember(panels, packed)
+    return packed
+
+
+cdef Packed pack_sources(sources):
+    cdef Packed packed = recall((sources,))
+    cdef const double[:, ::1] incident
+    cdef const double[::1] wavelength, weight
+    cdef const int64_t[::1] table
+    cdef nb_source *c
+    cdef int i, j
+    if packed is not None:
+        return packed
+    incident, wavelength, weight, table = sources.incident, sources.wavelength, sources.weight, sources.table
+    packed = Packed()
+    c = <nb_source *>packed.allocate(wavelength.shape[0], sizeof(nb_source))
+    if (
+        incident.shape[0] != packed.count or incident.shape[1] != 3 or weight.shape[0] != packed.count
+        or table.shape[0] != packed.count
+    ):
+        raise ValueError("source arrays differ in length")
+    for i in range(packed.count):
+        for j in range(3):
+            c[i].incident[j] = incident[i, j]
+        c[i].wavelength, c[i].weight, c[i].table = wavelength[i], weight[i], table[i]
+        if table[i] < 0:
+            raise ValueError(f"source {i} names table {table[i]}; a number from 0 was expected")
+    remember((sources,), packed)
+    return packed
+
+
+cdef Packed pack_tables(tuple tables):
+    cdef Packed packed = recall(tables)
+    cdef const double[:, :, ::1] values
+    cdef nb_table *c
+    cdef int i, j
+    if packed is not None:
+        return packed
+    packed = Packed()
+    c = <nb_table *>packed.allocate(len(tables), sizeof(nb_table))
+    for i, table in enumerate(tables):
+        c[i].default_F, c[i].F_reach = table.default_F, table.reach
+        c[i].interpolation = number_of(INTERPOLATIONS, table.interpolation, "interpolation")
+        if table.values is None:
+            c[i].interpolation = NB_NEAREST
+            continue
+        values = table.values
+        if not 1 <= values.size < 2**31:
+            raise ValueError(f"a table of {values.size} structure factors; 1 to 2^31 - 1 were expected")
+        c[i].F = &values[0, 0, 0]
+        for j in range(3):
+            c[i].F_min[j] = table.origin[j]
+            c[i].F_count[j] = <int32_t>values.shape[j]
+    remember(tables, packed)
+    return packed
+
+
+cdef int pack_crystal(nb_crystal *c, crystal) except -1:
+    cdef const double[:, :, ::1] abc = crystal.orientations
+    cdef const double[::1] weights
+    cdef int64_t i
+    c.orientations = abc.shape[0]
+    if c.orientations < 1 or abc.shape[1] != 3 or abc.shape[2] != 3:
+        raise ValueError(f"orientations have the shape {crystal.orientations.shape}; (n, 3, 3), n >= 1, was expected")
+    c.abc = &abc[0, 0, 0]
+    c.weight_sum = <double>c.orientations
+    if crystal.orientation_weights is not None:
+        weights = crystal.orientation_weights
+        if weights.shape[0] != c.orientations:
+            raise ValueError(f"{weights.shape[0]} weights for {c.orientations} orientations")
+        c.orientation_weight = &weights[0]
+        c.weight_sum = 0.0
+        for i in range(c.orientations):
+            if not 0.0 <= weights[i] < 1.7e308:
+                raise ValueError(f"orientation {i} has the weight {weights[i]}; 0 or a positive number was expected")
+            c.weight_sum += weights[i]
+        if not 0.0 < c.weight_sum < 1.7e308:
+            raise ValueError(f"the weights of the orientations add up to {c.weight_sum}; a positive number was expected")
+    copy_vector(c.N, crystal.N, 3, "N")
+    c.shape, c.fudge = number_of(SHAPES, crystal.shape, "shape"), crystal.fudge
+    copy_vector(c.metric, crystal.shape_metric, 9, "shape_metric")
+    c.weight, c.table = crystal.weight, crystal.table
+    return 0
+
+
+cdef Packed pack_crystals(tuple crystals):
+    cdef Packed packed = Packed()
+    cdef nb_crystal *c = <nb_crystal *>packed.allocate(len(crystals), sizeof(nb_crystal))
+    for i, crystal in enumerate(crystals):
+        pack_crystal(&c[i], crystal)
+    return packed
+
+
 cdef class EngineScene:
-    """A Scene as the C struct, with the arrays it borrows kept alive."""
+    """A Scene as the C structs; those of panels, sources and tables that were packed before are used again."""
 
     cdef nb_scene c
     cdef object scene
-    cdef const double[:, ::1] incident
-    cdef const double[::1] wavelength
-    cdef const double[::1] weight
-    cdef const double[:, :, ::1] abc
-    cdef const double[:, :, ::1] table
-    cdef const uint8_t[:, ::1] mask
+    cdef Packed panels, sources, crystals, tables
 
     def __init__(self, scene):
-        cdef int i
         cdef nb_scene *c = &self.c
         memset(c, 0, sizeof(nb_scene))
         self.scene = scene
-        c.fpixels, c.spixels, c.pixel_size = scene.fpixels, scene.spixels, scene.pixel_size
-        copy_vector(c.fdet, scene.fdet, 3)
-        copy_vector(c.sdet, scene.sdet, 3)
-        copy_vector(c.odet, scene.odet, 3)
-        copy_vector(c.beam, scene.beam_vector, 3)
-        copy_vector(c.pix0, scene.pix0, 3)
-        c.distance, c.close_distance = scene.distance, scene.close_distance
-        c.curved, c.point_pixel = scene.curved, scene.point_pixel
-        c.layers, c.layer_step, c.thickness, c.mu = scene.layers, scene.layer_step, scene.thickness, scene.mu
+        self.panels, self.sources = pack_panels(scene.panels), pack_sources(scene.sources)
+        self.crystals, self.tables = pack_crystals(scene.crystals), pack_tables(scene.tables)
+        c.panels, c.sources = self.panels.count, self.sources.count
+        c.crystals, c.tables = self.crystals.count, self.tables.count
+        c.panel, c.source = <nb_panel *>self.panels.at, <nb_source *>self.sources.at
+        c.crystal, c.table = <nb_crystal *>self.crystals.at, <nb_table *>self.tables.at
+        c.pixels = self.panels.pixels
         c.oversample = scene.oversample
+        if c.oversample < 1:
+            raise ValueError(f"oversample = {c.oversample}; at least 1 was expected")
         c.oversample_thick, c.oversample_polar = scene.oversample_thick, scene.oversample_polar
         c.oversample_omega = scene.oversample_omega
-        for i in range(4):
-            c.roi[i] = scene.roi[i]
-        if not (0 <= c.roi[0] <= c.roi[1] < c.fpixels and 0 <= c.roi[2] <= c.roi[3] < c.spixels):
-            raise ValueError(f"roi {tuple(scene.roi)} does not fit a detector of {c.fpixels} x {c.spixels} pixels")
-        if scene.mask is not None:
-            self.mask = scene.mask
-            if self.mask.shape[0] != c.spixels or self.mask.shape[1] != c.fpixels:
-                raise ValueError("mask and detector differ in shape")
-            c.mask = &self.mask[0, 0]
-        c.dmin = scene.dmin
-        self.incident, self.wavelength, self.weight = scene.source_incident, scene.source_wavelength, scene.source_weight
-        c.sources = <int32_t>self.wavelength.shape[0]
-        if c.sources < 1 or self.incident.shape[0] != c.sources or self.incident.shape[1] != 3 or self.weight.shape[0] != c.sources:
-            raise ValueError("source arrays differ in length")
-        c.incident, c.wavelength, c.weight = &self.incident[0, 0], &self.wavelength[0], &self.weight[0]
-        c.polarization, c.nopolar = scene.polarization, scene.nopolar
-        copy_vector(c.polar_vector, scene.polar_vector, 3)
-        c.fluence, c.water, c.water_mode = scene.fluence, scene.water, scene.water_mode
-        self.abc = scene.orientations
-        c.orientations = self.abc.shape[0]
-        if c.orientations < 1 or self.abc.shape[1] != 3 or self.abc.shape[2] != 3:
-            raise ValueError("orientations must have the shape (n, 3, 3), n >= 1")
-        c.abc = &self.abc[0, 0, 0]
-        copy_vector(c.N, scene.N, 3)
-        c.shape, c.fudge = scene.shape, scene.fudge
-        copy_vector(c.metric, scene.shape_metric, 9)
-        c.default_F, c.interpolation, c.F_reach = scene.default_F, scene.interpolation, scene.F_reach
-        if scene.F_table is not None:
-            self.table = scene.F_table
-            if self.table.size >= 2**31:
-                raise ValueError(f"a table of {self.table.size} structure factors is beyond the limit of 2^31 - 1")
-            c.F = &self.table[0, 0, 0]
-            for i in range(3):
-                c.F_min[i] = scene.F_origin[i]
-                c.F_count[i] = <int32_t>self.table.shape[i]
-        else:
-            c.interpolation = 0
+        c.dmin, c.polarization, c.nopolar = scene.dmin, scene.polarization, scene.nopolar
+        copy_vector(c.polar_vector, scene.polar_vector, 3, "polar_vector")
+        c.fluence, c.water = scene.fluence, scene.water
+        c.water_mode = number_of(WATER_MODES, scene.water_mode, "water_mode")
+        self.check_tables()
 
-    def packed(self, *, size_t mask=0, size_t incident=0, size_t wavelength=0, size_t weight=0, size_t abc=0, size_t F=0):
-        """The C struct as bytes, its pointers replaced by addresses in another memory: what a CUDA kernel takes."""
-        cdef nb_scene c = self.c
-        c.mask = <const uint8_t *>mask
-        c.incident, c.wavelength, c.weight = <const double *>incident, <const double *>wavelength, <const double *>weight
-        c.abc, c.F = <const double *>abc, <const double *>F
-        return (<const char *>&c)[:sizeof(nb_scene)]
+    cdef int check_tables(self) except -1:
+        """Every crystal needs a table for each that a source names, all of one kind."""
+        cdef int64_t most = 0, i, j
+        cdef const nb_table *first
+        for i in range(self.c.sources):
+            most = max(most, self.c.source[i].table)
+        for i in range(self.c.crystals):
+            j = self.c.crystal[i].table
+            if j < 0 or j + most >= self.c.tables:
+                raise ValueError(
+                    f"crystal {i} takes {most + 1} tables of structure factors from number {j} on; there are {self.c.tables}"
+                )
+            first = self.c.table + j
+            for j in range(j, j + most + 1):
+                if first.interpolation != self.c.table[j].interpolation or (first.F == NULL) != (self.c.table[j].F == NULL):
+                    raise ValueError(f"the tables of crystal {i} differ in interpolation, or in having a list")
+        return 0
+
+    @property
+    def pixels(self):
+        """Pixels of all panels."""
+        return self.panels.pixels
+
+    @property
+    def rendered(self):
+        """Pixels that are in a roi and not masked."""
+        return self.panels.rendered
+
+    @property
+    def listed(self):
+        """Of each panel the int32 array that `nb_panel.listed` points to, or None."""
+        return tuple(self.panels.listed)
+
+    def device_bytes(self, str kind, **addresses):
+        """C structs as bytes, their pointers replaced by addresses in another memory: what a CUDA kernel reads.
+
+        kind and addresses: "scene" with panel, source, crystal, table; "panel" with mask, listed, "source",
+        "crystal" with abc, orientation_weight, "table" with F, where an address is given for each struct of the
+        array.  Without one a pointer is NULL.
+        """
+        cdef bytearray copy
+        cdef char *at
+        cdef Packed packed
+        if kind == "scene":
+            copy = bytearray((<const char *>&self.c)[: sizeof(nb_scene)])
+            at = copy
+            (<nb_scene *>at).panel = <const nb_panel *><size_t>addresses.pop("panel", 0)
+            (<nb_scene *>at).source = <const nb_source *><size_t>addresses.pop("source", 0)
+            (<nb_scene *>at).crystal = <const nb_crystal *><size_t>addresses.pop("crystal", 0)
+            (<nb_scene *>at).table = <const nb_table *><size_t>addresses.pop("table", 0)
+        else:
+            packed = {"panel": self.panels, "source": self.sources, "crystal": self.crystals, "table": self.tables}[kind]
+            copy = bytearray((<const char *>packed.at)[: packed.bytes])
+            at = copy
+            none = [0] * packed.count
+            if kind == "panel":
+                for i, (mask, listed) in enumerate(
+                    zip(addresses.pop("mask", none), addresses.pop("listed", none), strict=True)
+                ):
+                    (<nb_panel *>at)[i].mask = <const uint8_t *><size_t>mask
+                    (<nb_panel *>at)[i].listed = <const int32_t *><size_t>listed
+            elif kind == "crystal":
+                for i, (abc, weight) in enumerate(
+                    zip(addresses.pop("abc", none), addresses.pop("orientation_weight", none), strict=True)
+                ):
+                    (<nb_crystal *>at)[i].abc = <const double *><size_t>abc
+                    (<nb_crystal *>at)[i].orientation_weight = <const double *><size_t>weight
+            elif kind == "table":
+                for i, F in enumerate(addresses.pop("F", none)):
+                    (<nb_table *>at)[i].F = <const double *><size_t>F
+        if addresses:
+            raise TypeError(f"{kind} has no pointer {', '.join(addresses)}")
+        return bytes(copy)
 
 
 cdef class Job:
@@ -308,69 +477,83 @@ cdef class Job:
 
     cdef int32_t cancelled
     cdef int64_t done
+    cdef nb_job job
+    cdef int level
     cdef EngineScene scene
     cdef readonly object image
     cdef readonly object image64
-    cdef readonly dict report
 
-    def __init__(self, EngineScene scene, image, image64=None):
-        self.scene = scene
-        self.image = image
-        self.image64 = image64
+    def __init__(self, EngineScene scene, image, str precision, int threads, str isa, image64=None):
+        """Into ``image``, float32, and ``image64``, float64, C-contiguous arrays with a place for each pixel of all panels."""
+        cdef float[::1] flat
+        cdef double[::1] flat64
+        for array in (image, image64):
+            if array is not None and not array.flags.c_contiguous:
+                raise ValueError("an image must be C-contiguous")
+        flat = image.reshape(-1)
+        if flat.shape[0] != scene.c.pixels:
+            raise ValueError(f"an image of {flat.shape[0]} pixels for a detector of {scene.c.pixels}")
+        self.scene, self.image, self.image64 = scene, image, image64
+        self.level = isa_index(isa)
+        self.job.precision, self.job.threads = number_of(PRECISIONS, precision, "precision"), threads
+        self.job.image = &flat[0]
+        if image64 is not None:
+            flat64 = image64.reshape(-1)
+            if flat64.shape[0] != scene.c.pixels:
+                raise ValueError(f"an image64 of {flat64.shape[0]} pixels for a detector of {scene.c.pixels}")
+            self.job.image64 = &flat64[0]
+        self.job.cancel, self.job.progress = &self.cancelled, &self.done
+        self.job.summary = nb_summary_of_nothing()
 
     @property
     def progress(self):
-        """Pixels of the roi passed so far."""
-        return self.done
+        """Fraction of the pixels done."""
+        return self.done / max(self.scene.panels.rendered, 1)
+
+    @property
+    def summary(self):
+        """nb_summary as a dict."""
+        return self.job.summary
 
     def cancel(self):
         """Ask run() to stop at the next sub-pixel."""
         self.cancelled = 1
 
-    def run(self, int precision, int threads, str isa):
+    def run(self):
         """Render on this thread (and OpenMP's); returns an entry of STATUS."""
-        cdef nb_job job
-        cdef float[:, ::1] image = self.image
-        cdef double[:, ::1] image64
-        cdef int level = isa_index(isa), status
-        if image.shape[0] != self.scene.c.spixels or image.shape[1] != self.scene.c.fpixels:
-            raise ValueError("image and detector differ in shape")
-        memset(&job, 0, sizeof(nb_job))
-        job.precision, job.threads = precision, threads
-        job.image = &image[0, 0]
-        if self.image64 is not None:
-            image64 = self.image64
-            if image64.shape[0] != image.shape[0] or image64.shape[1] != image.shape[1]:
-                raise ValueError("image64 and detector differ in shape")
-            job.image64 = &image64[0, 0]
-        job.cancel, job.progress = &self.cancelled, &self.done
+        cdef int status
         with nogil:
-            status = nb_render(&self.scene.c, &job, level)
-        self.report = {
-            "omega_sum": job.omega_sum, "pixels": job.pixels, "nonfinite": job.nonfinite,
-            "first_nonfinite": job.first_nonfinite, "cut_pixel": job.cut_pixel,
-            "sums": (job.total, job.squares, job.largest, job.largest_pixel),
-        }
+            status = nb_render(&self.scene.c, &self.job, self.level)
         return STATUS[status]
 
 
-def trace_length(EngineScene scene):
-    """Samples of one pixel."""
-    return nb_trace_length(&scene.c)
+cdef int check_panel(EngineScene scene, int panel) except -1:
+    if not 0 <= panel < scene.c.panels:
+        raise ValueError(f"panel {panel} of {scene.c.panels}")
+    return 0
 
 
-def trace_pixel(EngineScene scene, int fast, int slow, bint interpolate, str isa, rows):
-    """Fill `rows`, of trace_length records of nb_trace_row's layout, and return how their sum becomes the pixel, as a dict.
+def trace_length(EngineScene scene, int panel=0):
+    """Samples of one pixel of a panel."""
+    check_panel(scene, panel)
+    return nb_trace_length(&scene.c, panel)
+
+
+def trace_pixel(EngineScene scene, int panel, int fast, int slow, bint interpolate, str isa, rows):
+    """Fill `rows`, trace_length records of TRACE_ROW_DTYPE, and return how their sum becomes the pixel, as a dict.
 
     interpolate: whether the pixel's samples start out interpolated; see nb_trace.h.
     """
     cdef nb_trace_row[::1] out = rows
     cdef nb_trace_total total
     cdef int level = isa_index(isa), status
-    if out.shape[0] != nb_trace_length(&scene.c):
-        raise ValueError(f"{out.shape[0]} rows for {nb_trace_length(&scene.c)} samples")
+    check_panel(scene, panel)
+    if not (0 <= fast < scene.c.panel[panel].fpixels and 0 <= slow < scene.c.panel[panel].spixels):
+        raise ValueError(f"pixel fast {fast}, slow {slow} is not on panel {panel}")
+    if out.shape[0] != nb_trace_length(&scene.c, panel):
+        raise ValueError(f"{out.shape[0]} rows for {nb_trace_length(&scene.c, panel)} samples")
     with nogil:
-        status = nb_trace_pixel(&scene.c, fast, slow, interpolate, &out[0], &total, level)
+        status = nb_trace_pixel(&scene.c, panel, fast, slow, interpolate, &out[0], &total, level)
     if status:
         raise ValueError(f"{isa}: {STATUS[status]}")
     return total

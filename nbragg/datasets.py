@@ -11,11 +11,11 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from . import memory
-from . import validate as check
-from .cell_geometry import Cell, cell_geometry
-from .crystal import Crystal
-from .structure_factors import StructureFactors
+from .base import memory
+from .base import validate as check
+from .base.unit_cell import Cell, standard_reciprocal_axes
+from .model.crystal import Crystal
+from .model.structure_factors import StructureFactors
 
 __all__ = ["LYSOZYME_CARBONS", "LYSOZYME_CELL", "lysozyme", "wilson"]
 
@@ -148,7 +148,8 @@ def wilson(
 def _half_sphere(cell: Cell, d_min_A: float) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """One of each Friedel pair in order of resolution: indices (3, n) and s^2 = 1/(4 d^2), 1/A^2 (n,)."""
     crystal = Crystal(cell=cell, structure_factors=StructureFactors.constant(0.0))
-    reciprocal = cell_geometry(crystal, (0.0, 0.0, 0.0), exact=True).reciprocal_vectors
+    assert crystal.cell is not None
+    reciprocal = standard_reciprocal_axes(crystal.cell, exact=True)
     metric = reciprocal @ reciprocal.T
     # |h| = |a.q| <= a/d
     extent = [int(min(edge / d_min_A, 2.0**20)) for edge in cell[:3]]

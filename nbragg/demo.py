@@ -7,7 +7,7 @@ from pathlib import Path
 
 import nbragg
 from nbragg.datasets import LYSOZYME_CELL, lysozyme
-from nbragg.io import png, raw, smv
+from nbragg.io import save_image
 
 __all__ = ["main"]
 
@@ -38,7 +38,8 @@ def main(arguments: list[str] | None = None) -> int:
     print("A still of a nanocrystal, 0.08 um wide, in the 0.2 um focus of a pulse of 4e12 photons.")
     print("Structure factors: random amplitudes after Wilson's statistics in the cell of lysozyme (P1),")
     print("not a measurement.")
-    result = nbragg.simulate(crystal, beam, detector, sampling, physics="exact")
+    setup = nbragg.Setup(crystal, beam, detector, sampling, physics="exact")
+    result = nbragg.simulate(setup)
     noise = result.noise(_SEED, _ADC)
     statistics = result.statistics
     print(
@@ -47,9 +48,9 @@ def main(arguments: list[str] | None = None) -> int:
     )
 
     folder.mkdir(parents=True, exist_ok=True)
-    raw.write_float(folder / "demo.bin", result.image)
-    smv.write(folder / "demo.img", noise.pixels, smv.header_bytes(result.scene))
-    png.write(folder / "demo.png", noise.pixels, black=_ADC)
+    result.save(folder / "demo.bin")
+    save_image(folder / "demo.img", noise.pixels, scene=result.scene)
+    save_image(folder / "demo.png", noise.pixels, black=_ADC)
     print(f"  {folder / 'demo.png'}  the picture")
     print(f"  {folder / 'demo.img'}  SMV with counting noise, for DIALS, XDS, ADXV")
     print(f"  {folder / 'demo.bin'}  photons expected, float32 (slow, fast)")

@@ -1,4 +1,4 @@
-"""What all tests share: the folder on the import path, a repeatable hypothesis profile, a clean directory."""
+"""What all tests share: helpers on the import path, markers by folder, a repeatable hypothesis profile."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE))
+sys.path.insert(0, str(HERE / "support"))
 
 settings.register_profile(
     "repeatable",
@@ -25,9 +25,35 @@ settings.register_profile(
 )
 settings.load_profile(os.environ.get("NBRAGG_HYPOTHESIS", "repeatable"))
 
+#: folder -> marker of all its tests; pyproject.toml says what each means
+MARKERS = {
+    "acceptance": "numbers",
+    "analysis": "numbers",
+    "engine": "numbers",
+    "cuda": "cuda",
+    "io": "files",
+    "project": "project",
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for folder in item.path.relative_to(HERE).parts[:-1]:
+            if folder in MARKERS:
+                item.add_marker(MARKERS[folder])
+
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty current directory."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture
+def inputs(folder: Path) -> Path:
+    """The current folder with good and bad input files."""
+    import bad_input
+
+    bad_input.write_inputs(folder)
+    return folder

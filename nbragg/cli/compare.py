@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from .. import __version__
-from ..errors import FileError, InputError, NbraggError
+from ..base.errors import FileError, InputError, NbraggError
 from .terminal import INTERRUPTED, OK, busy, complain, warnings_as_lines
 
 if TYPE_CHECKING:
@@ -203,7 +203,7 @@ def _image(key: str, folder: Path, scratch: Path) -> NDArray[np.float32]:
     """The float image a program wrote; its shape is that of the integer image beside it, else square."""
     import math
 
-    from ..io import raw, smv
+    from ..io.images import raw, smv
 
     path = folder / f"{key}_float.bin"
     if not path.is_file():
@@ -238,7 +238,7 @@ def _write_pictures(
     """Previews on one scale, and the difference."""
     import numpy as np
 
-    from ..io import png, raw
+    from ..io.images import png, raw
 
     positive = reference[reference > 0]
     white = float(np.percentile(positive, percentile)) if positive.size else 1.0
@@ -273,14 +273,14 @@ def _report(summary: dict[str, Any]) -> list[str]:
 
 
 def _write_summary(folder: Path, summary: dict[str, Any]) -> None:
-    from ..io.atomic import open_atomic
+    from ..io.files.atomic import open_atomic
 
     with open_atomic(folder / "summary.json", "w") as stream:
         stream.write(json.dumps(summary, indent=2, allow_nan=False) + "\n")
 
 
 def _compare(arguments: argparse.Namespace, folder: Path) -> int:
-    from ..comparison import compare, resample
+    from ..analysis.comparison import compare, resample
 
     runs = dict(_runs(arguments, folder))
     reference, image = runs["c"].image, runs["py"].image

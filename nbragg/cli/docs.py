@@ -31,6 +31,12 @@ _HEAD = f"""\
 - Counts of 0 or less, and negative steps and ranges of divergence, dispersion and rotation, count as not
   given (`-phisteps 0` is 1). Pixels, unit cells and lengths must be positive.
 - A file of `-save` with whole numbers (`.cbf`) holds photons, times `-scale` where that is given.
+- `-floatfile`, `-intfile`, `-pgmfile` and `-noisefile` each write one format, whatever the name; a suffix of
+  another image format is refused.
+- The physics is that of nanoBragg.c. Where one of its approximations changes the image, a warning says so
+  once, with what `-physics exact` does instead.
+- A dump file that lies in the folder is read when there is no `-hkl`; a warning tells its age.
+  `-dump /dev/null` leaves it aside.
 - The report goes to stdout; warnings, errors and the progress bar go to stderr.
 - Exit status: 0 done; 1 the image could not be rendered; 2 bad input, nothing written; 130 interrupted.
 - Files appear complete or not at all: an older file stays as it was until its successor is whole.

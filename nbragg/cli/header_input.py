@@ -6,16 +6,17 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..errors import FileError
-from ..warn import warn
+from ..base.errors import FileError
+from ..base.warn import warn
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from ..io.smv import SmvImage
+    from ..io.images.smv import SmvImage
+    from ..model.physics import Physics
 
-__all__ = ["Frame", "read_frame"]
+__all__ = ["ImageInput", "read_image_input"]
 
 Settings = dict[str, Any]
 
@@ -46,14 +47,14 @@ _METADATA_KEYS = {
 }
 
 
-class Frame(NamedTuple):
+class ImageInput(NamedTuple):
     """What an image file gives."""
 
     settings: Settings
     used: NDArray[np.bool_]  #: (slow, fast), False where a mask says skip
 
 
-def read_frame(option: str, path: str, *, convention: str, exact: bool) -> Frame:
+def read_image_input(option: str, path: str, convention: str, physics: Physics) -> ImageInput:
     """Read an image of any format for its header and its pixels.
 
     Parameters
@@ -62,27 +63,27 @@ def read_frame(option: str, path: str, *, convention: str, exact: bool) -> Frame
     path : str
     convention : str
         In force in the end: it says in which axes a beam centre is given.
-    exact : bool
-        Honour the two-theta angle of an SMV header (canonical 11).
+    physics : Physics
+        Whether the two-theta angle of an SMV header counts (canonical 11).
 
     Raises
     ------
     FileError, InputError
     """
-    from ..io.sniff import content_kind
+    from ..io.files.sniff import content_kind
 
     readable = os.path.isfile(path) and os.path.getsize(path) > 0
     if readable and content_kind(Path(path)) in _OTHER_KINDS:
         return _other_frame(option, path, convention)
-    from ..io import smv
+    from ..io.images import smv
 
     image = smv.read(path)
-    return Frame(_smv_settings(option, path, image, exact), image.pixels != 0)
+    return ImageInput(_smv_settings(option, path, image, physics), image.pixels != 0)
 
 
-def _smv_settings(option: str, path: str, image: SmvImage, exact: bool) -> Settings:
+def _smv_settings(option: str, path: str, image: SmvImage, physics: Physics) -> Settings:
     """Settings from an SMV header (canonical 10.4)."""
-    from ..io.smv import last_value
+    from ..io.images.smv import last_value
 
     def value(key: str) -> float | None:
         try:
@@ -101,14 +102,17 @@ def _smv_settings(option: str, path: str, image: SmvImage, exact: bool) -> Setti
         edge = found.get("detector.pixel_mm", 0.1) * slow
         found["detector.Ybeam_mm"] = edge - found["detector.Ybeam_mm"]
     twotheta = value("TWOTHETA")
-    if twotheta and exact:
+    if twotheta and physics.reads_twotheta:
         found["detector.twotheta_deg"] = twotheta
     elif twotheta:
-        warn(f"{path}: TWOTHETA={twotheta:g} of the header is not used; give -twotheta or -physics exact")
+        warn(
+            f"as in the reference program, TWOTHETA={twotheta:g} in the header of {path} is not used; give "
+            "-twotheta, or -physics exact"
+        )
     return found
 
 
-def _other_frame(option: str, path: str, convention: str) -> Frame:
+def _other_frame(option: str, path: str, convention: str) -> ImageInput:
     """TIFF, CBF, NumPy and HDF5: size, and geometry as far as the file says it."""
     from ..io.images import read_image, read_mask
 
@@ -126,22 +130,22 @@ def _other_frame(option: str, path: str, convention: str) -> Frame:
         found |= _beam_centre(convention, pixel, centre, slow)
     if _bent(metadata):
         warn(f"{path}: the detector is tilted or curved; only its distance and beam centre are taken over")
-    return Frame(found, used)
+    return ImageInput(found, used)
 
 
 def _metadata_of_mask(path: str) -> dict[str, Any]:
+    from ..io.files.sniff import content_kind
     from ..io.images import read_image
-    from ..io.sniff import content_kind
 
     if content_kind(Path(path)) == "hdf5":
-        from ..io import nexus
+        from ..io.images import nexus
 
         return nexus.read(Path(path), mask=True)[2]
     return read_image(path).metadata
 
 
 def _bent(metadata: dict[str, Any]) -> bool:
-    from ..io.image_metadata import ImageMetadata
+    from ..io.images.metadata import ImageMetadata
 
     if "nanobragg_image" not in metadata:
         return bool(metadata.get("twotheta_deg"))
@@ -149,15 +153,18 @@ def _bent(metadata: dict[str, Any]) -> bool:
     return known.tilted or known.curved
 
 
-def _beam_centre(convention: str, pixel_mm: float, centre: tuple[float, float], slow: int) -> Settings:
+def _beam_centre(
+    convention: str, pixel_mm: float | tuple[float, float], centre: tuple[float, float], slow: int
+) -> Settings:
     """A beam centre in pixels (fast, slow; from the outer corner) in a convention's axes (canonical 3.2)."""
-    fast_mm, slow_mm = centre[0] * pixel_mm, centre[1] * pixel_mm
+    fast_edge, slow_edge = pixel_mm if isinstance(pixel_mm, (tuple, list)) else (pixel_mm, pixel_mm)
+    fast_mm, slow_mm = centre[0] * fast_edge, centre[1] * slow_edge
     if convention in ("xds", "dials"):
         return {"detector.ORGX": centre[0] + 0.5, "detector.ORGY": centre[1] + 0.5}
     x, y = {
-        "mosflm": (slow_mm - pixel_mm / 2, fast_mm - pixel_mm / 2),
+        "mosflm": (slow_mm - slow_edge / 2, fast_mm - fast_edge / 2),
         "denzo": (slow_mm, fast_mm),
-        "adxv": (fast_mm, slow * pixel_mm - slow_mm),
+        "adxv": (fast_mm, slow * slow_edge - slow_mm),
         "custom": (fast_mm, slow_mm),
     }[convention]
     return {"detector.Xbeam_mm": x, "detector.Ybeam_mm": y}

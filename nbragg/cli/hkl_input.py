@@ -7,13 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..errors import InputError
+from ..base.errors import InputError
 
 if TYPE_CHECKING:
-    from ..beam import Beam
-    from ..detector import Detector
-    from ..io.reflection_list import ReflectionList
-    from ..structure_factors import StructureFactors
+    from ..io.reflections.reflection_list import ReflectionList
+    from ..model.beam import Beam
+    from ..model.detector import Detector
+    from ..model.structure_factors import StructureFactors
 
 __all__ = ["ReflectionFile", "open_file"]
 
@@ -34,26 +34,27 @@ class ReflectionFile:
     reflections: ReflectionList | None = None  #: of a model not before its resolution is known
 
     def structure_factors(
-        self, beam: Beam, detector: Detector, dmin_A: float | None, default_F: float
+        self, beam: Beam, detector: Detector, dmin_A: float | None, default_F: float, physics: str
     ) -> tuple[StructureFactors, tuple[str, ...]]:
         """The structure factors, and lines that tell where they come from (none for lists and dumps).
 
         Those of a model reach as far as the detector does, or as ``dmin_A``, below which samples are skipped.
         """
-        from ..structure_factors import StructureFactors
+        from ..model.structure_factors import StructureFactors
 
         if self.kind in ("text", "dump"):
             options = {} if self.column is None else {"column": self.column}
             return StructureFactors.from_file(self.path, default_F=default_F, **options), ()
         found = self.reflections
         if found is None:
-            from ..io.structure_factor_files import model_limit, read_structure_factors
+            from ..io.crystal_files import model_limit
+            from ..io.reflections.formats import read_structure_factors
 
             cell = self.own_cell or self.cell
             assert cell is not None
             found = read_structure_factors(
                 self.path,
-                d_min_A=model_limit(cell, beam, detector, dmin_A),
+                d_min_A=model_limit(cell, beam, detector, dmin_A, physics=physics),
                 wavelength_A=beam.wavelength_A,
                 cell=self.own_cell,
                 column=self.column,
@@ -77,7 +78,7 @@ def open_file(path: str, column: str | None, given_cell: Cell | None) -> Reflect
     ------
     InputError, FileError
     """
-    from ..io.structure_factor_files import file_kind, read_structure_factors
+    from ..io.reflections.formats import file_kind, read_structure_factors
 
     # the text reader says what is wrong with a file that is missing, empty or a folder
     readable = os.path.isfile(path) and os.path.getsize(path) > 0
@@ -87,7 +88,7 @@ def open_file(path: str, column: str | None, given_cell: Cell | None) -> Reflect
     if kind == "model":
         if column is not None:
             raise InputError(f"-column {column}: {path} is a model, which has no columns; leave it out")
-        from ..io.models import model_summary
+        from ..io.reflections.models import model_summary
 
         (cell, wavelength), own = _with_cell(model_summary, path, given_cell, {})
         return ReflectionFile(path, kind, None, cell, wavelength, own)

@@ -12,14 +12,15 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from .. import __version__
-from ..errors import FileError, InputError, MissingPackageError, NbraggError
-from . import options, parser
+from ..base.errors import FileError, InputError, MissingPackageError, NbraggError
+from . import options
 from .terminal import BAD_INPUT, FAILED, INTERRUPTED, OK, busy, complain, progress_bar, warnings_as_lines
+from .words import Given, UsageError, scan
 
 if TYPE_CHECKING:
-    from ..scene import Scene
-    from ..simulation import Result
-    from .parser import CommandLine, Given
+    from ..scene.record import Scene
+    from ..simulation.result import Result
+    from .parser import CommandLine
 
 __all__ = ["main"]
 
@@ -39,50 +40,45 @@ def _print_traces(command: CommandLine, result: Result) -> None:
 
 def _rendered_pixels(scene: Scene) -> Iterator[tuple[int, int]]:
     """(fast, slow) of every pixel in the roi that is not masked, in raster order."""
-    fmin, fmax, smin, smax = scene.roi
+    panel = scene.panel
+    fmin, fmax, smin, smax = panel.roi
     for slow in range(smin, smax + 1):
         for fast in range(fmin, fmax + 1):
-            if scene.mask is None or scene.mask[slow, fast]:
+            if panel.mask is None or panel.mask[slow, fast]:
                 yield fast, slow
+
+
+def _check(command: CommandLine, scene: Scene) -> None:
+    """Refuse a list that leaves the whole image dark, and pixels to trace that are not rendered."""
+    from ..analysis.trace import check_pixel
+    from ..scene.reach import check_listed
+
+    if "-hkl" in command.inputs:
+        check_listed(scene, command.inputs["-hkl"])
+    for fast, slow in () if command.trace is None else command.trace.pixels:
+        check_pixel(scene, slow, fast)
 
 
 def _run(given: Sequence[Given], argv: Sequence[str]) -> None:
     with busy("reading"):
-        command = parser.build(parser.collect(given), given)
-    from ..reach import check_listed
-    from ..scene import build_scene
-    from ..simulation import render
-    from . import image_files, report
+        from ..simulation.simulator import Simulator
+        from . import image_files, report, series
+        from .parser import build
+        from .settings import collect
 
-    scene = build_scene(
-        command.crystal, command.beam, command.detector, command.sampling, physics=command.physics
-    )
-    if "-hkl" in command.inputs:
-        check_listed(scene, command.inputs["-hkl"])
-    if command.trace is not None:
-        from ..trace import check_pixel
-
-        for fast, slow in command.trace.pixels:
-            check_pixel(scene, slow, fast)
+        command = build(collect(given), given)
+        simulator = Simulator(command.setup, command.options)
+    scene = simulator.scene
+    _check(command, scene)
     print("nanobragg", shlex.join(argv))
-    print(f"version {__version__}, physics {command.physics}, precision {command.precision}\n")
+    print(f"version {__version__}, physics {scene.physics}, precision {report.precision(command.options)}\n")
     print("\n".join(report.scene_lines(command, scene)), flush=True)
     if command.series is not None:
-        from . import series
-
-        series.run(command)
+        series.run(command, simulator)
         return
     image_files.write_dump(command)
-    fmin, fmax, smin, smax = scene.roi
-    pixels = (fmax - fmin + 1) * (smax - smin + 1)
-    with progress_bar(pixels, "px", wanted=command.progress) as progress:
-        result = render(
-            scene,
-            precision=command.precision,
-            device=command.device,
-            threads=command.threads,
-            progress=progress,
-        )
+    with progress_bar(report.pixels(scene), "px", wanted=command.progress) as progress:
+        result = simulator.render(progress=progress)
     print("\n".join(report.statistics_lines(result.statistics, result.elapsed)))
     if command.trace is not None:
         _print_traces(command, result)
@@ -100,8 +96,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     try:
         if not words:
-            raise parser.UsageError("nothing given: a unit cell and structure factors are needed")
-        given = parser.scan(words)
+            raise UsageError("nothing given: a unit cell and structure factors are needed")
+        given = scan(words)
         last = given[-1].option.name
         if last == "-h":
             return _show(options.help_text())
@@ -110,7 +106,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with warnings_as_lines(_PROGRAM):
             _run(given, words)
         return OK
-    except parser.UsageError as error:
+    except UsageError as error:
         print(options.USAGE, file=sys.stderr)
         complain(_PROGRAM, "error", error)
         return BAD_INPUT

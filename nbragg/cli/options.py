@@ -141,7 +141,8 @@ _HKL = (
     _number("-default_F", "hkl", "F", "electrons", "0", "amplitude of every reflection not listed",
             "hkl.default_F"),
     _file("-dump*", "hkl", "Fdump.bin",
-          "binary cache: written after every -hkl read, and read when -hkl is not given", "input.dump"),
+          "binary cache: written after every -hkl read, and read when -hkl is not given; /dev/null: neither",
+          "input.dump"),
 )
 
 _MOSAIC = (
@@ -329,14 +330,13 @@ _RUN = (
     _count("-threads", "run", "N", "all cores", "threads to render with", "run.threads"),
     _flag("-printout", "run", "print how pixels came about (all of them, or that of -printout_pixel)",
           ("run.printout", True)),
-    Option(("-printout_pixel",), ("int", "int"), "FAST SLOW", "pixels", "", "run",
-           "print how this pixel came about", ("run.printout_pixel",), (("run.printout", True),)),
-    Option(("-trace_pixel",), ("int", "int"), "SLOW FAST", "pixels", "", "run",
-           "as -printout_pixel, with the slow coordinate first", ("run.trace_pixel",),
-           (("run.printout", True),)),
+    Option(("-printout_pixel", "-trace_pixel"), ("int", "int"), "FAST SLOW", "pixels", "", "run",
+           "print how this pixel came about; may be given several times", ("run.printout_pixel",),
+           (("run.printout", True),), repeats=True),
     _flag("-progress", "run", "progress bar on a terminal", ("run.progress", True), default="on"),
     _flag("-noprogress", "run", "no progress bar", ("run.progress", False)),
-    _flag("-version", "run", "print the version and stop", ("run.version", True)),
+    Option(("-version", "--version"), (), "", "", "off", "run", "print the version and stop", (),
+           (("run.version", True),)),
     Option(("-h", "-help", "--help"), (), "", "", "off", "run", "print this text and stop", (),
            (("run.help", True),)),
 )
@@ -384,18 +384,10 @@ def find(word: str) -> Option | None:
 
 def nearest(word: str) -> str | None:
     """The known spelling most like ``word``, or None when nothing is like it."""
-    import difflib
+    from ..base import names
 
-    known = [name.rstrip("*") for option in OPTIONS for name in option.names]
-    lowered = {name.lower(): name for name in known}
-    bare = "-" + word.lstrip("-").split("=")[0]
-    if bare.lower() in lowered:
-        return lowered[bare.lower()]
-    longer = [name for key, name in lowered.items() if len(bare) > 2 and key.startswith(bare.lower())]
-    if longer:
-        return min(longer, key=len)
-    close = difflib.get_close_matches(bare.lower(), list(lowered), n=1, cutoff=0.5)
-    return lowered[close[0]] if close else None
+    known = [name.rstrip("*") for option in OPTIONS for name in option.names if name[:2] != "--"]
+    return names.nearest("-" + word.lstrip("-").split("=")[0], known)
 
 
 USAGE = """\

@@ -7,19 +7,21 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ..noise import NoiseImage
-    from ..scene import Scene
-    from ..statistics import Statistics
+    from ..analysis.statistics import Statistics
+    from ..engine.backend import RenderOptions
+    from ..response.reference_noise import NoiseImage
+    from ..scene.record import Scene
     from .parser import CommandLine
 
-__all__ = ["file_line", "output_lines", "scene_lines", "statistics_lines"]
+__all__ = ["file_line", "output_lines", "pixels", "precision", "scene_lines", "statistics_lines"]
 
-_INTERPOLATION = (
-    "nearest index",
-    "tricubic interpolation",
-    "tricubic interpolation, default_F at the edge",
-)
-_SHAPE = ("square", "round", "gauss", "tophat")
+_INTERPOLATION = {
+    "nearest": "nearest index",
+    "tricubic": "tricubic interpolation",
+    "tricubic_exact": "tricubic interpolation, default_F at the edge",
+}
+
+_DEGREES = 180.0 / math.pi
 
 
 def _numbers(values: Iterable[Any], form: str = "%g") -> str:
@@ -36,9 +38,22 @@ def file_line(path: str, text: str) -> str:
     return _line(path, text)
 
 
+def precision(options: RenderOptions) -> str:
+    """The arithmetic that will be used."""
+    from ..engine.backend import default_precision
+
+    return options.precision or default_precision(options.device, options.tolerance)
+
+
+def pixels(scene: Scene) -> int:
+    """Pixels in the regions to be rendered."""
+    regions = (panel.roi for panel in scene.panels)
+    return sum((fmax - fmin + 1) * (smax - smin + 1) for fmin, fmax, smin, smax in regions)
+
+
 def _crystal(scene: Scene) -> list[str]:
-    cell = scene.unit_cell
-    degrees = 180.0 / math.pi
+    report, block, turn = scene.placement.crystal, scene.crystal, scene.placement
+    cell = report.unit_cell
     lines = [
         "crystal",
         _line("unit cell", f"{_numbers(cell.direct)}  (A, deg)"),
@@ -53,51 +68,52 @@ def _crystal(scene: Scene) -> list[str]:
         _line(f"{name}* (1/A)", _numbers(row, "%12.9f"))
         for name, row in zip("abc", cell.reciprocal_vectors, strict=True)
     ]
-    micrometres = _numbers((1e6 * size for size in scene.crystal_size_m), "%.4g").replace(" ", " x ")
+    micrometres = _numbers((1e6 * size for size in report.size_m), "%.4g").replace(" ", " x ")
     lines += [
-        _line("misset", f"{_numbers(scene.misset_deg)} deg"),
-        _line("unit cells", _numbers(scene.N, "%.0f").replace(" ", " x ") + f"  ({micrometres} um)"),
-        _line("shape", _SHAPE[scene.shape] + (f", fudge {scene.fudge:g}" if scene.fudge != 1.0 else "")),
-        _line("mosaic domains", f"{scene.mosaic_domains} over {scene.mosaic_spread * degrees:g} deg"),
+        _line("misset", f"{_numbers(report.misset_deg)} deg"),
+        _line("unit cells", _numbers(block.N, "%.0f").replace(" ", " x ") + f"  ({micrometres} um)"),
+        _line("shape", block.shape + (f", fudge {block.fudge:g}" if block.fudge != 1.0 else "")),
+        _line("mosaic domains", f"{report.mosaic_domains} over {report.mosaic_spread * _DEGREES:g} deg"),
         _line(
             "rotation",
-            f"{scene.phisteps} step(s) of {scene.phistep * degrees:g} deg, from "
-            f"{scene.phi0 * degrees:g} to {(scene.phi0 + scene.osc) * degrees:g} deg",
+            f"{turn.phisteps} step(s) of {turn.phistep * _DEGREES:g} deg, from "
+            f"{turn.phi0 * _DEGREES:g} to {(turn.phi0 + turn.osc) * _DEGREES:g} deg",
         ),
     ]
     return lines
 
 
 def _structure_factors(command: CommandLine, scene: Scene) -> list[str]:
-    factors = command.crystal.structure_factors
+    table = scene.table
     lines = ["structure factors"]
     source = command.inputs.get("-hkl") or command.inputs.get("-dump")
-    if factors.values is None:
-        lines.append(_line("every reflection", f"F = {factors.default_F:g}"))
+    if table.values is None:
+        lines.append(_line("every reflection", f"F = {table.default_F:g}"))
     else:
-        first = factors.origin
-        counts = factors.values.shape
+        counts = table.values.shape
         ranges = ", ".join(
-            f"{name} {low} to {low + n - 1}" for name, low, n in zip("hkl", first, counts, strict=True)
+            f"{name} {low} to {low + n - 1}" for name, low, n in zip("hkl", table.origin, counts, strict=True)
         )
-        lines.append(_line("read from", f"{source} ({factors.n_listed} values; {ranges})"))
+        listed = scene.placement.crystal.n_listed
+        lines.append(_line("read from", f"{source} ({listed} values; {ranges})"))
         lines += ["  " + line for line in command.source]
-        lines.append(_line("not listed", f"F = {factors.default_F:g}"))
-        lines.append(_line("between indices", _INTERPOLATION[scene.interpolation]))
+        lines.append(_line("not listed", f"F = {table.default_F:g}"))
+        lines.append(_line("between indices", _INTERPOLATION[table.interpolation]))
     return lines
 
 
-def _beam(scene: Scene) -> list[str]:
-    wavelength = scene.wavelength * 1e10
-    lines = ["beam", _line("wavelength", f"{wavelength:g} A ({_energy(wavelength):g} eV)")]
-    lines += [
-        _line("direction", _numbers(scene.beam_vector)),
-        _line("sources", f"{len(scene.source_wavelength)}"),
+def _beam(command: CommandLine, scene: Scene) -> list[str]:
+    beam, placement = command.setup.beam, scene.placement
+    lines = [
+        "beam",
+        _line("wavelength", f"{beam.wavelength_A:g} A ({beam.energy_eV:g} eV)"),
+        _line("direction", _numbers(scene.panel.beam)),
+        _line("sources", f"{len(scene.sources)}"),
     ]
     parts = (
-        ("dispersion", scene.dispersion, 100.0, "%"),
-        ("horizontal", scene.hdiv, 1e3, "mrad"),
-        ("vertical", scene.vdiv, 1e3, "mrad"),
+        ("dispersion", placement.dispersion, 100.0, "%"),
+        ("horizontal", placement.hdiv, 1e3, "mrad"),
+        ("vertical", placement.vdiv, 1e3, "mrad"),
     )
     for name, steps, factor, unit in parts:
         if steps.count > 1:
@@ -112,30 +128,24 @@ def _beam(scene: Scene) -> list[str]:
     return lines
 
 
-def _energy(wavelength_A: float) -> float:
-    from ..beam import Beam
-
-    return Beam(wavelength_A=wavelength_A).energy_eV
-
-
 def _detector(scene: Scene) -> list[str]:
-    g = scene.geometry
+    g, panel = scene.placement.panel, scene.panel
     mm = 1e3
     lines = [
         "detector",
         _line(
             "pixels",
-            f"{scene.fpixels} x {scene.spixels} (fast x slow) of {scene.pixel_size * mm:g} mm, "
+            f"{panel.fpixels} x {panel.spixels} (fast x slow) of {panel.pixel[0] * mm:g} mm, "
             f"{g.detsize_f * mm:g} x {g.detsize_s * mm:g} mm",
         ),
         _line("convention", f"{g.convention}, pivot {g.pivot}"),
-        _line("distance", f"{scene.distance * mm:g} mm along the beam"),
-        _line("close distance", f"{scene.close_distance * mm:g} mm along the normal"),
-        _line("fast axis", _numbers(scene.fdet)),
-        _line("slow axis", _numbers(scene.sdet)),
-        _line("normal", _numbers(scene.odet)),
+        _line("distance", f"{panel.distance * mm:g} mm along the beam"),
+        _line("close distance", f"{panel.close_distance * mm:g} mm along the normal"),
+        _line("fast axis", _numbers(panel.fdet)),
+        _line("slow axis", _numbers(panel.sdet)),
+        _line("normal", _numbers(panel.odet)),
         _line("spindle", _numbers(g.spindle)),
-        _line("first pixel corner", f"{_numbers(mm * x for x in scene.pix0)} mm"),
+        _line("first pixel corner", f"{_numbers(mm * x for x in panel.pix0)} mm"),
         _line("Xbeam Ybeam", f"{_numbers((mm * g.Xbeam, mm * g.Ybeam))} mm"),
         _line("Fbeam Sbeam", f"{_numbers((mm * g.Fbeam, mm * g.Sbeam))} mm"),
         _line("Xclose Yclose", f"{_numbers((mm * g.Xclose, mm * g.Yclose))} mm"),
@@ -145,35 +155,35 @@ def _detector(scene: Scene) -> list[str]:
     ]
     if g.twotheta:
         axis = _numbers(g.twotheta_axis)
-        lines.append(_line("two-theta", f"{math.degrees(g.twotheta):g} deg about {axis}"))
-    if scene.thickness > 0.0:
-        depth = f"{1e6 / scene.mu:g} um" if scene.mu > 0.0 else "infinite"
-        text = f"{scene.thickness * 1e6:g} um in {scene.layers} layer(s), attenuation depth {depth}"
+        lines.append(_line("two-theta", f"{g.twotheta * _DEGREES:g} deg about {axis}"))
+    if panel.thickness > 0.0:
+        depth = f"{1e6 / panel.mu:g} um" if panel.mu > 0.0 else "infinite"
+        text = f"{panel.thickness * 1e6:g} um in {panel.layers} layer(s), attenuation depth {depth}"
         lines.append(_line("sensor", text))
-    if scene.curved:
+    if panel.curved != "flat":
         lines.append(_line("curved", "every pixel at the distance along the beam"))
-    if scene.point_pixel:
+    if panel.point_pixel:
         lines.append(_line("point pixels", "solid angle 1/R^2"))
     return lines
 
 
 def _sampling(command: CommandLine, scene: Scene) -> list[str]:
+    panel, recommended = scene.panel, scene.placement.recommended_oversample
     flags = [name for name in ("thick", "polar", "omega") if getattr(scene, f"oversample_{name}")]
     text = f"{scene.oversample} x {scene.oversample} sub-pixels"
-    if scene.oversample < scene.recommended_oversample:
-        text += f" (recommended: {scene.recommended_oversample})"
+    if scene.oversample < recommended:
+        text += f" (recommended: {recommended})"
     if flags:
         text += f", each with its own {', '.join(flags)}"
-    fmin, fmax, smin, smax = scene.roi
-    samples = scene.oversample**2 * scene.layers * len(scene.source_wavelength) * len(scene.orientations)
+    fmin, fmax, smin, smax = panel.roi
     lines = [
         "sampling",
         _line("pixel", text),
         _line("region", f"fast {fmin} to {fmax}, slow {smin} to {smax}"),
-        _line("samples", f"{samples} a pixel"),
+        _line("samples", f"{scene.samples_per_pixel} a pixel"),
     ]
-    if scene.mask is not None:
-        skipped = int((scene.mask == 0).sum())
+    if panel.mask is not None:
+        skipped = int((panel.mask == 0).sum())
         lines.append(_line("mask", f"{skipped} pixels skipped after {command.inputs.get('-mask', '')}"))
     if scene.dmin > 0.0:
         lines.append(_line("dmin", f"{scene.dmin * 1e10:g} A"))
@@ -189,7 +199,7 @@ def scene_lines(command: CommandLine, scene: Scene) -> list[str]:
     sections = (
         _crystal(scene),
         _structure_factors(command, scene),
-        _beam(scene),
+        _beam(command, scene),
         _detector(scene),
         _sampling(command, scene),
     )

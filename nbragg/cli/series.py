@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import InputError
-from ..io.atomic import is_special, open_atomic
-from ..io.images import check_format
-from . import image_files, parser
+from ..base.errors import InputError
+from ..base.rotations import misset_angles
+from ..io.files.atomic import is_special, open_atomic
+from ..scene.crystal_cell import placed_cell
+from ..simulation.series import Series
+from . import image_files
+from .outputs import Outputs, check_paths
 from .terminal import progress_bar
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from ..batch import Simulator
-    from ..result import Result
-    from .parser import CommandLine, Outputs
+    from ..model.crystal import Crystal
+    from ..model.setup import Setup
+    from ..simulation.result import Result
+    from ..simulation.simulator import Simulator
+    from .parser import CommandLine
 
 __all__ = ["numbered", "run"]
 
@@ -47,7 +51,7 @@ def _numbered_outputs(outputs: Outputs, number: int, count: int) -> Outputs:
     return dataclasses.replace(outputs, **names | {"dump_file": None})
 
 
-def run(command: CommandLine) -> None:
+def run(command: CommandLine, simulator: Simulator) -> None:
     """Render and write the images, each as soon as it is ready; print a line for each.
 
     Raises
@@ -57,68 +61,50 @@ def run(command: CommandLine) -> None:
     KeyboardInterrupt
         Saying how far it came.
     """
-    from ..batch import Simulator
-
-    series = command.series
-    assert series is not None
-    random = series.kind == "random"
+    request = command.series
+    assert request is not None
+    random = request.kind == "random"
     table = f"{os.path.splitext(command.outputs.float_file)[0]}_orientations.csv" if random else None
     _check_names(command, table)
-    simulator = Simulator(
-        command.crystal,
-        command.beam,
-        command.detector,
-        command.sampling,
-        physics=command.physics,
-        precision=command.precision,
-        device=command.device,
-        threads=command.threads,
-    )
-    changes, labels = _random(command, simulator) if random else _frames(command, simulator)
+    if random:
+        images = Series.random(command.setup, request.count, request.seed)
+        heading, labels = "misset (deg)", map(_misset_label, images)
+    else:
+        images = Series.frames(command.setup, request.count)
+        heading, labels = (
+            "phi (deg)",
+            map(_phi_label, images, itertools.repeat(simulator.scene.placement.osc)),
+        )
     image_files.write_dump(command)
     if table is not None:
-        _write_orientations(table, command, simulator, [change["orientation"] for change in changes])
-        print(f"orientations from seed {series.seed} in {table}\n")
-    print(f"{'image':<32} {labels[0]:<32} {'max_I':>12} {'mean':>12} {'seconds':>9}", flush=True)
+        _write_orientations(table, command, images)
+        print(f"orientations from seed {request.seed} in {table}\n")
+    print(f"{'image':<32} {heading:<32} {'max_I':>12} {'mean':>12} {'seconds':>9}", flush=True)
     written = 0
     try:
-        with progress_bar(series.count, "image", wanted=command.progress) as progress:
-            for result, label in zip(simulator.render_many(changes), labels[1:], strict=True):
+        with progress_bar(request.count, "image", wanted=command.progress) as progress:
+            for result, label in zip(simulator.render_many(images), labels, strict=True):
                 print(_written(command, result, written + 1, label), flush=True)
                 written += 1
                 if progress is not None:
-                    progress(written / series.count)
+                    progress(written / request.count)
     except KeyboardInterrupt:
-        stop = f"stopped at image {written + 1} of {series.count}; those before it are complete"
+        stop = f"stopped at image {written + 1} of {request.count}; those before it are complete"
         raise KeyboardInterrupt(stop) from None
 
 
-def _frames(command: CommandLine, simulator: Simulator) -> tuple[list[dict[str, Any]], list[str]]:
-    """Changes for each frame, and a heading followed by their labels."""
-    assert command.series is not None
-    crystal = command.crystal
-    width = math.degrees(simulator.scene.osc) if crystal.osc_deg is None else crystal.osc_deg
-    if width <= 0:
-        raise InputError("-frames needs the rotation range of each image: give -osc")
-    starts = [crystal.phi_deg + i * width for i in range(command.series.count)]
-    labels = [f"{start:g} to {start + width:g}" for start in starts]
-    return [{"phi_deg": start} for start in starts], ["phi (deg)", *labels]
+def _phi_label(setup: Setup, osc: float) -> str:
+    start = setup.crystal.phi_deg
+    return f"{start:g} to {start + math.degrees(osc):g}"
 
 
-def _random(command: CommandLine, simulator: Simulator) -> tuple[list[dict[str, Any]], list[str]]:
-    """Changes for each random orientation, and a heading followed by their labels."""
-    from ..rotations import random_orientations
-
-    assert command.series is not None
-    turns = random_orientations(command.series.count, command.series.seed)
-    labels = [" ".join(f"{x:.5g}" for x in _misset_deg(turn)) for turn in turns]
-    return [{"orientation": turn} for turn in turns], ["misset (deg)", *labels]
+def _misset_label(setup: Setup) -> str:
+    return " ".join(f"{x:.5g}" for x in _misset_deg(setup.crystal))
 
 
-def _misset_deg(turn: NDArray[np.float64]) -> tuple[float, ...]:
-    from ..rotations import misset_angles
-
-    return tuple(math.degrees(x) for x in misset_angles(turn))
+def _misset_deg(crystal: Crystal) -> tuple[float, ...]:
+    assert crystal.orientation is not None
+    return tuple(math.degrees(x) for x in misset_angles(crystal.orientation))
 
 
 def _written(command: CommandLine, result: Result, number: int, label: str) -> str:
@@ -137,10 +123,7 @@ def _check_names(command: CommandLine, table: str | None) -> None:
     """Refuse, before rendering, names that cannot be written or that belong to an input."""
     assert command.series is not None
     first = _numbered_outputs(command.outputs, 1, command.series.count).named()
-    parser.check_paths([*first, *([("-random", table)] if table else [])], command.inputs)
-    for path in command.outputs.save_files:
-        for number in range(1, command.series.count + 1):
-            check_format(numbered(path, number, command.series.count))
+    check_paths([*first, *([("-random", table)] if table else [])], command.inputs)
     for option, path in command.outputs.named():
         stem, suffix = os.path.splitext(os.path.realpath(path))
         any_number = re.compile(re.escape(stem) + r"_\d{4,}" + re.escape(suffix))
@@ -149,27 +132,26 @@ def _check_names(command: CommandLine, table: str | None) -> None:
                 raise InputError(f"{option} {path}: {source} is read by {reader}; give another name")
 
 
-def _write_orientations(
-    path: str, command: CommandLine, simulator: Simulator, turns: Sequence[NDArray[np.float64]]
-) -> None:
+def _write_orientations(path: str, command: CommandLine, images: Series) -> None:
     """The table of orientations: rotation matrix, missetting angles, and A matrix (1/angstrom)."""
     columns = ["image", "file", *(f"misset_{x}_deg" for x in "xyz")]
     columns += [f"U{i}{j}" for i in "123" for j in "123"]
     columns += [f"{axis}star_{x}" for axis in "abc" for x in "xyz"]
     with open_atomic(path, "w") as stream:
         stream.write(",".join(columns) + "\n")
-        for row in _orientation_rows(command, simulator, turns):
+        for row in _orientation_rows(command, images):
             stream.write(",".join(row) + "\n")
 
 
-def _orientation_rows(
-    command: CommandLine, simulator: Simulator, turns: Sequence[NDArray[np.float64]]
-) -> Iterator[list[str]]:
-    for number, turn in enumerate(turns, 1):
-        cell = simulator.with_orientation(turn).scene.unit_cell
-        file = numbered(command.outputs.float_file, number, len(turns))
+def _orientation_rows(command: CommandLine, images: Series) -> Iterator[list[str]]:
+    rules = command.setup.rules
+    for number, setup in enumerate(images, 1):
+        crystal = setup.crystal
+        assert crystal.orientation is not None
+        cell = placed_cell(crystal, (0.0, 0.0, 0.0), rules)  # the orientation takes the place of the angles
+        file = numbered(command.outputs.float_file, number, len(images))
         quoted = f'"{file}"' if "," in file else file
         # that of the direct cell, which a distorted cell's reciprocal vectors miss (canonical 5.1)
         reciprocal = np.linalg.inv(cell.vectors).T
-        numbers = [*_misset_deg(turn), *turn.ravel(), *reciprocal.ravel()]
+        numbers = [*_misset_deg(crystal), *crystal.orientation.ravel(), *reciprocal.ravel()]
         yield [str(number), quoted, *(repr(float(x)) for x in numbers)]

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from ..errors import InputError, NbraggError, NbraggWarning
+from ..base.errors import InputError, NbraggError, NbraggWarning
 
 if TYPE_CHECKING:
     from tqdm import tqdm

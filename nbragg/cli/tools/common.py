@@ -9,13 +9,13 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from ...errors import InputError
-from ...warn import warn
+from ...base.errors import InputError
+from ...base.warn import warn
 from ..terminal import guarded
 
 if TYPE_CHECKING:
     from ...io.images import ImageFile
-    from ...scene import Scene
+    from ...scene.record import Scene
 
 __all__ = [
     "ToolParser",
@@ -78,8 +78,11 @@ def positive(text: str) -> float:
 
 def add_scene_arguments(parser: ToolParser) -> None:
     """Let the parser take a set-up: ``--recipe FILE``, or a nanobragg command line after ``--``."""
-    parser.add_argument("--recipe", metavar="FILE", help="set-up as nbragg.dump writes it")
-    parser.epilog = "After -- stands a nanobragg command line that describes the set-up."
+    parser.add_argument("--recipe", metavar="FILE", help="set-up as nbragg.dump writes it, with its physics")
+    parser.epilog = (
+        "After -- stands a nanobragg command line that describes the set-up, with the physics of nanobragg "
+        "unless -physics exact is part of it."
+    )
 
 
 def scene_from(arguments: argparse.Namespace, *, needed: bool = False) -> Scene | None:
@@ -87,27 +90,23 @@ def scene_from(arguments: argparse.Namespace, *, needed: bool = False) -> Scene 
     words: list[str] | None = arguments.command_line
     if words is not None and arguments.recipe is not None:
         raise InputError("give either --recipe or a nanobragg command line after --, not both")
-    from ...scene import build_scene
+    if words is None and arguments.recipe is None:
+        if needed:
+            raise InputError("no set-up: give --recipe FILE, or -- and a nanobragg command line")
+        return None
+    from ...scene.build import build_scene
 
     if words is not None:
-        from .. import parser
+        from ..commandline import from_cli
 
-        command = parser.parse(words)
-        return build_scene(
-            command.crystal, command.beam, command.detector, command.sampling, physics=command.physics
-        )
-    if arguments.recipe is not None:
-        from ... import recipe
+        return build_scene(from_cli(words))
+    from ...io import recipe
+    from ...model.setup import Setup
 
-        setup = recipe.load(arguments.recipe)
-        if not isinstance(setup, recipe.Setup):
-            raise InputError(
-                f"{arguments.recipe} holds a {type(setup).__name__}; a whole set-up was expected"
-            )
-        return build_scene(setup.crystal, setup.beam, setup.detector, setup.sampling, physics=setup.physics)
-    if needed:
-        raise InputError("no set-up: give --recipe FILE, or -- and a nanobragg command line")
-    return None
+    setup = recipe.load(arguments.recipe)
+    if not isinstance(setup, Setup):
+        raise InputError(f"{arguments.recipe} holds a {type(setup).__name__}; a whole set-up was expected")
+    return build_scene(setup)
 
 
 def add_shape_argument(parser: ToolParser) -> None:
@@ -125,13 +124,14 @@ def add_shape_argument(parser: ToolParser) -> None:
 
 def read_image(arguments: argparse.Namespace, scene: Scene | None = None) -> ImageFile:
     """``arguments.image``; a raw one has the shape given, the scene's, or is taken to be square."""
-    from ...io import images, sniff
+    from ...io import images
+    from ...io.files import sniff
 
     file = sniff.check_file(arguments.image, what="image")
     shape: tuple[int, int] | None = tuple(arguments.shape) if arguments.shape else None
-    if shape is None and file.suffix.lower() == ".bin" and sniff.identify(file) == "unknown":
+    if shape is None and file.suffix.lower() == ".bin" and sniff.identify(file) in ("unknown", "text"):
         if scene is not None:
-            shape = (scene.spixels, scene.fpixels)
+            shape = scene.panel.spixels, scene.panel.fpixels
         else:
             edge = math.isqrt(file.stat().st_size // 4)
             if 4 * edge * edge != file.stat().st_size:
@@ -141,10 +141,9 @@ def read_image(arguments: argparse.Namespace, scene: Scene | None = None) -> Ima
     content = images.read_image(file, frame=arguments.frame, dataset=arguments.dataset, shape=shape)
     if content.image.ndim != 2:
         raise InputError(f"{file} has the shape {content.image.shape}; one image (slow, fast) was expected")
-    if scene is not None and content.image.shape != (scene.spixels, scene.fpixels):
+    if scene is not None and content.image.shape != scene.image_shape:
         raise InputError(
-            f"{file} has the shape {content.image.shape}; the set-up's is {(scene.spixels, scene.fpixels)} "
-            "(slow, fast)"
+            f"{file} has the shape {content.image.shape}; the set-up's is {scene.image_shape} (slow, fast)"
         )
     return content
 
@@ -156,7 +155,7 @@ def write_text(path: str | None, lines: Any) -> None:
             sys.stdout.write(line + "\n")
         sys.stdout.flush()
         return
-    from ...io.atomic import open_atomic
+    from ...io.files.atomic import open_atomic
 
     with open_atomic(path, "w") as stream:
         for line in lines:

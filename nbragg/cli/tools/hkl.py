@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from .common import ToolParser, number, positive, run_tool
 
 if TYPE_CHECKING:
-    from ...cell_geometry import Cell
-    from ...geometry import FloatArray
-    from ...io.reflection_list import ReflectionList
+    from ...base.unit_cell import Cell
+    from ...base.vectors import FloatArray
+    from ...io.reflections.reflection_list import ReflectionList
 
 __all__ = ["main"]
 
@@ -63,12 +63,10 @@ def _options(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _read(arguments: argparse.Namespace) -> ReflectionList:
-    from ...io.sniff import check_file, identify
-    from ...io.structure_factor_files import read_structure_factors
+    from ...io.reflections.formats import file_kind, read_structure_factors
 
     options = _options(arguments)
-    kind = identify(check_file(arguments.input, what="reflection"))
-    if kind in ("hkl", "dump", "unknown"):
+    if file_kind(arguments.input) in ("text", "dump"):
         options["cell"] = None  # a list in P1 says nothing about a cell; --cell is for the cut
     else:
         options["d_min_A"] = arguments.dmin
@@ -76,12 +74,13 @@ def _read(arguments: argparse.Namespace) -> ReflectionList:
 
 
 def _inverse_d_sqr(hkl: FloatArray, cell: Cell) -> FloatArray:
-    from ...cell_geometry import cell_geometry
-    from ...crystal import Crystal
-    from ...structure_factors import StructureFactors
+    from ...model.crystal import Crystal
+    from ...model.physics import PHYSICS
+    from ...model.structure_factors import StructureFactors
+    from ...scene.crystal_cell import placed_cell
 
     crystal = Crystal(cell=cell, structure_factors=StructureFactors.constant(1.0))
-    reciprocal = cell_geometry(crystal, (0.0, 0.0, 0.0), exact=True).reciprocal_vectors
+    reciprocal = placed_cell(crystal, (0.0, 0.0, 0.0), PHYSICS["exact"]).reciprocal_vectors
     result: FloatArray = ((hkl @ reciprocal) ** 2).sum(axis=1)
     return result
 
@@ -91,7 +90,7 @@ def _cut(reflections: ReflectionList, arguments: argparse.Namespace) -> Reflecti
 
     import numpy as np
 
-    from ...errors import InputError
+    from ...base.errors import InputError
 
     cell = tuple(arguments.cell) if arguments.cell else reflections.cell
     h, k, l, F = reflections.h, reflections.k, reflections.l, reflections.F  # noqa: E741 - the index's name
@@ -119,8 +118,8 @@ def _save(path: str, form: str, reflections: ReflectionList) -> None:
     elif form == "mtz":
         _save_mtz(path, reflections)
     else:
-        from ...io import fdump
-        from ...structure_factors import StructureFactors
+        from ...io.reflections import dump as fdump
+        from ...model.structure_factors import StructureFactors
 
         r = reflections
         factors = StructureFactors.from_reflections(r.h, r.k, r.l, r.F)
@@ -129,7 +128,7 @@ def _save(path: str, form: str, reflections: ReflectionList) -> None:
 
 
 def _save_text(path: str, reflections: ReflectionList) -> None:
-    from ...io.atomic import open_atomic
+    from ...io.files.atomic import open_atomic
 
     r = reflections
     columns = (r.h.tolist(), r.k.tolist(), r.l.tolist(), r.F.tolist())
@@ -142,8 +141,8 @@ def _save_mtz(path: str, reflections: ReflectionList) -> None:
     import gemmi
     import numpy as np
 
-    from ...errors import InputError
-    from ...io.atomic import open_atomic
+    from ...base.errors import InputError
+    from ...io.files.atomic import open_atomic
 
     r = reflections
     if r.cell is None:
@@ -160,12 +159,12 @@ def _save_mtz(path: str, reflections: ReflectionList) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    from ...errors import InputError
-    from ...io.atomic import check_writable
+    from ...base.errors import InputError
+    from ...io.files.atomic import check_writable
     from ..terminal import busy
 
     if arguments.columns:
-        from ...io.reflections import candidates
+        from ...io.reflections.mtz_cif import candidates
 
         print("\n".join(str(candidate) for candidate in candidates(arguments.input)))
         return

@@ -80,7 +80,7 @@ def build() -> dict[str, Any]:
     from importlib import metadata
 
     from ... import __version__, _engine
-    from ...backends.cpu import choose_isa
+    from ...engine.cpu import choose_isa
 
     compiler, flags = _engine.compiler()
     packages = {}
@@ -139,7 +139,7 @@ def _plain(value: Any) -> Any:
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    from ...errors import InputError
+    from ...base.errors import InputError
 
     if arguments.build == (arguments.image is not None):
         raise InputError("give an image, or --build (nbragg info -h explains)")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .common import (
     ToolParser,
@@ -19,8 +19,8 @@ from .common import (
 
 if TYPE_CHECKING:
     from ...io.images import ImageFile
-    from ...noise import NoiseImage
-    from ...scene import Scene
+    from ...response.reference_noise import NoiseImage
+    from ...scene.record import Scene
 
 __all__ = ["main"]
 
@@ -59,9 +59,9 @@ def _parser() -> ToolParser:
 def _run(arguments: argparse.Namespace) -> None:
     import numpy as np
 
-    from ...errors import InputError
+    from ...base.errors import InputError
     from ...io import images
-    from ...noise import noise_image
+    from ...response.reference_noise import noise_image
 
     scene = scene_from(arguments)
     if scene is not None and arguments.like is not None:
@@ -69,13 +69,11 @@ def _run(arguments: argparse.Namespace) -> None:
     form = images.format_of(arguments.output)
     header = _header(arguments, scene, form)
     content = read_image(arguments, scene)
-    photons = content.image.astype(np.float32)
-    if arguments.scale != 1.0:
-        photons = (content.image.astype(np.float64) * arguments.scale).astype(np.float32)
+    photons = (content.photons * arguments.scale).astype(np.float32)
     seed = int(time.time()) if arguments.seed is None else arguments.seed
-    roi = arguments.roi or (scene.roi if scene is not None else None)
+    roi = arguments.roi or (scene.panel.roi if scene is not None else None)
     noise = noise_image(photons, roi, seed, arguments.adc)
-    _write(arguments.output, form, noise, header, content, scene)
+    _write(arguments, form, noise, header, content, scene)
     print(f"seed      {seed}")
     print(f"photons   {float(photons.sum(dtype=np.float64)):g} expected")
     print(f"wrote     {arguments.output}, offset {arguments.adc:g}, {noise.overloads} overloads")
@@ -83,8 +81,8 @@ def _run(arguments: argparse.Namespace) -> None:
 
 def _header(arguments: argparse.Namespace, scene: Scene | None, form: str) -> bytes | None:
     """The SMV header, and with ``--like`` also the shape; found before anything is read or drawn."""
-    from ...errors import InputError
-    from ...io import smv
+    from ...base.errors import InputError
+    from ...io.images import smv
 
     if arguments.like is not None:
         other = smv.read(arguments.like)
@@ -107,19 +105,31 @@ def _header(arguments: argparse.Namespace, scene: Scene | None, form: str) -> by
 
 
 def _write(
-    path: str, form: str, noise: NoiseImage, header: bytes | None, content: ImageFile, scene: Scene | None
+    arguments: argparse.Namespace,
+    form: str,
+    noise: NoiseImage,
+    header: bytes | None,
+    content: ImageFile,
+    scene: Scene | None,
 ) -> None:
-    from ...io import images, smv
-    from ...io.image_metadata import ImageMetadata
+    import dataclasses
+
+    from ...io import images
+    from ...io.images import smv
+    from ...io.images.metadata import ImageMetadata
 
     if form == "smv":
         assert header is not None
-        smv.write(path, noise.pixels, header)
+        smv.write(arguments.output, noise.pixels, header)
         return
-    options: dict[str, Any] = {"scene": scene}
-    if scene is None and "nanobragg_image" in content.metadata:
-        options = {"metadata": ImageMetadata.from_dict(content.metadata)}
-    images.save_image(path, noise.pixels, **options)
+    metadata = None
+    if scene is not None:
+        metadata = None if len(scene.panels) > 1 else ImageMetadata.from_scene(scene)
+    elif "nanobragg_image" in content.metadata:
+        metadata = ImageMetadata.from_dict(content.metadata)
+    if metadata is not None:
+        metadata = dataclasses.replace(metadata, scale=arguments.scale, offset=arguments.adc)
+    images.save_image(arguments.output, noise.pixels, scene=scene, metadata=metadata)
 
 
 def main(argv: Sequence[str]) -> int:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from .common import ToolParser, number, positive, run_tool
 
 if TYPE_CHECKING:
-    from ...beam import Beam
-    from ...cell_geometry import Cell
-    from ...geometry import FloatArray
+    from ...base.unit_cell import Cell
+    from ...base.vectors import FloatArray
+    from ...model.beam import Beam
 
 __all__ = ["main"]
 
@@ -55,7 +55,7 @@ def _parser() -> ToolParser:
 
 def _cell(values: list[float]) -> Cell:
     if len(values) not in (1, 3, 6):
-        from ...errors import InputError
+        from ...base.errors import InputError
 
         raise InputError(f"--cell has {len(values)} numbers; 1, 3 or 6 were expected")
     a, b, c = values[:3] if len(values) > 1 else values * 3
@@ -66,11 +66,12 @@ def _cell(values: list[float]) -> Cell:
 def _run(arguments: argparse.Namespace) -> None:
     import math
 
-    from ...beam import Beam
-    from ...cell_geometry import cell_geometry, misset
-    from ...crystal import Crystal
-    from ...errors import InputError
-    from ...structure_factors import StructureFactors
+    from ...base.errors import InputError
+    from ...model.beam import Beam
+    from ...model.crystal import Crystal
+    from ...model.physics import PHYSICS
+    from ...model.structure_factors import StructureFactors
+    from ...scene.crystal_cell import misset, placed_cell
 
     random = arguments.random or arguments.seed is not None
     if random and arguments.misset is not None:
@@ -87,9 +88,9 @@ def _run(arguments: argparse.Namespace) -> None:
         misset_seed=seed if random else None,
         structure_factors=StructureFactors.constant(1.0),
     )
-    exact = arguments.physics == "exact"
-    angles = misset(crystal, exact=exact)
-    cell = cell_geometry(crystal, angles, exact=exact)
+    physics = PHYSICS[arguments.physics]
+    angles = misset(crystal, physics)
+    cell = placed_cell(crystal, angles, physics)
     matrix = cell.reciprocal_vectors.T * beam.wavelength_A
     _write(arguments.output, matrix)
     print(f"cell        {' '.join(f'{x:.6g}' for x in cell.direct)}  (A, deg)")
@@ -105,7 +106,7 @@ def _wavelength(beam: Beam) -> str:
 
 
 def _write(path: str, matrix: FloatArray) -> None:
-    from ...io.atomic import open_atomic
+    from ...io.files.atomic import open_atomic
 
     with open_atomic(path, "w") as stream:
         for row in matrix:

@@ -20,9 +20,9 @@ from .common import (
 )
 
 if TYPE_CHECKING:
+    from ...analysis.picture import View
     from ...io.images import ImageFile
-    from ...picture import View
-    from ...scene import Scene
+    from ...scene.record import Scene
 
 __all__ = ["main"]
 
@@ -58,8 +58,8 @@ def _parser() -> ToolParser:
 
 
 def _view(content: ImageFile, scene: Scene | None) -> View | None:
-    from ...picture import View
-    from ...warn import warn
+    from ...analysis.picture import View
+    from ...base.warn import warn
 
     view = View.from_scene(scene) if scene is not None else View.from_metadata(content.metadata)
     if view is None and (scene is not None or content.metadata.get("curved")):
@@ -69,21 +69,21 @@ def _view(content: ImageFile, scene: Scene | None) -> View | None:
 
 def _spots(arguments: argparse.Namespace, scene: Scene | None) -> tuple[Any, list[float] | None]:
     """Marks, and the rings that stand for them when the crystal is a powder."""
-    from ... import prediction
-    from ...warn import warn
+    from ...analysis import prediction
+    from ...base.warn import warn
 
-    if scene is None or arguments.no_spots or scene.curved:
+    if scene is None or arguments.no_spots or scene.panel.curved != "flat":
         return None, None
-    if scene.mosaic_spread > prediction.POWDER_SPREAD:
+    if scene.placement.crystal.mosaic_spread > prediction.POWDER_SPREAD:
         warn("mosaic spread of a powder: rings mark its strongest lines, spots are not marked")
         return None, [float(d) for d in prediction.powder_lines(scene)]
     return prediction.predict_spots(scene, d_min_A=arguments.dmin), None
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    from ... import picture
-    from ...errors import InputError
-    from ...io.atomic import check_writable, open_atomic
+    from ...analysis import picture
+    from ...base.errors import InputError
+    from ...io.files.atomic import check_writable, open_atomic
     from ..terminal import busy
 
     output = arguments.output or beside(arguments.image, ".png")
@@ -114,7 +114,7 @@ def _run(arguments: argparse.Namespace) -> None:
         )
         data = None if arguments.window else picture.png_bytes(figure)
     if data is None:
-        from ...optional import require
+        from ...base.optional import require
 
         require("matplotlib.pyplot", extra="plot", purpose="a window").show()
         return
@@ -125,8 +125,8 @@ def _run(arguments: argparse.Namespace) -> None:
 
 
 def _window_figure() -> Any:
-    from ...errors import InputError
-    from ...optional import require
+    from ...base.errors import InputError
+    from ...base.optional import require
 
     pyplot = require("matplotlib.pyplot", extra="plot", purpose="a window")
     backend = str(require("matplotlib", extra="plot", purpose="a window").get_backend()).lower()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from .common import ToolParser, add_scene_arguments, run_tool, scene_from, write_text
 
 if TYPE_CHECKING:
-    from ...trace import PixelTrace
+    from ...analysis.trace import PixelTrace
 
 __all__ = ["main"]
 
@@ -17,10 +17,12 @@ __all__ = ["main"]
 def _parser() -> ToolParser:
     parser = ToolParser(
         prog="nbragg trace",
-        description="Every intermediate value of every sub-sample of one pixel, and their sum.",
+        description="Every intermediate value of every sub-sample of one pixel, and their sum. The pixel is "
+        "named SLOW first, then FAST, as in image[slow, fast]; nanobragg -printout_pixel takes FAST SLOW.",
     )
-    parser.add_argument("slow", type=int, help="slow coordinate of the pixel, from 0")
-    parser.add_argument("fast", type=int, help="fast coordinate")
+    parser.add_argument("slow", type=int, metavar="SLOW", help="slow coordinate of the pixel (row), from 0")
+    parser.add_argument("fast", type=int, metavar="FAST", help="fast coordinate (column), from 0")
+    parser.add_argument("--panel", type=int, default=0, metavar="N", help="of several panels, from 0")
     form = parser.add_mutually_exclusive_group()
     form.add_argument(
         "--json", action="store_true", help="JSON lines, SI units: one sample a line, then the pixel"
@@ -44,11 +46,11 @@ def _lines(trace: PixelTrace, arguments: argparse.Namespace) -> Iterator[str]:
 def _run(arguments: argparse.Namespace) -> None:
     scene = scene_from(arguments, needed=True)
     assert scene is not None
-    from ...trace import trace_pixel
+    from ...analysis.trace import trace_pixel
     from ..terminal import busy
 
     with busy("tracing"):
-        trace = trace_pixel(scene, arguments.slow, arguments.fast)
+        trace = trace_pixel(scene, arguments.slow, arguments.fast, panel=arguments.panel)
     write_text(arguments.output, _lines(trace, arguments))
 
 

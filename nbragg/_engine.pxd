@@ -1,0 +1,142 @@
+# cython: language_level=3
+"""What _engine.pyx uses of csrc."""
+
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t
+
+cdef extern from "nb_constants.h":
+    const double NB_R_E_SQR, NB_HC_EV_A, NB_DEFAULT_FLUENCE, NB_AVOGADRO
+    const double NB_WATER_F, NB_WATER_MOLAR_MASS, NB_WATER_DENSITY
+
+cdef extern from "nb_scene.h":
+    enum:
+        NB_SQUARE, NB_ELLIPSOID, NB_GAUSS, NB_TOPHAT
+        NB_NEAREST, NB_TRICUBIC, NB_TRICUBIC_EXACT
+        NB_FLAT, NB_CURVED_LAB, NB_CURVED_AXES
+        NB_WATER_IN_SUM, NB_WATER_AFTER
+    ctypedef struct nb_panel:
+        int32_t fpixels, spixels
+        int32_t first[2]
+        double pixel[2]
+        double fdet[3]
+        double sdet[3]
+        double odet[3]
+        double beam[3]
+        double pix0[3]
+        double distance, close_distance
+        int32_t curved, point_pixel, layers
+        int32_t roi[4]
+        double layer_step, thickness, mu
+        int64_t offset
+        const uint8_t *mask
+        const int32_t *listed
+        int64_t listed_count
+    ctypedef struct nb_source:
+        double incident[3]
+        double wavelength, weight
+        int64_t table
+    ctypedef struct nb_table:
+        const double *F
+        int32_t F_min[3]
+        int32_t F_count[3]
+        double default_F, F_reach
+        int64_t interpolation
+    ctypedef struct nb_crystal:
+        int64_t orientations
+        const double *abc
+        const double *orientation_weight
+        double weight_sum, weight
+        double N[3]
+        double fudge
+        double metric[9]
+        int32_t shape, table
+    ctypedef struct nb_scene:
+        int32_t panels, sources, crystals, tables
+        const nb_panel *panel
+        const nb_source *source
+        const nb_crystal *crystal
+        const nb_table *table
+        int64_t pixels
+        int32_t oversample, oversample_thick, oversample_polar, oversample_omega
+        double dmin, polarization
+        double polar_vector[3]
+        int32_t nopolar, water_mode
+        double fluence, water
+
+cdef extern from "nb_summary.h":
+    ctypedef struct nb_summary:
+        double omega, total, squares, largest
+        int64_t largest_pixel, pixels, nonfinite, first_nonfinite, cut_pixel
+    nb_summary nb_summary_of_nothing()
+
+cdef extern from "nb_render.h":
+    enum:
+        NB_DOUBLE, NB_MIXED
+        NB_OK, NB_CANCELLED, NB_NO_MEMORY, NB_NO_ISA
+    ctypedef struct nb_job:
+        int32_t precision, threads
+        float *image
+        double *image64
+        const int32_t *cancel
+        int64_t *progress
+        nb_summary summary
+    const char *nb_isa_name(int isa)
+    int nb_isa_available(int isa)
+    int nb_isa_best()
+    int nb_max_threads()
+    const char *nb_compiler()
+    const char *nb_flags()
+    int nb_has_openmp()
+    int nb_render(const nb_scene *scene, nb_job *job, int isa) nogil
+
+cdef extern from "nb_random.h":
+    ctypedef struct nb_stream:
+        pass
+    void nb_seed(nb_stream *r, int64_t seed)
+    float nb_uniform(nb_stream *r)
+    float nb_gaussian(nb_stream *r)
+    float nb_poisson(nb_stream *r, float mean)
+    int64_t nb_noise_image(nb_stream *r, const float *photons, uint16_t *counts, int32_t fpixels,
+                           const int32_t *roi, double offset) nogil
+
+cdef extern from "nb_reach.h":
+    double nb_table_reach(const double *F, const int32_t *F_min, const int32_t *F_count, const double *metric) nogil
+
+cdef extern from "nb_probe.h":
+    enum:
+        NB_PROBE_ROUND, NB_PROBE_SINPI, NB_PROBE_COSPI, NB_PROBE_EXP, NB_PROBE_SQUARE, NB_PROBE_SPHERE
+    void nb_probe_math(int function, int single, const double *x, double *y, int64_t n, double parameter)
+
+cdef extern from "nb_trace.h":
+    enum:
+        NB_F_NOT_LOOKED_AT, NB_F_DEFAULT, NB_F_LISTED, NB_F_INTERPOLATED
+    ctypedef struct nb_trace_row:
+        int64_t panel, layer, sub_slow, sub_fast, source, crystal, orientation
+        double position[3]
+        double R, omega, capture, wavelength, weight, share
+        double q[3]
+        double stol, polarization
+        int64_t kept
+        double abc[3][3]
+        double hkl[3]
+        int64_t hkl0[3]
+        int64_t F_kind
+        double F_cell, F_latt, term, running_sum
+    ctypedef struct nb_trace_total:
+        double start, scale, omega, polarization, capture, water, pixel
+    int64_t nb_trace_length(const nb_scene *s, int32_t panel)
+    int nb_trace_pixel(const nb_scene *s, int32_t panel, int32_t fast, int32_t slow, int interpolate, nb_trace_row *rows,
+                       nb_trace_total *total, int isa) nogil
+
+cdef extern from "nb_physics.h":
+    const int NB_POINT
+
+cdef extern from "nb_launch.h":
+    enum:
+        NB_INDEX_DOUBLE, NB_INDEX_FIXED, NB_INDEX_PAIRS
+        NB_TABLE_CONSTANT, NB_TABLE_NEAREST, NB_TABLE_TRICUBIC
+        NB_PER_THREAD
+    ctypedef struct nb_part:
+        int64_t first_row, rows, origin, image_stride, splits, crystal, before, per_source
+        double index_bound
+    ctypedef struct nb_block_cut:
+        int64_t beyond, sequence

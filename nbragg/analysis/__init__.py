@@ -1,0 +1,1 @@
+"""What can be known of an image or a Scene: traces, predictions, statistics, pictures."""

@@ -1,0 +1,359 @@
+"""Set-ups from and to canonical command lines."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import shlex
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..base.errors import InputError, NbraggWarning
+from ..model.setup import InputFile, Setup
+
+if TYPE_CHECKING:
+    from .parser import CommandLine
+
+__all__ = ["from_cli", "to_cli"]
+
+_VECTORS = {
+    "detector": ("fdet_vector", "sdet_vector", "odet_vector", "twotheta_axis", "pix0_vector_m"),
+    "beam": ("beam_vector", "polar_vector"),
+    "crystal": ("spindle_axis",),
+}
+#: fields that are not one number or one flag of the option table
+_SPECIAL = {
+    "crystal": {
+        "structure_factors",
+        "cell",
+        "a_matrix",
+        "misset_deg",
+        "orientation",
+        "N",
+        "size_mm",
+        "shape",
+    },
+    "beam": {"sources", "polarization", "nopolar"},
+    "detector": {"convention", "pivot", "mask", "panels", "header_fields"},
+    "sampling": {"interpolate"},
+}
+
+
+def from_cli(arguments: str | Sequence[str]) -> Setup:
+    """The set-up that a canonical command line describes.
+
+    Input files are read; output files and how to run are left aside.  As for the command, the physics is
+    "nanobragg" unless ``-physics`` says otherwise.
+
+    Parameters
+    ----------
+    arguments : str or sequence of str
+        One line, as typed in a shell, or its words; a program name at the start is skipped.
+
+    Returns
+    -------
+    Setup
+        Crystal, beam, detector, sampling, physics, and the input files' names.
+
+    Raises
+    ------
+    InputError, FileError
+        As the command would refuse the line.
+
+    Examples
+    --------
+    >>> import nbragg
+    >>> setup = nbragg.from_cli("-cell 70 80 90 90 90 90 -default_F 100 -N 5 -detpixels 64")
+    >>> setup.crystal.N
+    (5, 5, 5)
+    >>> nbragg.from_cli(nbragg.to_cli(setup)) == setup
+    True
+    """
+    from .parser import build
+    from .settings import collect
+    from .words import scan
+
+    words = shlex.split(arguments) if isinstance(arguments, str) else [str(word) for word in arguments]
+    if words and not words[0].startswith("-"):
+        del words[0]
+    given = scan(words)
+    if given and given[-1].option.name in ("-h", "-version"):
+        raise InputError(f"{given[-1].spelled} describes no image: leave it out")
+    line = build(collect(given), given, checks_outputs=False)
+    return line.setup.replace(files=_input_files(line))
+
+
+def _input_files(line: CommandLine) -> tuple[InputFile, ...]:
+    files = []
+    for option, path in line.inputs.items():
+        content = _content(option, line.setup)
+        if content is not None:
+            files.append(InputFile(option, path, content))
+    return tuple(files)
+
+
+def _content(option: str, setup: Setup) -> tuple[Any, ...] | None:
+    """What an input file gives, with all that decides how it is read; compares by content."""
+    beam = setup.beam
+    if option in ("-hkl", "-dump"):
+        return (setup.crystal.structure_factors,)
+    if option == "-mat" and setup.crystal.a_matrix is not None:
+        return setup.crystal.a_matrix.tobytes(), beam.wavelength_A
+    if option == "-sourcefile":
+        return beam.sources, beam.wavelength_A, beam.beam_vector, setup.detector.convention
+    if option == "-mask" and setup.detector.mask is not None:
+        return setup.detector.mask.shape, setup.detector.mask.tobytes()
+    return None
+
+
+def to_cli(setup: Setup, folder: str | os.PathLike[str] | None = None) -> str:
+    """The canonical command line of a set-up, such that ``from_cli`` gives it back.
+
+    Parameters
+    ----------
+    setup : Setup
+        From `from_cli`, or made from its records.
+    folder : path, optional
+        Where to write what a command line takes from files (structure factors, A matrix, sources, mask) when
+        it did not come from one, or changed since.
+
+    Returns
+    -------
+    str
+        Options and values, quoted for a shell.
+
+    Raises
+    ------
+    InputError
+        When files are needed and no folder is given, or for what a command line cannot say: several crystals,
+        panels by their places, rectangular pixels.
+    FileError
+        When they cannot be written.
+
+    Notes
+    -----
+    A file keeps the numbers of an A matrix and of wavelengths to the last place or the one before.  An
+    orientation matrix becomes missetting angles.  Structure factors without a list are as given as long as
+    there is no dump file in the current folder.
+    """
+    _check_expressible(setup)
+    words = list(_words(setup, _Files(setup, folder)))
+    if setup.files and not _gives(words, setup):
+        # the header of a mask says more than can be overruled, and what is made of a model or an MTZ file
+        # depends on other options
+        if folder is None:
+            paths = ", ".join(file.path for file in setup.files)
+            raise InputError(f"{paths}: read again, they do not give this set-up: give a folder to write to")
+        words = list(_words(setup, _Files(setup, folder, without=("-mask", "-hkl"))))
+    return shlex.join(words)
+
+
+def _check_expressible(setup: Setup) -> None:
+    """Refuse what a command line cannot say; `nbragg.dump` can."""
+    sample, detector = setup.sample, setup.detector
+    if len(sample) > 1 or sample.weights != (1.0,):
+        what = (
+            f"a sample of {len(sample)} crystals"
+            if len(sample) > 1
+            else f"a crystal of weight {sample.weights}"
+        )
+    elif detector.panels:
+        what = f"a detector of {len(detector.panels)} panels"
+    elif isinstance(detector.pixel_mm, tuple):
+        what = f"rectangular pixels {detector.pixel_mm} mm"
+    else:
+        return
+    raise InputError(f"{what} cannot be said in a command line: keep the set-up in a recipe (nbragg.dump)")
+
+
+def _gives(words: Sequence[str], setup: Setup) -> bool:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NbraggWarning)
+        return from_cli(words) == setup
+
+
+def _words(setup: Setup, files: _Files) -> Iterator[str]:
+    detector = setup.detector
+    if setup.physics != "nanobragg":
+        yield from ("-physics", setup.physics)
+    yield from _crystal(setup, files)
+    yield from _beam(setup, files)
+    mask = files.path("-mask") if detector.mask is not None else None
+    if mask is not None:
+        yield from ("-mask", mask)
+    for part in ("crystal", "beam", "detector", "sampling"):
+        yield from _plain(part, getattr(setup, part), every=mask is not None)
+    if setup.sampling.interpolate is not None:
+        yield "-interpolate" if setup.sampling.interpolate else "-nointerpolate"
+    yield from _placing(setup)
+
+
+def _crystal(setup: Setup, files: _Files) -> Iterator[str]:
+    crystal = setup.crystal
+    factors = crystal.structure_factors
+    if factors.values is not None:
+        option = "-hkl" if files.known("-hkl") else "-dump"
+        yield from (option, files.path(option))
+    if factors.default_F != 0 or factors.values is None:
+        yield from ("-default_F", _text(factors.default_F))
+    if crystal.a_matrix is not None:
+        yield from ("-mat", files.path("-mat"))
+    if crystal.cell is not None:
+        yield from ("-cell", *map(_text, crystal.cell))
+    if crystal.orientation is not None:
+        from ..base.rotations import misset_angles
+
+        yield from ("-misset", *(_text(math.degrees(x)) for x in misset_angles(crystal.orientation)))
+    elif isinstance(crystal.misset_deg, str):
+        yield from ("-misset", crystal.misset_deg)
+    elif crystal.misset_deg is not None:
+        yield from ("-misset", *map(_text, crystal.misset_deg))
+    for axis, cells, size in zip("abc", crystal.N, crystal.size_mm, strict=True):
+        if cells != 1:
+            yield from (f"-N{axis}", str(cells))
+        if size is not None:
+            yield from (f"-xtal_{'xyz'['abc'.index(axis)]}", _text(size))
+    if crystal.shape != "square":
+        yield {"round": "-round_xtal", "gauss": "-gauss_xtal", "tophat": "-tophat_spots"}[crystal.shape]
+
+
+def _beam(setup: Setup, files: _Files) -> Iterator[str]:
+    beam = setup.beam
+    if beam.sources is not None:
+        yield from ("-sourcefile", files.path("-sourcefile"))
+    if beam.polarization != 0:
+        yield from ("-polar", _text(beam.polarization))
+    if beam.nopolar:
+        yield "-nopolar"
+
+
+def _plain(part: str, record: Any, *, every: bool) -> Iterator[str]:
+    """Options of one number, or a flag, for the fields that are not at their default (or for every one)."""
+    from .options import OPTIONS
+
+    numbers = {option.sets[0]: option.name for option in reversed(OPTIONS) if len(option.sets) == 1}
+    flags = {also: option.name for option in reversed(OPTIONS) if not option.values for also in option.also}
+    for field in dataclasses.fields(record):
+        value, target = getattr(record, field.name), f"{part}.{field.name}"
+        special = field.name in _SPECIAL[part] or field.name in _VECTORS.get(part, ())
+        if special or value is None or not field.compare:
+            continue
+        # a reflection file may hold a wavelength of its own
+        if value == field.default and not every and field.name != "wavelength_A":
+            continue
+        if isinstance(value, bool):
+            if (target, value) in flags:
+                yield flags[target, value]
+        else:
+            listed = value if isinstance(value, tuple) else (value,)
+            yield from (numbers[target], *map(_text, listed))
+
+
+def _placing(setup: Setup) -> Iterator[str]:
+    """Vectors, convention and pivot, in the order in which the parser lets them count."""
+    from ..scene.detector_frame import effective_pivot
+    from .options import OPTIONS
+
+    detector = setup.detector
+    given = {
+        f"{part}.{name}": getattr(getattr(setup, part), name) for part in _VECTORS for name in _VECTORS[part]
+    }
+    given = {target: vector for target, vector in given.items() if vector is not None}
+    custom = detector.convention == "custom" or (detector.convention == "mosflm" and bool(given))
+    if custom and not given:
+        given["detector.twotheta_axis"] = (0.0, 1.0, 0.0)  # the default; any vector selects the convention
+    options = {option.sets[0]: option.name for option in OPTIONS if option.sets}
+    for target, vector in given.items():
+        if custom or (setup.rules.honours_placing and target == "detector.pix0_vector_m"):
+            yield from (options[target], *map(_text, vector))
+    if not custom and (detector.convention != "mosflm" or given):
+        yield f"-{detector.convention}"
+    if custom and detector.pivot is None:
+        yield from ("-pivot", effective_pivot(detector, "custom", setup.rules))
+    elif detector.pivot is not None:
+        yield from ("-pivot", detector.pivot)
+
+
+def _text(value: float) -> str:
+    """A number that reads back the same."""
+    return repr(int(value)) if float(value).is_integer() and abs(value) < 1e15 else repr(float(value))
+
+
+class _Files:
+    """Names of the input files: the original ones where they still hold, else written on demand."""
+
+    def __init__(
+        self, setup: Setup, folder: str | os.PathLike[str] | None, without: tuple[str, ...] = ()
+    ) -> None:
+        self._setup = setup
+        self._folder = None if folder is None else Path(folder)
+        self._known = {
+            file.option: file.path
+            for file in setup.files
+            if file.option not in without and file.content == _content(file.option, setup)
+        }
+
+    def known(self, option: str) -> bool:
+        return option in self._known
+
+    def path(self, option: str) -> str:
+        if option in self._known:
+            return self._known[option]
+        name, write = {
+            "-dump": ("structure_factors.dump", self._write_factors),
+            "-mat": ("orientation.mat", self._write_matrix),
+            "-sourcefile": ("sources.txt", self._write_sources),
+            "-mask": ("mask.img", self._write_mask),
+        }[option]
+        if self._folder is None:
+            raise InputError(f"{option} takes a file, which was not made yet: give a folder to write it to")
+        path = self._folder / name
+        write(path)
+        return str(path)
+
+    def _write_factors(self, path: Path) -> None:
+        from ..io.reflections import dump as fdump
+
+        factors = self._setup.crystal.structure_factors
+        assert factors.values is not None
+        fdump.write(path, factors.values, factors.origin)
+
+    def _write_matrix(self, path: Path) -> None:
+        """The matrix times the wavelength (canonical 2)."""
+        matrix = self._setup.crystal.a_matrix
+        assert matrix is not None
+        _write_rows(path, matrix * self._setup.beam.wavelength_A)
+
+    def _write_sources(self, path: Path) -> None:
+        sources = self._setup.beam.sources
+        assert sources is not None and sources.weights is not None
+        columns = [sources.positions, sources.weights[:, np.newaxis]]
+        if sources.wavelengths_A is not None:
+            columns.append(sources.wavelengths_A[:, np.newaxis] * 1e-10)
+        _write_rows(path, np.hstack(columns))
+
+    def _write_mask(self, path: Path) -> None:
+        """With a header that gives no geometry."""
+        from ..io.images import smv
+
+        mask = self._setup.detector.mask
+        assert mask is not None
+        slow, fast = mask.shape
+        header = (
+            "{\nHEADER_BYTES=512;\nDIM=2;\nBYTE_ORDER=little_endian;\nTYPE=unsigned_short;\n"
+            f"SIZE1={fast};\nSIZE2={slow};\n}}\f"
+        )
+        smv.write(path, mask.astype(np.uint16), header.encode("ascii").ljust(512))
+
+
+def _write_rows(path: Path, rows: Any) -> None:
+    from ..io.files.atomic import open_atomic
+
+    with open_atomic(path, "w") as stream:
+        for row in np.asarray(rows).tolist():
+            stream.write(" ".join(map(repr, row)) + "\n")

@@ -1,0 +1,101 @@
+"""The files a command line asks for, and whether they can be written under their names."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..base.errors import InputError
+from ..base.warn import warn
+
+__all__ = ["Outputs", "check_outputs", "check_paths"]
+
+#: option of a file whose format is fixed -> format, what it is, and the reference program's suffix for it
+_FIXED = {
+    "-floatfile": ("raw", "raw float32 pixels", ".bin"),
+    "-intfile": ("smv", "an SMV image", ".img"),
+    "-noisefile": ("smv", "an SMV image", ".img"),
+    "-pgmfile": ("pgm", "a PGM picture", ".pgm"),
+}
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Files to write, and the scales of the integer ones; None: do not write."""
+
+    float_file: str = "floatimage.bin"
+    int_file: str = "intimage.img"
+    pgm_file: str | None = "image.pgm"
+    noise_file: str | None = "noiseimage.img"
+    save_files: tuple[str, ...] = ()
+    dump_file: str | None = None
+    int_scale: float = 0.0  #: 0 or less: automatic
+    pgm_scale: float = 0.0  #: 0 or less: automatic
+    adc: float = 40.0
+
+    def named(self) -> list[tuple[str, str]]:
+        """(option, path) of every file that will be written."""
+        files = [
+            ("-floatfile", self.float_file),
+            ("-intfile", self.int_file),
+            ("-pgmfile", self.pgm_file),
+            ("-noisefile", self.noise_file),
+            *(("-save", path) for path in self.save_files),
+            ("-dump", self.dump_file),
+        ]
+        return [(option, path) for option, path in files if path is not None]
+
+
+def check_outputs(outputs: Outputs, inputs: dict[str, str]) -> None:
+    """Refuse, before anything is rendered, what could not be written or would mislead.
+
+    Raises
+    ------
+    InputError, FileError, MissingPackageError
+        As `check_paths`; for a file of fixed format named as another, and a ``-save`` in no known format.
+    """
+    check_paths(outputs.named(), inputs)
+    for option, path in outputs.named():
+        if option in _FIXED:
+            _check_suffix(option, path)
+    for path in outputs.save_files:
+        from ..io.images import check_format
+
+        check_format(path)
+
+
+def check_paths(outputs: Sequence[tuple[str, str]], inputs: dict[str, str]) -> None:
+    """Refuse outputs (option, path) that cannot be written, share a name, or overwrite an input."""
+    from ..io.files.atomic import check_writable, is_special
+
+    seen = {os.path.realpath(path): option for option, path in inputs.items()}
+    for option, path in outputs:
+        check_writable(path)
+        if is_special(path):
+            continue
+        target = os.path.realpath(path)
+        if target in seen:
+            other = seen[target]
+            role = "is read by" if other in inputs else "is also written by"
+            raise InputError(f"{option} {path}: this file {role} {other}; give another name")
+        seen[target] = option
+
+
+def _check_suffix(option: str, path: str) -> None:
+    """Refuse a name that promises another format; the reference's own suffixes are only warned of."""
+    from ..io.images.formats import SUFFIXES
+
+    kind, what, suffix = _FIXED[option]
+    given = os.path.splitext(path)[1].lower()
+    named = SUFFIXES.get(given)
+    if named in (None, kind):
+        return
+    stem = os.path.splitext(path)[0]
+    if given in {own for _, _, own in _FIXED.values()}:
+        warn(f"{option} {path} will hold {what}, whatever its suffix: {suffix} would say so")
+        return
+    other = f"-save {path} writes that format"
+    if option == "-noisefile":
+        other += ", without noise; nbragg noise writes it with noise"
+    raise InputError(f"{option} {path}: this file is {what}, not {given}: give {stem}{suffix}; {other}")

@@ -1,0 +1,1 @@
+"""From a Scene to photons: the renderers on CPU and GPU."""

@@ -1,0 +1,174 @@
+"""The CPU renderer: hands Scenes to the compiled engine and waits, with progress and Ctrl-C."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections import deque
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import _engine
+from ..base.errors import InputError, RenderError
+from .options import MIXED_TOLERANCE, RawImage, RenderOptions, Summary
+from .progress import reporting
+from .threads import EngineThread, Task, borrowed
+
+if TYPE_CHECKING:
+    from ..scene.record import Scene
+
+__all__ = ["CpuBackend", "CpuQueue", "choose_isa", "cpu_precision", "render_double", "thread_count"]
+
+POLL_SECONDS = 0.05
+#: pixels that one thread takes at a time from a large image (NB_UNIT in csrc/nb_image.c)
+_UNIT_PIXELS = 1024
+#: with fewer units than this for each thread the last ones leave threads without work
+_UNITS_PER_THREAD = 8
+
+
+def choose_isa() -> str:
+    """Instruction set to use: the environment variable NBRAGG_ISA, else the widest the processor has.
+
+    Raises
+    ------
+    InputError
+        When NBRAGG_ISA names a level this build or processor lacks.
+    """
+    wanted = os.environ.get("NBRAGG_ISA", "")
+    if not wanted:
+        return _engine.best_isa()
+    usable = [name for name, available in _engine.isa_levels() if available]
+    if wanted not in usable:
+        raise InputError(
+            f"NBRAGG_ISA={wanted} cannot be used here: this build and processor have {', '.join(usable)}"
+        )
+    return wanted
+
+
+def thread_count(options: RenderOptions) -> int:
+    """Threads to render with: as asked for, else OpenMP's choice."""
+    return options.threads or _engine.max_threads()
+
+
+def cpu_precision(options: RenderOptions) -> str:
+    """Precision to render with: as asked for, else the fastest that the tolerance allows."""
+    return options.precision or ("mixed" if options.tolerance >= MIXED_TOLERANCE else "double")
+
+
+class CpuBackend:
+    """Renders with the compiled engine."""
+
+    def queue(self, options: RenderOptions) -> CpuQueue:
+        return CpuQueue(options)
+
+
+class _Waiting(NamedTuple):
+    job: _engine.Job
+    task: Task
+
+
+class CpuQueue:
+    """A queue of Scenes; see `nbragg.engine.backend.Queue`.
+
+    Images too small to occupy all threads are rendered several at a time, one thread each, where there are
+    several.  An image does not depend on that.
+    """
+
+    def __init__(self, options: RenderOptions) -> None:
+        self._options = options
+        self._precision = cpu_precision(options)
+        self._isa = choose_isa()
+        self._waiting: deque[_Waiting] = deque()
+        self._stack = contextlib.ExitStack()
+        self._threads: list[EngineThread] = []
+        self._threads_each = 1
+        self.submitted = 0
+        self.depth = 1
+
+    def __enter__(self) -> CpuQueue:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        while self._waiting:
+            _abandon(self._waiting.popleft())
+        self._stack.close()
+
+    def submit(
+        self,
+        scene: Scene,
+        image: NDArray[np.float32] | None = None,
+        image64: NDArray[np.float64] | None = None,
+    ) -> None:
+        """Begin to render, into ``image`` of the scene's ``image_shape`` where one is given.
+
+        ``image64``, zeros of that shape, receives the image before it is rounded.
+        """
+        engine = _engine.EngineScene(scene)
+        if image is None:
+            image = np.zeros(scene.image_shape, np.float32)
+        elif engine.rendered < engine.pixels:
+            image.fill(0.0)  # the engine writes what it renders and nothing else
+        if not self._threads:
+            self._begin(engine.rendered)
+        # nothing waits for a thread: whoever wants one image gets all of them
+        threads = self._threads_each if self._waiting else thread_count(self._options)
+        job = _engine.Job(engine, image, self._precision, threads, self._isa, image64)
+        thread = self._threads[self.submitted % len(self._threads)]
+        self._waiting.append(_Waiting(job, thread.submit(job.run)))
+        self.submitted += 1
+
+    def _begin(self, pixels: int) -> None:
+        """Choose between one image on all threads and an image on each thread."""
+        units = -(-pixels // _UNIT_PIXELS)
+        threads = thread_count(self._options)
+        at_once = threads if units < _UNITS_PER_THREAD * threads else 1
+        self._threads_each = threads // at_once
+        self.depth = 2 * at_once
+        self._threads = self._stack.enter_context(borrowed(at_once))
+
+    def collect(self) -> tuple[RawImage, float]:
+        """The oldest image, when it is ready, and its rendering time in seconds.
+
+        An exception on the way, Ctrl-C among them, stops the engine first.
+
+        Raises
+        ------
+        RenderError
+            When the engine runs out of memory.
+        """
+        job, task = self._waiting[0]
+        try:
+            with reporting(self._options) as report:
+                while not task.wait(POLL_SECONDS):
+                    if report is not None:
+                        report(job.progress)
+                status = task.result()
+                if report is not None and status == "ok":
+                    report(1.0)
+        except BaseException:
+            _abandon(self._waiting.popleft())
+            raise
+        self._waiting.popleft()
+        if status != "ok":
+            raise RenderError(f"the engine stopped: {status}")
+        return RawImage(job.image, Summary(**job.summary)), task.seconds
+
+
+def _abandon(waiting: _Waiting) -> None:
+    """Stop the engine and wait until it has stopped."""
+    waiting.job.cancel()
+    while waiting.task.is_ours() and not waiting.task.wait(POLL_SECONDS):
+        pass
+
+
+def render_double(
+    scene: Scene, threads: int | None = None, precision: str | None = None
+) -> NDArray[np.float64]:
+    """The image before it is rounded to float32, of the scene's ``image_shape``; to be compared with."""
+    image64 = np.zeros(scene.image_shape)
+    with CpuQueue(RenderOptions(threads=threads, precision=precision)) as queue:
+        queue.submit(scene, image64=image64)
+        queue.collect()
+    return image64

@@ -1,0 +1,205 @@
+"""The CUDA source and its specialisations: what to compile for a Scene, without a GPU or CuPy."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .._engine import INDEX_ARITHMETICS, POINT, SHAPES, TABLE_KINDS
+from ..base.errors import InputError, RenderError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ..scene.record import CrystalBlock, Scene
+
+__all__ = [
+    "FINISH",
+    "INDEX_DOUBLE",
+    "INDEX_FIXED",
+    "INDEX_PAIRS",
+    "Specialisation",
+    "choose",
+    "every",
+    "source",
+]
+
+INDEX_DOUBLE: int = INDEX_ARITHMETICS["double"]
+INDEX_FIXED: int = INDEX_ARITHMETICS["fixed"]
+INDEX_PAIRS: int = INDEX_ARITHMETICS["pairs"]
+CONSTANT: int = TABLE_KINDS["constant"]
+NEAREST: int = TABLE_KINDS["nearest"]
+TRICUBIC: int = TABLE_KINDS["tricubic"]
+
+#: a double operation that costs more floats than this makes pairs of floats the faster arithmetic: 147
+#: instructions a sample with pairs, 70 and 9 in double with fixed point (docs/gpu.md)
+_PAIRS_BEYOND = 8.0
+#: part of mixed precision's 2e-6 of the maximum that errors of h, k, l may take
+_INDEX_TOLERANCE = 5e-7
+#: steepest change of a lattice factor squared with N h: that of (sin x / x)^2 at x = pi N h
+_SLOPE = 1.7
+#: largest index that fixed point and pairs can hold
+_LARGEST_INDEX = 2.0**19
+
+_OPTIONS = (
+    "--std=c++20",
+    # the shared physics headers hold more functions than any one specialisation uses
+    "-diag-suppress=177",
+)
+
+
+@dataclass(frozen=True)
+class Specialisation:
+    """The compile-time switches of csrc/nb_render.cu.
+
+    Attributes
+    ----------
+    shape : int
+        One of `_engine.SHAPES`, or `_engine.POINT` for a block of one cell.
+    table : int
+        Structure factors, one of `_engine.TABLE_KINDS`: one F for all, the nearest listed value, tricubic.
+    single : bool
+        Precision "mixed".
+    index : int
+        Arithmetic of h, k, l: INDEX_DOUBLE, INDEX_FIXED or INDEX_PAIRS.
+    curved : bool
+        The panel is bent.
+    finish : bool
+        The kernels that complete and summarise an image, which are the same for all of the above.
+    """
+
+    shape: int
+    table: int
+    single: bool
+    index: int
+    curved: bool
+    finish: bool = False
+
+    @property
+    def macros(self) -> dict[str, int]:
+        """Macros to define."""
+        return {
+            "NB_USE_SHAPE": self.shape,
+            "NB_USE_TABLE": self.table,
+            "NB_USE_FLOAT": int(self.single),
+            "NB_USE_INDEX": self.index,
+            "NB_USE_CURVED": int(self.curved),
+            "NB_USE_FINISH": int(self.finish),
+        }
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """Options for NVRTC, except the architecture."""
+        return (*_OPTIONS, *(f"-D{name}={value}" for name, value in self.macros.items()))
+
+
+#: with nb_finish and nb_summarise
+FINISH = Specialisation(POINT, CONSTANT, False, INDEX_DOUBLE, False, finish=True)
+
+
+def every() -> Iterator[Specialisation]:
+    """All specialisations that a Scene can ask for, and `FINISH`."""
+    yield FINISH
+    for shape in (POINT, *SHAPES.values()):
+        for table in TABLE_KINDS.values():
+            for curved in (False, True):
+                for index in INDEX_ARITHMETICS.values():
+                    for single in (False, True) if index == INDEX_DOUBLE else (True,):
+                        yield Specialisation(shape, table, single, index, curved)
+
+
+def choose(
+    scene: Scene, precision: str, double_cost: float, *, crystal: int = 0, curved: bool = False
+) -> tuple[Specialisation, float]:
+    """What to compile for a crystal of a Scene, and the number that pairs of floats are summed to.
+
+    Parameters
+    ----------
+    scene : Scene
+    precision : {"double", "mixed"}
+    double_cost : float
+        Float operations that the device does in the time of one double operation.
+    crystal : int
+        Which.
+    curved : bool
+        Whether the panel is bent.
+
+    Raises
+    ------
+    InputError
+        When an index could reach 2^31.
+    """
+    single = precision == "mixed"
+    block = scene.crystals[crystal]
+    one_cell = block.shape == "square" and bool(np.all(block.N == 1))
+    # |q| <= 2 / wavelength; no partial sum of a.q exceeds |a| |q|
+    edges = np.sqrt(np.square(block.orientations[0]).sum(axis=1))
+    shortest = float(scene.sources.wavelength.min())
+    reach = float(edges.max() * 2 / shortest)
+    if not reach < 2.0**31:
+        raise InputError(
+            f"cell edges of up to {edges.max() * 1e10:.4g} A at a wavelength of {shortest * 1e10:.4g} A give "
+            "indices beyond 2^31, the limit on a GPU"
+        )
+    exponent = int(np.ceil(np.log2(max(reach * 1.001, 1.0)))) + 1
+    index = INDEX_DOUBLE
+    if single:
+        wanted, error = (
+            (INDEX_PAIRS, 2.0 ** (exponent - 42)) if double_cost > _PAIRS_BEYOND else (INDEX_FIXED, 3.5e-10)
+        )
+        whole_cells = bool(np.all((block.N % 1 == 0) & (block.N < 2**22)))
+        if whole_cells and reach < _LARGEST_INDEX and _SLOPE * _sharpness(block) * error <= _INDEX_TOLERANCE:
+            index = wanted
+    factors = scene.tables[block.table]
+    table = NEAREST if factors.interpolation == "nearest" else TRICUBIC
+    if factors.values is None:
+        table = CONSTANT
+    shape = POINT if one_cell else SHAPES[block.shape]
+    return Specialisation(shape, table, single, index, curved), 1.5 * 2.0**exponent
+
+
+def _sharpness(block: CrystalBlock) -> float:
+    """How fast the argument of the lattice factor changes with h, k or l: N for a block crystal."""
+    if block.shape == "square":
+        return float(np.max(block.N))
+    return float(np.sqrt(block.fudge * np.linalg.eigvalsh(block.shape_metric).max()))
+
+
+@cache
+def source() -> str:
+    """csrc/nb_render.cu with the headers it includes in their places.
+
+    One text instead of a folder of headers, so that CuPy's disk cache, which knows the text, notices every
+    change.
+
+    Raises
+    ------
+    RenderError
+        When the package was installed without its CUDA source.
+    """
+    return _with_headers(_folder() / "nb_render.cu")
+
+
+def _folder() -> Path:
+    package = Path(__file__).resolve().parent.parent
+    for folder in (package / "csrc", package.parent / "csrc"):  # an installed package; a source tree
+        if (folder / "nb_render.cu").is_file():
+            return folder
+    raise RenderError(f"the CUDA source nb_render.cu is not in {package / 'csrc'}: install the package again")
+
+
+def _with_headers(path: Path) -> str:
+    lines = [f'#line 1 "{path.name}"']
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        found = re.match(r'\s*#\s*include "(nb_\w+\.h)"', line)
+        header = path.parent / found[1] if found else None
+        if header is None or not header.is_file() or header.name == "nb_host_shim.h":
+            lines.append(line)
+        else:
+            lines += [_with_headers(header), f'#line {number + 1} "{path.name}"']
+    return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""What every reader and writer shares: whole files or none, what a file holds, small text tables."""

@@ -1,0 +1,414 @@
+"""A whole set-up as JSON or YAML, so that an image's recipe can be stored next to it.
+
+A recipe is a mapping::
+
+    {"nanobragg_recipe": 1, "physics": "exact", "crystal": {...}, "beam": {...}, "detector": {...},
+    "sampling": {...}}
+
+A sample of several crystals is ``"sample": {"crystals": [{...}, ...], "weights": [...]}`` instead of
+"crystal".  Without "physics" it is "exact".  Fields that have their default value are left out.  Arrays are
+written in place up to :data:`INLINE_LIMIT` numbers; larger ones go to a ``.npz`` file beside the recipe and
+are referred to by name and digest, which is checked on loading.  Structure factors may also be given by hand
+as a file to read: ``{"file": "model.pdb", "options": {"d_min_A": 1.8}}``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import io
+import json
+import math
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..base.errors import FileError, InputError
+from ..base.names import suggestion
+from ..base.optional import require
+from ..model.beam import Beam, SourceList
+from ..model.crystal import Crystal
+from ..model.detector import Detector
+from ..model.panel import Panel
+from ..model.sample import Sample
+from ..model.sampling import Sampling
+from ..model.setup import RECORDS as _RECORDS
+from ..model.setup import Setup
+from ..model.structure_factors import StructureFactors
+from .files.atomic import check_writable, write_files
+from .files.sniff import check_file
+
+__all__ = ["INLINE_LIMIT", "Setup", "dump", "from_dict", "load", "to_dict"]
+
+#: version of the recipe's form
+VERSION = 1
+
+#: arrays of more numbers than this are kept in a file beside the recipe
+INLINE_LIMIT = 64
+
+_MAX_BYTES = 256 * 2**20
+#: a list without strings, lists or mappings in indented JSON
+_NUMBER_LIST = re.compile(r"\[\n([-+.\deE,\snulatrfs]*)\]")
+_YAML_SUFFIXES = (".yaml", ".yml")
+
+_NESTED: dict[str, type[Any]] = {"structure_factors": StructureFactors, "sources": SourceList}
+#: fields that hold several records
+_LISTED: dict[str, type[Any]] = {"crystals": Crystal, "panels": Panel}
+#: fields that hold arrays, and the dtype they are stored in
+_ARRAYS = {
+    "a_matrix": np.float64,
+    "orientation": np.float64,
+    "mask": np.uint8,
+    "values": np.float64,
+    "positions": np.float64,
+    "weights": np.float64,
+    "wavelengths_A": np.float64,
+}
+
+
+Storable = Setup | Sample | Crystal | Beam | Detector | Panel | Sampling | SourceList | StructureFactors
+
+_KINDS: dict[str, type[Any]] = {
+    "setup": Setup,
+    **_RECORDS,
+    "sample": Sample,
+    "panel": Panel,
+    "source_list": SourceList,
+    "structure_factors": StructureFactors,
+}
+
+
+# --- to plain values ---
+
+
+class _ArrayStore:
+    """Collects arrays too large to be written in place; None: digest only."""
+
+    def __init__(self, file: str | None) -> None:
+        self.file = file
+        self.arrays: dict[str, NDArray[Any]] = {}
+
+    def put(self, array: NDArray[Any]) -> dict[str, Any]:
+        digest = _digest(array)
+        self.arrays[digest] = array
+        stored: dict[str, Any] = {"shape": list(array.shape), "dtype": array.dtype.name, "digest": digest}
+        return {"array": {"file": self.file, **stored} if self.file else stored}
+
+
+def _digest(array: NDArray[Any]) -> str:
+    state = hashlib.blake2b(f"{array.dtype.str}{array.shape}".encode(), digest_size=16)
+    state.update(np.ascontiguousarray(array).data)
+    return state.hexdigest()
+
+
+def to_dict(obj: Storable) -> dict[str, Any]:
+    """Plain numbers, strings, lists and mappings.
+
+    Arrays of more than :data:`INLINE_LIMIT` numbers are represented by shape and digest only: enough to tell
+    set-ups apart and to record in an image, not to rebuild them; :func:`dump` keeps them in a file.
+    """
+    return _encode(obj, _ArrayStore(None))
+
+
+def _encode(obj: Storable, store: _ArrayStore) -> dict[str, Any]:
+    for name, kind in _KINDS.items():
+        if isinstance(obj, kind):
+            if isinstance(obj, Setup):
+                parts: dict[str, Any] = {}
+                if len(obj.sample) == 1 and obj.sample.weights == (1.0,):
+                    parts["crystal"] = _fields(obj.crystal, store)
+                else:
+                    parts["sample"] = _fields(obj.sample, store)
+                parts |= {key: _fields(getattr(obj, key), store) for key in _RECORDS if key != "crystal"}
+                return {"nanobragg_recipe": VERSION, "physics": obj.physics, **parts}
+            return {"nanobragg_recipe": VERSION, "kind": name, **_fields(obj, store)}
+    raise InputError(
+        f"a {type(obj).__name__} was given; one of {', '.join(k.__name__ for k in _KINDS.values())} was "
+        "expected"
+    )
+
+
+def _fields(record: Any, store: _ArrayStore) -> dict[str, Any]:
+    result = {}
+    for field in dataclasses.fields(record):
+        if not field.compare:  # where it came from, not what it is
+            continue
+        value = getattr(record, field.name)
+        if isinstance(value, np.ndarray):
+            result[field.name] = _array_value(value, store)
+        elif dataclasses.is_dataclass(value):
+            result[field.name] = _fields(value, store)
+        elif field.name in _LISTED:
+            if value:
+                result[field.name] = [_fields(item, store) for item in value]
+        elif value != _default(field):
+            result[field.name] = _plain(value)
+    return result
+
+
+def _default(field: dataclasses.Field[Any]) -> Any:
+    return field.default if field.default is not dataclasses.MISSING else ()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, (tuple, list)):
+        return [_plain(v) for v in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and math.isinf(value):
+        return "inf" if value > 0 else "-inf"
+    return value
+
+
+def _array_value(array: NDArray[Any], store: _ArrayStore) -> Any:
+    if array.size <= INLINE_LIMIT:
+        return array.tolist()
+    first = array.flat[0]
+    if bool((array == first).all()):
+        return {"constant": first.item(), "shape": list(array.shape)}
+    return store.put(array)
+
+
+# --- from plain values ---
+
+
+def from_dict(values: Mapping[str, Any], *, folder: str | os.PathLike[str] = ".") -> Any:
+    """The inverse of :func:`to_dict`: a :class:`Setup`, or the single record that was stored.
+
+    Parameters
+    ----------
+    values : mapping
+    folder : path-like
+        Where file names in the recipe are relative to.
+
+    Raises
+    ------
+    InputError
+        An unknown or missing key (the nearest known one is named), a value that the record refuses, another
+        version, an array that is not at hand.
+    FileError
+        A file of the recipe is missing or has changed.
+    """
+    if not isinstance(values, Mapping):
+        raise InputError(f"a recipe is a mapping, not a {type(values).__name__}")
+    version = values.get("nanobragg_recipe")
+    if version is None:
+        raise InputError("this is not a recipe: it has no key 'nanobragg_recipe'")
+    if version != VERSION:
+        raise InputError(
+            f"recipe version {version!r}; this release reads version {VERSION}: upgrade nanobragg"
+        )
+    base = Path(folder)
+    rest = {key: value for key, value in values.items() if key != "nanobragg_recipe"}
+    kind = rest.pop("kind", "setup")
+    if kind not in _KINDS:
+        raise InputError(f"kind: unknown kind {kind!r}{suggestion(str(kind), list(_KINDS))}")
+    if kind != "setup":
+        return _record(_KINDS[kind], rest, str(kind), base)
+    _known(rest, ["sample", *_RECORDS, "physics"], "the recipe")
+    if ("crystal" in rest) == ("sample" in rest):
+        found = "both keys" if "crystal" in rest else "neither of the keys"
+        raise InputError(f"the recipe has {found} 'crystal' and 'sample'; one was expected")
+    kinds: dict[str, type[Any]] = {**_RECORDS, "sample": Sample}
+    parts = {key: _record(kinds[key], rest[key], key, base) for key in kinds if key in rest}
+    sample = parts.pop("crystal", None) or parts.pop("sample")
+    return Setup(sample, **parts, physics=rest.get("physics", "exact"))
+
+
+def _record(kind: type[Any], values: Any, where: str, base: Path) -> Any:
+    if not isinstance(values, Mapping):
+        raise InputError(f"{where}: a mapping was expected, not {values!r}")
+    if kind is StructureFactors and "file" in values:
+        return _factors_from_file(values, where, base)
+    fields = {f.name: f for f in dataclasses.fields(kind)}
+    _known(values, list(fields), where)
+    arguments = {}
+    for name, value in values.items():
+        place = f"{where}.{name}"
+        if name in _NESTED and isinstance(value, Mapping):
+            arguments[name] = _record(_NESTED[name], value, place, base)
+        elif name in _LISTED:
+            arguments[name] = _records(_LISTED[name], value, place, base)
+        elif name in _ARRAYS and value is not None:
+            arguments[name] = _array(value, _ARRAYS[name], place, base)
+        else:
+            arguments[name] = _from_plain(value)
+    missing = [n for n, f in fields.items() if f.default is dataclasses.MISSING and n not in arguments]
+    if missing:
+        raise InputError(f"{where}: the key {missing[0]!r} is missing")
+    try:
+        return kind(**arguments)
+    except FileError:
+        raise
+    except (InputError, TypeError) as error:
+        raise InputError(f"{where}: {error}") from None
+
+
+def _records(kind: type[Any], values: Any, where: str, base: Path) -> tuple[Any, ...]:
+    if not isinstance(values, list):
+        raise InputError(f"{where}: a list was expected, not {values!r}")
+    return tuple(_record(kind, value, f"{where}[{i}]", base) for i, value in enumerate(values))
+
+
+def _factors_from_file(values: Mapping[str, Any], where: str, base: Path) -> StructureFactors:
+    _known(values, ["file", "default_F", "options"], where)
+    options = values.get("options") or {}
+    if not isinstance(values["file"], str) or not isinstance(options, Mapping):
+        raise InputError(f"{where}: 'file' must be a name and 'options' a mapping")
+    return StructureFactors.from_file(
+        base / values["file"], default_F=values.get("default_F", 0.0), **options
+    )
+
+
+def _known(values: Mapping[str, Any], names: list[str], where: str) -> None:
+    for key in values:
+        if key not in names:
+            raise InputError(f"{where}: unknown key {key!r}{suggestion(str(key), names)}")
+
+
+def _from_plain(value: Any) -> Any:
+    if isinstance(value, list):
+        return tuple(_from_plain(v) for v in value)
+    if value in ("inf", "+inf", ".inf"):
+        return math.inf
+    if value == "-inf":
+        return -math.inf
+    return value
+
+
+def _array(value: Any, dtype: type[Any], where: str, base: Path) -> NDArray[Any]:
+    if isinstance(value, Mapping):
+        if set(value) == {"constant", "shape"}:
+            shape = value["shape"]
+            if not isinstance(shape, list) or not all(isinstance(n, int) and n > 0 for n in shape):
+                raise InputError(f"{where}: shape = {shape!r}; a list of positive whole numbers was expected")
+            from ..base import memory
+
+            memory.require(math.prod(shape) * np.dtype(dtype).itemsize, where, "correct the shape")
+            return np.full(shape, value["constant"], dtype=dtype)
+        if set(value) == {"array"} and isinstance(value["array"], Mapping):
+            return _stored_array(value["array"], where, base)
+        raise InputError(
+            f"{where}: an array is a list, {{constant, shape}} or {{array: {{file, shape, dtype, digest}}}}"
+        )
+    try:
+        return np.array(value, dtype=dtype)
+    except (TypeError, ValueError):
+        raise InputError(f"{where}: a list of numbers was expected") from None
+
+
+def _stored_array(entry: Mapping[str, Any], where: str, base: Path) -> NDArray[Any]:
+    _known(entry, ["file", "shape", "dtype", "digest"], where)
+    digest = entry.get("digest")
+    if entry.get("file") is None:
+        raise InputError(
+            f"{where}: this recipe records the array by its digest only (shape {entry.get('shape')}); write "
+            "recipes that can "
+            "be loaded with dump()"
+        )
+    file = check_file(base / str(entry["file"]), what="array")
+    try:
+        with np.load(file, allow_pickle=False) as archive:
+            array: NDArray[Any] = archive[str(digest)]
+    except KeyError:
+        raise FileError(
+            f"{where}: {file} has no array with the digest {digest}: it belongs to another recipe"
+        ) from None
+    except Exception as error:  # zipfile, zlib and NumPy each raise their own kinds on damaged files
+        raise FileError(f"{where}: {file} cannot be read: {error}") from None
+    if _digest(array) != digest:
+        raise FileError(
+            f"{where}: the array in {file} has changed (digest {_digest(array)}, recorded {digest})"
+        )
+    return array
+
+
+# --- files ---
+
+
+def dump(obj: Storable, path: str | os.PathLike[str]) -> None:
+    """Write a set-up, or one of its records, as JSON or (suffix .yaml, .yml) YAML.
+
+    Large arrays go to ``<name>.npz`` in the same folder.
+
+    Raises
+    ------
+    InputError
+        Not something that can be stored, or another suffix.
+    FileError
+        The files cannot be written.
+
+    Examples
+    --------
+    >>> import nbragg, tempfile
+    >>> setup = nbragg.from_cli("-cell 70 80 90 -default_F 100 -N 5")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     nbragg.dump(setup, f"{folder}/setup.json")
+    ...     nbragg.load(f"{folder}/setup.json") == setup
+    True
+    """
+    target = Path(path)
+    yaml = _is_yaml(target)
+    check_writable(target)
+    arrays = target.with_name(target.name + ".npz")
+    store = _ArrayStore(arrays.name)
+    values = _encode(obj, store)
+    if yaml:
+        text = str(
+            require("yaml", purpose="YAML recipes").safe_dump(
+                values, sort_keys=False, default_flow_style=None
+            )
+        )
+    else:
+        text = _NUMBER_LIST.sub(_one_line, json.dumps(values, indent=2, allow_nan=False)) + "\n"
+    files: list[tuple[str | os.PathLike[str], list[bytes | memoryview]]] = []
+    if store.arrays:
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, allow_pickle=False, **store.arrays)
+        files.append((arrays, [buffer.getbuffer()]))
+    files.append((target, [text.encode("utf-8")]))
+    write_files(files)
+
+
+def _one_line(match: re.Match[str]) -> str:
+    return "[" + " ".join(match.group(1).split()) + "]"
+
+
+def load(path: str | os.PathLike[str]) -> Any:
+    """Read what :func:`dump` wrote; see :func:`from_dict` for the errors."""
+    file = check_file(path, what="recipe", max_bytes=_MAX_BYTES)
+    try:
+        text = file.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise FileError(f"{file} is not a text file: a JSON or YAML recipe was expected") from None
+    if _is_yaml(file):
+        yaml = require("yaml", purpose="YAML recipes")
+        try:
+            values = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise FileError(f"{file} is not valid YAML: {' '.join(str(error).split())}") from None
+    else:
+        try:
+            values = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise FileError(f"{file} is not valid JSON: {error}") from None
+    try:
+        return from_dict(values, folder=file.parent)
+    except FileError:
+        raise
+    except InputError as error:
+        raise InputError(f"{file}: {error}") from None
+
+
+def _is_yaml(path: Path) -> bool:
+    suffix = path.suffix.lower()
+    if suffix in _YAML_SUFFIXES:
+        return True
+    if suffix != ".json":
+        raise InputError(f"{path}: the suffix {suffix!r} is neither .json nor .yaml: name the format")
+    return False

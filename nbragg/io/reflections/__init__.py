@@ -1,0 +1,1 @@
+"""Structure factors from files."""

@@ -1,0 +1,1 @@
+"""What a person sets: crystal, beam, detector, sampling, and everything together as one Setup."""

@@ -1,0 +1,219 @@
+"""The X-ray beam as a person sets it up (canonical 2, 4)."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..base import constants
+from ..base import validate as check
+from ..base.errors import InputError
+from ..base.records import Record
+from ..base.vectors import FloatArray
+
+__all__ = ["Beam", "SourceList"]
+
+#: distance of the sources from the sample where a source file leaves out coordinates (canonical 4), m
+SOURCE_DISTANCE = 10.0
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class SourceList(Record):
+    """Point sources, each with its own direction, weight and wavelength (canonical 4).
+
+    Parameters
+    ----------
+    positions : array_like (n, 3)
+        From the sample to each source, m; only the direction matters.
+    weights : array_like (n,), optional
+        Relative strengths, default all 1.  Used by ``physics="exact"`` only.
+    wavelengths_A : array_like (n,), optional
+        Wavelength of each source, angstrom; None means the beam's.
+
+    Raises
+    ------
+    InputError
+        For a zero vector, a wavelength that is not positive, a negative weight, or anything not finite.
+
+    Examples
+    --------
+    >>> import nbragg
+    >>> two = nbragg.SourceList([[-10, 0, 0], [-10, 0, 0.01]], wavelengths_A=[1.0, 1.01])
+    >>> len(two)
+    2
+    >>> beam = nbragg.Beam(sources=two)
+    """
+
+    positions: FloatArray
+    weights: FloatArray | None = None
+    wavelengths_A: FloatArray | None = None
+
+    def __post_init__(self) -> None:
+        positions = check.frozen_array("positions", self.positions, (None, 3))
+        n = len(positions)
+        if n == 0:
+            raise InputError("a source list must hold at least one source, none was given")
+        zero = np.flatnonzero(~positions.any(axis=1))
+        if zero.size:
+            raise InputError(
+                f"source {zero[0] + 1} has the position (0, 0, 0): give a vector from sample to source"
+            )
+        weights = np.ones(n) if self.weights is None else self.weights
+        weights = check.frozen_array("weights", weights, (n,))
+        if (weights < 0).any() or not weights.any():
+            raise InputError("source weights must not be negative, nor all zero")
+        self._set("positions", positions)
+        self._set("weights", weights)
+        if self.wavelengths_A is not None:
+            wavelengths = check.frozen_array("wavelengths_A", self.wavelengths_A, (n,))
+            bad = np.flatnonzero(wavelengths <= 0)
+            if bad.size:
+                raise InputError(
+                    f"source {bad[0] + 1} has the wavelength {wavelengths[bad[0]]:g} A: "
+                    "wavelengths must be positive"
+                )
+            self._set("wavelengths_A", wavelengths)
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    @classmethod
+    def from_file(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        wavelength_A: float = 1.0,
+        beam_vector: npt.ArrayLike = (1.0, 0.0, 0.0),
+    ) -> SourceList:
+        """Read a source file: up to five columns X Y Z weight wavelength(m) (canonical 4).
+
+        Parameters
+        ----------
+        path : path
+        wavelength_A : float
+            For sources without a fifth column, angstrom.
+        beam_vector : array_like (3,)
+            Beam direction; missing coordinates are those of -10 m along it.
+
+        Raises
+        ------
+        FileError, InputError
+        """
+        from ..io.files import text_tables
+
+        table = np.asarray(text_tables.read_sources(path), dtype=np.float64)
+        missing = [*(-SOURCE_DISTANCE * np.asarray(beam_vector, dtype=np.float64)), 1.0, wavelength_A * 1e-10]
+        table = np.where(np.isnan(table), missing, table)
+        return cls(table[:, :3], table[:, 3], table[:, 4] * 1e10)
+
+
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Beam(Record):
+    """Wavelength, spectrum, divergence, polarization, strength and direction of the beam.
+
+    None means "not given" throughout: canonical 4 says what then happens.
+
+    Parameters
+    ----------
+    wavelength_A : float
+        Central wavelength, angstrom.
+    dispersion_pct : float, optional
+        Full spectral width, percent of the wavelength.
+    dispersion_steps : int, optional
+        Wavelengths across it.
+    hdivrange_mrad, vdivrange_mrad : float, optional
+        Full divergence, horizontal (about the normal of beam and polarization) and vertical, mrad.
+    hdivstep_mrad, vdivstep_mrad : float, optional
+        Angle between neighbouring source points, mrad; 0 means not given.
+    hdivsteps, vdivsteps : int, optional
+        Source points across each range.
+    round_div : bool
+        Trim the grid of source points to an ellipse.
+    sources : SourceList, optional
+        Used in place of the divergence and dispersion grid.
+    polarization : float
+        Kahn factor, -1 to 1; 0 is unpolarised.
+    nopolar : bool
+        Polarization factor 1 everywhere.
+    fluence : float, optional
+        Photons/m^2; default `constants.DEFAULT_FLUENCE`.
+    flux : float
+        Photons/s; when not 0, fluence = flux * exposure / beamsize^2 (canonical 3.1).
+    exposure_s : float
+        Exposure, s.
+    beamsize_mm : float
+        Beam edge, mm; negative means unlimited.
+    beam_vector, polar_vector : 3 floats, optional
+        Direction of travel and of the electric field, any length; each selects the custom convention.
+
+    Raises
+    ------
+    InputError
+        For a value that is not finite or out of its range.
+
+    Examples
+    --------
+    >>> import nbragg
+    >>> beam = nbragg.Beam(wavelength_A=1.0, flux=1e12, exposure_s=0.1, beamsize_mm=0.01, polarization=0.95)
+    >>> round(beam.energy_eV, 2)
+    12398.42
+    >>> round(nbragg.Beam.from_energy(7112, dispersion_pct=0.2, dispersion_steps=5).wavelength_A, 4)
+    1.7433
+    """
+
+    _instead = dict.fromkeys(
+        ("energy", "energy_eV", "energy_keV", "photon_energy"),
+        "give wavelength_A, or make the beam by Beam.from_energy(energy_eV, ...)",
+    )
+
+    wavelength_A: float = 1.0
+    dispersion_pct: float | None = None
+    dispersion_steps: int | None = None
+    hdivrange_mrad: float | None = None
+    vdivrange_mrad: float | None = None
+    hdivstep_mrad: float | None = None
+    vdivstep_mrad: float | None = None
+    hdivsteps: int | None = None
+    vdivsteps: int | None = None
+    round_div: bool = True
+    sources: SourceList | None = None
+    polarization: float = 0.0
+    nopolar: bool = False
+    fluence: float | None = None
+    flux: float = 0.0
+    exposure_s: float = 1.0
+    beamsize_mm: float = 0.1
+    beam_vector: tuple[float, float, float] | None = None
+    polar_vector: tuple[float, float, float] | None = None
+
+    def __post_init__(self) -> None:
+        self._set("wavelength_A", check.number("wavelength_A", self.wavelength_A, above=0))
+        for name in ("dispersion_pct", "hdivrange_mrad", "vdivrange_mrad", "hdivstep_mrad", "vdivstep_mrad"):
+            self._set(name, check.optional_number(name, getattr(self, name), at_least=0, at_most=1e9))
+        self._set("fluence", check.optional_number("fluence", self.fluence, at_least=0))
+        for name in ("dispersion_steps", "hdivsteps", "vdivsteps"):
+            self._set(name, check.optional_count(name, getattr(self, name)))
+        for name in ("round_div", "nopolar"):
+            self._set(name, check.flag(name, getattr(self, name)))
+        if self.sources is not None and not isinstance(self.sources, SourceList):
+            raise InputError(f"sources must be a SourceList, not {type(self.sources).__name__}")
+        self._set("polarization", check.number("polarization", self.polarization, at_least=-1, at_most=1))
+        for name in ("flux", "exposure_s"):
+            self._set(name, check.number(name, getattr(self, name), at_least=0))
+        self._set("beamsize_mm", check.number("beamsize_mm", self.beamsize_mm, at_most=1e15))
+        for name in ("beam_vector", "polar_vector"):
+            self._set(name, check.optional_direction(name, getattr(self, name)))
+
+    @property
+    def energy_eV(self) -> float:
+        """Photon energy, eV (canonical 1)."""
+        return constants.HC_EV_A / self.wavelength_A
+
+    @classmethod
+    def from_energy(cls, energy_eV: float, **fields: Any) -> Beam:
+        """A beam given by its photon energy in eV; other fields as in the constructor."""
+        return cls(wavelength_A=constants.HC_EV_A / check.number("energy_eV", energy_eV, above=0), **fields)

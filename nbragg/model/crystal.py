@@ -1,0 +1,277 @@
+"""The crystal as a person sets it up (canonical 2, 5)."""
+
+from __future__ import annotations
+
+import math
+import numbers
+import time
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+
+from ..base import validate as check
+from ..base.errors import InputError
+from ..base.records import Record
+from ..base.unit_cell import cell_volume
+from ..base.vectors import FloatArray, dual_products, is_rotation
+from .structure_factors import StructureFactors
+
+__all__ = ["SHAPES", "Crystal"]
+
+#: lattice factors of canonical 7.1, in the engine's order
+SHAPES = ("square", "round", "gauss", "tophat")
+
+Triple = tuple[float, float, float]
+
+#: edges of the unit cell, angstrom, outside which volumes and indices would leave double precision
+_SHORTEST_EDGE, _LONGEST_EDGE = 1e-6, 1e9
+
+#: larger angles have no meaning left in double precision
+_MOST_DEGREES = 1e9
+
+
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Crystal(Record):
+    """Unit cell, orientation, size, shape, mosaicity, rotation and structure factors.
+
+    None means "not given" throughout: canonical 5 and 6 say what then happens.
+
+    Parameters
+    ----------
+    cell : (a, b, c, alpha, beta, gamma), optional
+        Direct cell, angstrom and degrees.
+    a_matrix : array_like (3, 3), optional
+        Reciprocal axes: rows x, y, z, columns a*, b*, c*, 1/angstrom (a MOSFLM matrix divided by its
+        wavelength in angstrom).  With ``cell`` as well, the cell's lengths are imposed (canonical 5.4).  One
+        of the two is needed.
+    misset_deg : 3 floats or "random", optional
+        Rotations about x, y, z, degrees (canonical 5.3).
+    orientation : array_like (3, 3) or scipy Rotation, optional
+        Rotation of the crystal, in place of ``misset_deg``: a column vector v fixed to the crystal becomes
+        ``orientation @ v``.
+    misset_seed : int, optional
+        For ``"random"``; filled in from the clock when not given.
+    N : int or 3 ints
+        Unit cells along a, b, c.
+    size_mm : 3 floats or None each
+        Crystal edges along a, b, c, mm; where given they decide N (canonical 5.5).
+    shape : str
+        ``"square"``, ``"round"``, ``"gauss"`` or ``"tophat"`` (canonical 7.1).
+    fudge : float
+        Scales the argument of the shape's lattice factor.
+    mosaic_spread_deg : float, optional
+        Mosaic cap (canonical 5.6), degrees.
+    mosaic_domains : int, optional
+    mosaic_seed : int
+    phi_deg : float
+        Spindle angle of the first step, degrees.
+    osc_deg, phistep_deg : float, optional
+        Rotation range and step, degrees; a step of 0 means not given.
+    phisteps : int, optional
+    spindle_axis : 3 floats, optional
+        Rotation axis, any length; selects the custom convention.
+    structure_factors : StructureFactors
+
+    Raises
+    ------
+    InputError
+        For a value that is not finite or out of its range, an impossible cell or a singular matrix.
+
+    Examples
+    --------
+    >>> import nbragg
+    >>> factors = nbragg.StructureFactors.constant(100)
+    >>> crystal = nbragg.Crystal(cell=(70, 80, 90, 90, 90, 90), N=(10, 10, 10), structure_factors=factors)
+    >>> crystal.replace(shape="gauss", mosaic_spread_deg=0.5, mosaic_domains=20).shape
+    'gauss'
+    """
+
+    structure_factors: StructureFactors
+    cell: tuple[float, float, float, float, float, float] | None = None
+    a_matrix: FloatArray | None = None
+    misset_deg: Triple | str | None = None
+    orientation: FloatArray | None = None
+    misset_seed: int | None = None
+    N: tuple[int, int, int] = (1, 1, 1)
+    size_mm: tuple[float | None, float | None, float | None] = (None, None, None)
+    shape: str = "square"
+    fudge: float = 1.0
+    mosaic_spread_deg: float | None = None
+    mosaic_domains: int | None = None
+    mosaic_seed: int = 12345678
+    phi_deg: float = 0.0
+    osc_deg: float | None = None
+    phistep_deg: float | None = None
+    phisteps: int | None = None
+    spindle_axis: Triple | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.structure_factors, StructureFactors):
+            raise InputError(
+                f"structure_factors must be a StructureFactors, not {type(self.structure_factors).__name__}: "
+                "use StructureFactors.from_file, from_reflections or constant"
+            )
+        if self.cell is None and self.a_matrix is None:
+            raise InputError("no unit cell: give cell or a_matrix")
+        if self.cell is not None:
+            self._set("cell", _checked_cell(self.cell))
+        if self.a_matrix is not None:
+            self._set("a_matrix", _checked_matrix(self.a_matrix))
+        self._check_misset()
+        if self.orientation is not None:
+            if self.misset_deg is not None:
+                raise InputError("misset_deg and orientation both turn the crystal: give one of them")
+            self._set("orientation", rotation_matrix("orientation", self.orientation))
+        self._set("N", tuple(check.count(f"N[{i}]", n) for i, n in enumerate(_three("N", _thrice(self.N)))))
+        sizes = enumerate(_three("size_mm", self.size_mm))
+        self._set(
+            "size_mm",
+            tuple(check.optional_number(f"size_mm[{i}]", x, above=0, at_most=1e15) for i, x in sizes),
+        )
+        self._set("shape", check.choice("shape", self.shape, SHAPES))
+        self._set("fudge", check.number("fudge", self.fudge, at_least=0))
+        for name in ("mosaic_spread_deg", "osc_deg", "phistep_deg"):
+            self._set(
+                name, check.optional_number(name, getattr(self, name), at_least=0, at_most=_MOST_DEGREES)
+            )
+        for name in ("mosaic_domains", "phisteps"):
+            self._set(name, check.optional_count(name, getattr(self, name)))
+        self._set("mosaic_seed", check.seed("mosaic_seed", self.mosaic_seed))
+        self._set("phi_deg", check.number("phi_deg", self.phi_deg))
+        self._set("spindle_axis", check.optional_direction("spindle_axis", self.spindle_axis))
+
+    def with_orientation(self, orientation: Any) -> Crystal:
+        """A copy in another orientation.
+
+        Parameters
+        ----------
+        orientation : array_like or scipy Rotation
+            Three missetting angles about x, y, z in degrees; or a rotation, as a (3, 3) matrix or a scipy
+            ``Rotation``, which turns the crystal from its setting without misset; or an A matrix (3, 3), as
+            ``a_matrix``, which takes the place of cell, matrix and misset.
+
+        Raises
+        ------
+        InputError
+            For anything else, and for a matrix that is neither a rotation nor, within a factor of two of the
+            cell's volume, an A matrix of this crystal.
+
+        Notes
+        -----
+        Reciprocal axes, in 1/angstrom, are far shorter than 1: that tells the two kinds of matrix apart.
+
+        Examples
+        --------
+        >>> import nbragg
+        >>> factors = nbragg.StructureFactors.constant(100)
+        >>> crystal = nbragg.Crystal(cell=(70, 80, 90, 90, 90, 90), structure_factors=factors)
+        >>> crystal.with_orientation((10, 20, 30)).misset_deg
+        (10.0, 20.0, 30.0)
+        >>> turn = nbragg.random_orientations(1, seed=5)[0]
+        >>> crystal.with_orientation(turn).orientation.shape
+        (3, 3)
+        """
+        none: dict[str, Any] = {"misset_deg": None, "orientation": None, "misset_seed": None}
+        value = orientation.as_matrix() if hasattr(orientation, "as_matrix") else orientation
+        if np.shape(value) == (3,):
+            return self.replace(**none | {"misset_deg": tuple(value)})
+        if isinstance(value, np.ndarray) and value.shape == (3, 3) and is_rotation(value.tolist()):
+            turn = np.array(value, np.float64)
+            turn.setflags(write=False)
+            return self._with(**none | {"orientation": turn})
+        matrix = check.frozen_array("orientation", value, (3, 3))
+        if 2.0 < (matrix * matrix).sum() < 4.0:
+            return self._with(**none | {"orientation": rotation_matrix("orientation", matrix)})
+        ratio = abs(float(np.linalg.det(matrix))) * self._volume()
+        if not 0.5 < ratio < 2:
+            raise InputError(
+                "orientation is neither a rotation (its columns are not orthonormal) nor an A matrix of this "
+                f"crystal (its cell would have {1 / ratio if ratio else math.inf:.3g} times the volume): "
+                "give missetting angles, a rotation matrix, or a*, b*, c* in 1/angstrom as columns"
+            )
+        return self.replace(**none | {"cell": None, "a_matrix": matrix})
+
+    def _volume(self) -> float:
+        """Volume of the unit cell, cubic angstrom."""
+        if self.a_matrix is not None:
+            return 1.0 / abs(float(np.linalg.det(self.a_matrix)))
+        assert self.cell is not None  # checked when made
+        return cell_volume(self.cell)
+
+    def _check_misset(self) -> None:
+        if self.misset_seed is not None:
+            self._set("misset_seed", check.seed("misset_seed", self.misset_seed))
+        if isinstance(self.misset_deg, str):
+            check.choice("misset_deg", self.misset_deg, ("random",))
+            if self.misset_seed is None:
+                # drawn here and kept, so that the same record always gives the same crystal
+                self._set("misset_seed", time.time_ns() // 1000 % (2**31 - 2) + 1)
+        elif self.misset_deg is not None:
+            self._set("misset_deg", check.vector("misset_deg", self.misset_deg))
+
+
+def rotation_matrix(name: str, value: Any) -> FloatArray:
+    """A read-only rotation matrix from a (3, 3) array or a scipy Rotation."""
+    matrix = check.frozen_array(name, value.as_matrix() if hasattr(value, "as_matrix") else value, (3, 3))
+    if not is_rotation(matrix.tolist()):
+        raise InputError(
+            f"{name} must be a rotation matrix: orthonormal columns and determinant 1, to 1e-6; "
+            "Crystal.with_orientation also takes A matrices and missetting angles"
+        )
+    return matrix
+
+
+def _thrice(value: object) -> object:
+    """One number stands for all three axes."""
+    return (value,) * 3 if isinstance(value, numbers.Real) else value
+
+
+def _three(name: str, value: object) -> tuple[object, object, object]:
+    if isinstance(value, (tuple, list, np.ndarray)) and len(value) == 3:
+        return value[0], value[1], value[2]
+    raise InputError(f"{name} must be three values, one for each of a, b, c, not {value!r}")
+
+
+def _checked_cell(cell: object) -> tuple[float, float, float, float, float, float]:
+    """Lengths above zero and angles that close: each below the sum of the others, together below 360."""
+    values = check.vector("cell", cell, 6)
+    lengths, angles = values[:3], values[3:]
+    if min(lengths) <= 0:
+        shown = ", ".join(f"{x:g}" for x in lengths)
+        raise InputError(f"cell lengths ({shown}) A must be positive")
+    if not (min(lengths) >= _SHORTEST_EDGE and max(lengths) <= _LONGEST_EDGE):
+        shown = ", ".join(f"{x:g}" for x in lengths)
+        raise InputError(
+            f"cell lengths ({shown}) A must lie between {_SHORTEST_EDGE:g} and {_LONGEST_EDGE:g}: "
+            "give angstroms"
+        )
+    alpha, beta, gamma = angles
+    half = (alpha + beta + gamma) / 2
+    # the four factors of the volume in canonical 5.1; one that is not positive means the corner cannot close
+    factors = [math.sin(math.radians(x)) for x in (half, half - alpha, half - beta, half - gamma)]
+    if min(angles) <= 0 or max(angles) >= 180 or half >= 180 or min(factors) <= 1e-9:
+        shown = ", ".join(f"{x:g}" for x in angles)
+        raise InputError(
+            f"cell angles ({shown}) deg cannot form a cell: each must be below the sum of the other two "
+            "and all three together below 360"
+        )
+    return cast("tuple[float, float, float, float, float, float]", values)
+
+
+def _checked_matrix(matrix: object) -> FloatArray:
+    """Three reciprocal axes that span space."""
+    array = check.frozen_array("a_matrix", matrix, (3, 3))
+    volume = abs(float(np.linalg.det(array)))
+    if not volume > 1e-9 * float(np.prod(np.linalg.norm(array, axis=0))):
+        raise InputError(
+            "a_matrix is singular: its columns a*, b*, c* lie in one plane or one is zero; "
+            "expected three independent axes"
+        )
+    edges = np.linalg.norm(dual_products(array.T), axis=1) / volume
+    if not (edges.min() >= _SHORTEST_EDGE and edges.max() <= _LONGEST_EDGE):
+        raise InputError(
+            f"a_matrix stands for a cell with edges of {edges.min():.3g} to {edges.max():.3g} A; expected "
+            f"{_SHORTEST_EDGE:g} to {_LONGEST_EDGE:g}: give 1/angstrom (for -mat, times the wavelength)"
+        )
+    return array

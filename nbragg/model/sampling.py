@@ -1,0 +1,63 @@
+"""How finely, and which part of, the image is computed (canonical 2, 6)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..base import validate as check
+from ..base.records import Record
+from .panel import region
+
+__all__ = ["Sampling"]
+
+
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Sampling(Record):
+    """Sub-pixels, region of interest, resolution limit and structure factor look-up.
+
+    Parameters
+    ----------
+    oversample : int, optional
+        Sub-pixels per pixel edge; None chooses by canonical 5.5.
+    oversample_thick, oversample_polar, oversample_omega : bool
+        Recompute capture fraction, polarization and solid angle for every sub-sample (canonical 8).
+    roi : (xmin, xmax, ymin, ymax), optional
+        Fast limits, then slow limits: inclusive, counted from 0.  None is the whole image.
+    dmin_A : float, optional
+        Skip samples with a spacing below this, angstrom; 0 means no limit.
+    interpolate : bool, optional
+        Tricubic interpolation of structure factors; None decides by canonical 7.3.
+    water_um : float
+        Edge of the cube of water around the crystal, micrometre.
+
+    Raises
+    ------
+    InputError
+        For a value that is not finite or out of its range, or an inverted roi.
+
+    Examples
+    --------
+    >>> import nbragg
+    >>> nbragg.Sampling(oversample=2, roi=(100, 199, 0, 49))
+    Sampling(oversample=2, roi=(100, 199, 0, 49))
+    """
+
+    oversample: int | None = None
+    oversample_thick: bool = False
+    oversample_polar: bool = False
+    oversample_omega: bool = False
+    roi: tuple[int, int, int, int] | None = None
+    dmin_A: float | None = None
+    interpolate: bool | None = None
+    water_um: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._set("oversample", check.optional_count("oversample", self.oversample, at_most=10_000))
+        for name in ("oversample_thick", "oversample_polar", "oversample_omega"):
+            self._set(name, check.flag(name, getattr(self, name)))
+        if self.roi is not None:
+            self._set("roi", region(self.roi))
+        self._set("dmin_A", check.optional_number("dmin_A", self.dmin_A, at_least=0))
+        if self.interpolate is not None:
+            self._set("interpolate", check.flag("interpolate", self.interpolate))
+        self._set("water_um", check.number("water_um", self.water_um, at_least=0))

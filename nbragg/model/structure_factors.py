@@ -1,0 +1,182 @@
+"""Structure factor amplitudes: a list, a file, or one value for everything (canonical 7.2, 7.4)."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from ..base import memory
+from ..base import validate as check
+from ..base.cached import cached_property
+from ..base.errors import InputError
+from ..base.records import Record
+from ..base.vectors import FloatArray
+
+__all__ = ["StructureFactors"]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class StructureFactors(Record):
+    """Amplitudes on a box of whole indices, with one value for everything outside it.
+
+    Parameters
+    ----------
+    values : array_like (nh, nk, nl), optional
+        ``values[i, j, k]`` belongs to ``(hmin + i, kmin + j, lmin + k)``; None: no list.
+    origin : (hmin, kmin, lmin)
+        Lowest indices of the box.
+    default_F : float
+        Amplitude of every reflection outside the box.
+    n_listed : int, optional
+        Reflections listed, for reports; default the number of values.
+
+    Raises
+    ------
+    InputError
+        For a value that is not finite or an empty box.
+
+    Examples
+    --------
+    >>> import nbragg
+    >>> nbragg.StructureFactors.constant(100).default_F
+    100.0
+    >>> factors = nbragg.StructureFactors.from_reflections([1, -1], [0, 0], [2, -2], [50, 50], default_F=1)
+    >>> factors.values.shape, factors.origin
+    ((3, 1, 5), (-1, 0, -2))
+    """
+
+    values: FloatArray | None = None
+    origin: tuple[int, int, int] = (0, 0, 0)
+    default_F: float = 0.0
+    n_listed: int | None = None
+
+    def __post_init__(self) -> None:
+        self._set("default_F", check.number("default_F", self.default_F))
+        origin = tuple(check.seed("origin", n) for n in check.vector("origin", self.origin))
+        self._set("origin", origin)
+        listed = 0
+        if self.values is not None:
+            values = check.frozen_array("values", self.values, (None, None, None))
+            if values.size == 0:
+                raise InputError(
+                    f"values must hold at least one structure factor, not an array of shape {values.shape}"
+                )
+            self._set("values", values)
+            listed = values.size
+        self._set(
+            "n_listed",
+            listed if self.n_listed is None else check.count("n_listed", self.n_listed, at_least=0),
+        )
+
+    @cached_property
+    def digest(self) -> str:
+        """Hexadecimal BLAKE2 digest of everything that decides the amplitudes."""
+        state = hashlib.blake2b(repr((self.origin, self.default_F)).encode(), digest_size=16)
+        if self.values is not None:
+            state.update(repr(self.values.shape).encode())
+            state.update(self.values.data)
+        return state.hexdigest()
+
+    def _content(self) -> tuple[object, ...]:
+        return (self.digest,)
+
+    @classmethod
+    def constant(cls, F: float) -> StructureFactors:
+        """The same amplitude for every reflection."""
+        return cls(default_F=F)
+
+    @classmethod
+    def from_reflections(
+        cls,
+        h: npt.ArrayLike,
+        k: npt.ArrayLike,
+        l: npt.ArrayLike,  # noqa: E741 - the index's name
+        F: npt.ArrayLike,
+        default_F: float = 0.0,
+    ) -> StructureFactors:
+        """Put a list into its box; holes become ``default_F``, of repeated indices the last counts.
+
+        Parameters
+        ----------
+        h, k, l : array_like (n,)
+            Whole-numbered indices.
+        F : array_like (n,)
+            Amplitudes.
+        default_F : float
+            Amplitude of everything not listed.
+
+        Raises
+        ------
+        InputError
+            For an empty list, lengths that differ, indices that are not whole or values that are not finite.
+        MemoryLimitError
+            When the box spanned by the indices does not fit into memory.
+        """
+        amplitude = check.frozen_array("F", F, (None,))
+        n = len(amplitude)
+        if n == 0:
+            raise InputError("the reflection list is empty: give at least one h, k, l, F")
+        default = check.number("default_F", default_F)
+        index = np.stack([_whole(name, x, n) for name, x in (("h", h), ("k", k), ("l", l))])
+        low, high = index.min(axis=1), index.max(axis=1)
+        shape = tuple(int(n) for n in high - low + 1)
+        size = shape[0] * shape[1] * shape[2]
+        span = ", ".join(f"{name} {a} to {b}" for name, a, b in zip("hkl", low, high, strict=True))
+        memory.require(
+            8 * size,
+            f"the box of listed indices ({span})",
+            "take the outlying indices out of the list (-hkl)",
+        )
+        values = np.full(shape, default)
+        i, j, m = index - low[:, np.newaxis]
+        values[i, j, m] = amplitude
+        origin = (int(low[0]), int(low[1]), int(low[2]))
+        return cls(check.owned(values), origin, default, n)
+
+    @classmethod
+    def from_file(
+        cls, path: str | os.PathLike[str], *, default_F: float = 0.0, **options: Any
+    ) -> StructureFactors:
+        """Read a list from a file; see :func:`nbragg.io.read_structure_factors` for formats and options.
+
+        Parameters
+        ----------
+        path : path
+            Text "h k l F", a dump file (canonical 7.4), MTZ, structure-factor mmCIF, or a model; told by
+            content, which must agree with the suffix.
+        default_F : float
+            Amplitude of everything not listed.
+        **options
+            Passed to the format's reader (column names and the like); None counts as not given.
+
+        Raises
+        ------
+        FileError
+            When the file is missing or cannot be read as its format.
+        InputError, MemoryLimitError
+            As `from_reflections`; also for an option that the format does not take.
+        """
+        from ..io.reflections.formats import read_amplitudes
+        from ..io.reflections.reflection_list import Box
+
+        found = read_amplitudes(path, **options)
+        if isinstance(found, Box):
+            return cls(check.owned(found.values), found.origin, default_F)
+        return cls.from_reflections(found.h, found.k, found.l, found.F, default_F=default_F)
+
+
+def _whole(name: str, values: npt.ArrayLike, n: int) -> npt.NDArray[np.int64]:
+    """Indices as integers; refuses a fraction rather than round it."""
+    array = check.frozen_array(name, values, (n,))
+    fractional = np.flatnonzero(array != np.rint(array))
+    if fractional.size:
+        at = fractional[0]
+        raise InputError(f"{name} must be whole-numbered indices, not {array[at]:g} in reflection {at + 1}")
+    if np.abs(array).max() >= 2**31:
+        raise InputError(f"{name} must be indices below 2^31, not {array[np.abs(array).argmax()]:g}")
+    return cast("npt.NDArray[np.int64]", array.astype(np.int64))

@@ -1,0 +1,1 @@
+"""From what a person sets to numbers: the Scene and its making."""

@@ -1,0 +1,368 @@
+"""The making of a Scene: stages in a straight line, each a pure function of its inputs.
+
+Conventions, pivots, defaults and random orientations end here; nothing past this room interprets an option.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from ..base.rotations import mosaic_rotations
+from ..base.unit_cell import Cell, UnitCell
+from ..base.vectors import FloatArray
+from ..model.beam import Beam
+from ..model.crystal import Crystal
+from ..model.detector import Detector
+from ..model.physics import Physics
+from ..model.sampling import Sampling
+from ..model.setup import Setup
+from ..model.structure_factors import StructureFactors
+from .checks import (
+    check_indices,
+    check_oversampling,
+    check_polarization,
+    interpolation,
+    warn_of_left_hand,
+)
+from .crystal_cell import misset, placed_cell, shape_metric
+from .crystal_size import Sizes, cells_along_axes, clip_to_beam, recommended_oversample
+from .detector_frame import Directions, Vector
+from .detector_geometry import DetectorGeometry
+from .orientations import crystal_orientations, phi_rotations
+from .panels import Region, detector_places, placed_panels
+from .placement import CrystalPlacement, Placement
+from .quirks import CrystalFacts, ImageFacts, tell_quirks
+from .reach import View, structure_factor_reach
+from .record import CrystalBlock, FactorTable, PlacedPanel, Scene, Sources
+from .sources import Rays, SourceSteps, beam_fluence, beam_sources, source_steps
+from .stages import Stages
+from .steps import Steps, resolve_mosaic, resolve_phi
+
+__all__ = ["build_scene", "detector_view", "make_scene"]
+
+Mosaic = tuple[float, int, int]
+
+
+def build_scene(setup: Setup) -> Scene:
+    """Turn what a person set into what a backend renders.
+
+    Parameters
+    ----------
+    setup : Setup
+
+    Returns
+    -------
+    Scene
+
+    Raises
+    ------
+    InputError
+        For values that do not fit together: a roi or mask of another size than the detector, a detector plane
+        through the sample, parallel axes.
+    MemoryLimitError
+        When the image, the orientations or the sources do not fit into memory.
+
+    Warns
+    -----
+    NbraggWarning
+        For everything accepted without effect, or replaced.
+
+    Examples
+    --------
+    >>> import nbragg
+    >>> factors = nbragg.StructureFactors.constant(100)
+    >>> crystal = nbragg.Crystal(
+    ...     cell=(70, 80, 90, 90, 90, 90), mosaic_spread_deg=1, mosaic_domains=7, structure_factors=factors
+    ... )
+    >>> scene = nbragg.build_scene(nbragg.Setup(crystal, detector=nbragg.Detector(distance_mm=150)))
+    >>> scene.panel.distance, scene.crystal.orientations.shape
+    (0.15, (7, 3, 3))
+    """
+    return make_scene(setup, Stages())
+
+
+class _Surroundings(NamedTuple):
+    """What beam and detector decide, whatever the crystals are."""
+
+    places: tuple[DetectorGeometry, ...]
+    panels: tuple[PlacedPanel, ...]
+    steps: SourceSteps
+    sources: Sources
+    shortest: float  #: wavelength, m
+    fluence: float
+
+
+class _Kind(NamedTuple):
+    """What a crystal is, whatever its orientation."""
+
+    mosaic: Mosaic
+    domains: FloatArray
+    size_mm: Sizes
+
+
+def make_scene(setup: Setup, run: Stages) -> Scene:
+    """`build_scene`, with the stages of earlier scenes at hand; the numbers are the same as without."""
+    sample, beam, sampling, physics = setup.sample, setup.beam, setup.sampling, setup.rules
+    first = sample.crystals[0]
+    around = run(_surroundings, beam, setup.detector, sampling.roi, first.spindle_axis, physics, run)
+    phi = run(_phi, first.phi_deg, first.osc_deg, first.phistep_deg, first.phisteps)
+    turns = run(phi_rotations, *phi, around.places[0].spindle)
+    made = [_crystal(setup, i, around, turns, run) for i in range(len(sample))]
+    blocks = tuple(block for block, _, _ in made)
+    reports = tuple(report for _, _, report in made)
+
+    wavelength = beam.wavelength_A * 1e-10
+    longest = max(max(report.size_m.tolist()) for report in reports)
+    recommended = max(
+        recommended_oversample(longest, wavelength, panel.distance, max(panel.pixel))
+        for panel in around.panels
+    )
+    run(check_oversampling, sampling, f"{longest * 1e10:.4g}", recommended)
+    if not physics.factors_per_sample:
+        crystals = tuple(map(_quirk_key, sample.crystals))
+        run(_tell_quirks, crystals, beam, setup.detector, sampling, physics, around, recommended)
+    start, steps = phi
+    return Scene(
+        panels=around.panels,
+        sources=around.sources,
+        crystals=blocks,
+        tables=tuple(table for _, table, _ in made),
+        oversample=recommended if sampling.oversample is None else sampling.oversample,
+        oversample_thick=physics.factors_per_sample or sampling.oversample_thick,
+        oversample_polar=physics.factors_per_sample or sampling.oversample_polar,
+        oversample_omega=physics.factors_per_sample or sampling.oversample_omega,
+        dmin=(sampling.dmin_A or 0.0) * 1e-10,
+        polarization=beam.polarization,
+        polar_vector=around.places[0].polar_vector,
+        nopolar=beam.nopolar,
+        fluence=around.fluence,
+        water=sampling.water_um * 1e-6,
+        water_mode="after" if physics.water_after else "in_sum",
+        physics=physics.name,
+        placement=Placement(
+            panels=around.places,
+            crystals=reports,
+            wavelength=wavelength,
+            phi0=start,
+            osc=steps.range,
+            phistep=steps.step,
+            phisteps=steps.count,
+            hdiv=around.steps.hdiv,
+            vdiv=around.steps.vdiv,
+            dispersion=around.steps.dispersion,
+            recommended_oversample=recommended,
+        ),
+    )
+
+
+def detector_view(detector: Detector, beam: Beam, physics: Physics) -> View:
+    """Panels and sources alone, for who asks what a detector sees before there is a crystal.
+
+    Raises
+    ------
+    InputError, MemoryLimitError
+        As `build_scene`.
+    """
+    places = detector_places(detector, Directions(beam.beam_vector, beam.polar_vector), physics)
+    panels = placed_panels(detector, None, places, physics)
+    return View(panels, _sources(beam, places, source_steps(beam), physics))
+
+
+def _crystal(
+    setup: Setup, i: int, around: _Surroundings, turns: FloatArray, run: Stages
+) -> tuple[CrystalBlock, FactorTable, CrystalPlacement]:
+    """The i-th crystal of the sample: what a renderer reads, and what reports say."""
+    crystal, physics = setup.sample.crystals[i], setup.rules
+    assert setup.sample.weights is not None  # filled in by the record
+    spread = (crystal.mosaic_spread_deg, crystal.mosaic_domains, crystal.mosaic_seed)
+    kind = run(_kind, *spread, crystal.size_mm, setup.beam.beamsize_mm, physics, part=i)
+    turned, cell = run(_standing, crystal, physics, part=i)
+    check_indices(cell, around.shortest)
+    cells = cells_along_axes(crystal.N, kind.size_mm, cell)
+    counts = tuple(cells.tolist())
+    factors = crystal.structure_factors
+    lookup = (factors, setup.sampling.interpolate, counts, crystal.cell, crystal.a_matrix, physics)
+    table = run(_factor_table, *lookup, part=i)
+    orientations = crystal_orientations(cell.vectors * 1e-10, turns, kind.domains)
+    block = CrystalBlock(
+        orientations=_read_only(orientations),
+        orientation_weights=None,
+        N=_read_only(cells),
+        shape=crystal.shape,
+        fudge=crystal.fudge,
+        shape_metric=_read_only(shape_metric(crystal.shape, cells, cell, physics)),
+        weight=setup.sample.weights[i],
+        table=i,
+    )
+    report = CrystalPlacement(
+        unit_cell=cell,
+        misset=turned,
+        mosaic_spread=kind.mosaic[0],
+        mosaic_domains=kind.mosaic[1],
+        mosaic_rotations=kind.domains,
+        size_m=_read_only(cells * np.array(cell.edges) * 1e-10),
+        n_listed=factors.n_listed or 0,
+    )
+    return block, table, report
+
+
+# ---- stages ------------------------------------------------------------------------------------------------
+
+
+def _surroundings(
+    beam: Beam,
+    detector: Detector,
+    roi: Region | None,
+    spindle_axis: Vector | None,
+    physics: Physics,
+    run: Stages,
+) -> _Surroundings:
+    directions = Directions(beam.beam_vector, beam.polar_vector, spindle_axis)
+    places = run(detector_places, detector, directions, physics)
+    panels = run(placed_panels, detector, roi, places, physics)
+    run(check_polarization, beam, places)
+    steps = run(source_steps, beam)
+    sources = run(_sources, beam, places, steps, physics)
+    return _Surroundings(
+        places, panels, steps, sources, float(sources.wavelength.min()), run(beam_fluence, beam)
+    )
+
+
+def _sources(
+    beam: Beam, places: tuple[DetectorGeometry, ...], steps: SourceSteps, physics: Physics
+) -> Sources:
+    rays: Rays = beam_sources(beam, places[0], steps, physics)
+    table = np.zeros(len(rays.wavelength), np.int64)
+    table.setflags(write=False)
+    incident, wavelength, weight = (_read_only(array) for array in rays)
+    return Sources(incident, wavelength, weight, table)
+
+
+def _phi(
+    phi_deg: float, osc_deg: float | None, phistep_deg: float | None, phisteps: int | None
+) -> tuple[float, Steps]:
+    """Start (radians) and steps (radians) of the rotation."""
+    return math.radians(phi_deg), resolve_phi(_radians(osc_deg), _radians(phistep_deg), phisteps)
+
+
+def _kind(
+    spread_deg: float | None,
+    domains: int | None,
+    seed: int,
+    size_mm: Sizes,
+    beamsize_mm: float,
+    physics: Physics,
+) -> _Kind:
+    spread, count = resolve_mosaic(_radians(spread_deg), domains)
+    rotations = mosaic_rotations(spread, count, seed, gaussian=physics.gaussian_mosaic)
+    return _Kind((spread, count, seed), _read_only(rotations), clip_to_beam(size_mm, beamsize_mm))
+
+
+def _standing(crystal: Crystal, physics: Physics) -> tuple[tuple[float, float, float] | FloatArray, UnitCell]:
+    """Missetting angles, or the matrix that takes their place, and the cell as it is mounted."""
+    if crystal.orientation is not None:
+        return crystal.orientation, placed_cell(crystal, (0.0, 0.0, 0.0), physics)
+    angles = misset(crystal, physics)
+    cell = placed_cell(crystal, angles, physics)
+    if crystal.a_matrix is not None and not cell.right_handed:
+        warn_of_left_hand()
+    return angles, cell
+
+
+def _factor_table(
+    factors: StructureFactors,
+    interpolate: bool | None,
+    cells: tuple[float, ...],
+    cell: Cell | None,
+    a_matrix: FloatArray | None,
+    physics: Physics,
+) -> FactorTable:
+    mode = interpolation(interpolate, factors, cells, physics)
+    reach = math.inf
+    if mode == "nearest":
+        # no orientation changes it, so it is that of the crystal as it is not misset
+        unturned = Crystal(cell=cell, a_matrix=a_matrix, structure_factors=factors)
+        reach = structure_factor_reach(factors, placed_cell(unturned, (0.0, 0.0, 0.0), physics))
+    return FactorTable(factors.values, factors.origin, factors.default_F, mode, reach)
+
+
+class _QuirkKey(NamedTuple):
+    """Fields of a crystal on which quirks depend."""
+
+    cell: Cell | None
+    a_matrix: FloatArray | None
+    random: bool
+    spread_deg: float | None
+    domains: int | None
+    shape: str
+    N: tuple[int, int, int]
+    size_mm: Sizes
+    phi: tuple[float | None, float | None, int | None]
+
+
+def _quirk_key(c: Crystal) -> _QuirkKey:
+    random = isinstance(c.misset_deg, str)
+    phi = (c.osc_deg, c.phistep_deg, c.phisteps)
+    spread = (c.mosaic_spread_deg, c.mosaic_domains)
+    return _QuirkKey(c.cell, c.a_matrix, random, *spread, c.shape, c.N, c.size_mm, phi)
+
+
+def _tell_quirks(
+    crystals: tuple[_QuirkKey, ...],
+    beam: Beam,
+    detector: Detector,
+    sampling: Sampling,
+    physics: Physics,
+    around: _Surroundings,
+    recommended: int,
+) -> None:
+    oversample = sampling.oversample or recommended
+    layered = [what.thicksteps for what in detector.panels or (detector,) if what.thicksteps]
+    _, domains = resolve_mosaic(crystals[0].spread_deg, crystals[0].domains)
+    orientations = domains * _phi(0.0, *crystals[0].phi)[1].count
+    image = ImageFacts(
+        oversample=oversample,
+        layers=max(panel.layers for panel in around.panels),
+        thicksteps=layered[0] if layered and any(panel.thickness for panel in around.panels) else None,
+        sources=len(around.sources),
+        steps=len(around.sources) * orientations * oversample**2,
+        fluence=around.fluence,
+        polarized=not beam.nopolar,
+        per_sample=(sampling.oversample_omega, sampling.oversample_polar, sampling.oversample_thick),
+        water=sampling.water_um > 0,
+        curved=detector.curved,
+    )
+    tell_quirks(tuple(_facts(key, beam, physics) for key in crystals), image)
+
+
+def _facts(key: _QuirkKey, beam: Beam, physics: Physics) -> CrystalFacts:
+    narrower: tuple[float, ...] = ()
+    if key.shape in ("gauss", "tophat"):
+        unturned = Crystal(
+            cell=key.cell, a_matrix=key.a_matrix, structure_factors=StructureFactors.constant(0)
+        )
+        cell = placed_cell(unturned, (0.0, 0.0, 0.0), physics)
+        cells = cells_along_axes(key.N, clip_to_beam(key.size_mm, beam.beamsize_mm), cell)
+        metric = shape_metric(key.shape, cells, cell, physics)
+        narrower = tuple((np.sqrt(np.diag(metric)) / cells).tolist())
+    spread, domains = resolve_mosaic(key.spread_deg, key.domains)
+    return CrystalFacts(
+        cell=key.cell if key.a_matrix is None else None,
+        random=key.random,
+        domains=domains if spread > 0 else 1,
+        shape=key.shape,
+        narrower=narrower,
+    )
+
+
+def _read_only(array: FloatArray) -> FloatArray:
+    result = np.ascontiguousarray(array, dtype=np.float64)
+    result.setflags(write=False)
+    return result
+
+
+def _radians(degrees: float | None) -> float | None:
+    return None if degrees is None else math.radians(degrees)

@@ -1,0 +1,92 @@
+"""The crystal's cell, turned as it is mounted (canonical 5.2 to 5.4)."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ..base.rotations import misset_angles, random_misset
+from ..base.unit_cell import UnitCell, cell_volume, standard_reciprocal_axes
+from ..base.vectors import FloatArray, dual_rows, rot_xyz
+from ..model.crystal import Crystal
+from ..model.physics import Physics
+
+__all__ = ["misset", "placed_cell", "shape_metric"]
+
+
+def misset(crystal: Crystal, physics: Physics) -> tuple[float, float, float]:
+    """The missetting angles, drawn if asked for (canonical 5.3); radians.
+
+    Those of the orientation matrix where the crystal has one.
+    """
+    if crystal.orientation is not None:
+        return misset_angles(crystal.orientation)
+    if crystal.misset_deg is None:
+        return 0.0, 0.0, 0.0
+    if isinstance(crystal.misset_deg, str):
+        assert crystal.misset_seed is not None  # filled in by the record
+        return random_misset(crystal.misset_seed, uniform=physics.uniform_misset)
+    x, y, z = crystal.misset_deg
+    return math.radians(x), math.radians(y), math.radians(z)
+
+
+def placed_cell(crystal: Crystal, misset_rad: tuple[float, float, float], physics: Physics) -> UnitCell:
+    """Direct and reciprocal vectors of the misset crystal (canonical 5.2 to 5.4).
+
+    An orientation matrix of the crystal takes the place of ``misset_rad``.
+
+    With both a matrix and a cell the cell's lengths are imposed on the matrix's directions; its volume too,
+    except with the true cell, where the volume is that of the resulting vectors.
+    """
+    if crystal.a_matrix is not None:
+        reciprocal = crystal.a_matrix.T
+    else:
+        assert crystal.cell is not None
+        reciprocal = standard_reciprocal_axes(crystal.cell, exact=physics.true_cell)
+    if crystal.orientation is not None:
+        reciprocal = reciprocal @ crystal.orientation.T
+    else:
+        reciprocal = rot_xyz(reciprocal, *misset_rad)
+    crosses = dual_rows(reciprocal.tolist())
+    if crystal.cell is not None:
+        direct = []
+        for row, edge in zip(crosses, crystal.cell[:3], strict=True):
+            x, y, z = row
+            scale = edge / math.sqrt(x * x + y * y + z * z)
+            direct.append([x * scale, y * scale, z * scale])
+        volume = cell_volume(crystal.cell)
+    else:
+        volume = 1.0 / float(reciprocal[0] @ np.array(crosses[0]))
+        direct = [[x * volume for x in row] for row in crosses]
+    dual = dual_rows(direct)
+    if crystal.cell is not None and physics.true_cell:
+        volume = sum(x * y for x, y in zip(direct[0], dual[0], strict=True))
+    vectors = np.array(direct)
+    reciprocal = np.array([[x / volume for x in row] for row in dual])
+    for array in (vectors, reciprocal):
+        array.setflags(write=False)
+    return UnitCell(vectors, reciprocal, volume)
+
+
+def shape_metric(shape: str, cells: FloatArray, cell: UnitCell, physics: Physics) -> FloatArray:
+    """The metric M of the spot radius: radius^2 = dh.M.dh, dh = (h-h0, k-k0, l-l0) (canonical 7.1).
+
+    Parameters
+    ----------
+    shape : str
+        ``gauss`` and ``tophat`` measure in reciprocal space unless ``physics.cells_metric`` (canonical 11);
+        the others by N.
+    cells : ndarray (3,)
+        Unit cells along a, b, c.
+    cell : UnitCell
+    physics : Physics
+
+    Returns
+    -------
+    ndarray (3, 3)
+    """
+    if physics.cells_metric or shape not in ("gauss", "tophat"):
+        return np.diag(cells**2)
+    gram = cell.reciprocal_vectors @ cell.reciprocal_vectors.T
+    return np.asarray(float(np.prod(cells)) ** 2 * gram)

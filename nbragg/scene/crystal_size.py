@@ -1,0 +1,53 @@
+"""How many unit cells, and how fine the pixels must then be cut (canonical 3.1, 5.5)."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ..base.unit_cell import UnitCell
+from ..base.vectors import FloatArray
+from ..base.warn import warn
+
+__all__ = ["cells_along_axes", "clip_to_beam", "recommended_oversample"]
+
+Sizes = tuple[float | None, float | None, float | None]
+
+
+def clip_to_beam(size_mm: Sizes, beamsize_mm: float) -> Sizes:
+    """The sizes along b and c, no larger than the beam (canonical 3.1); a negative beam size is unlimited.
+
+    A beam of size 0 leaves no size to count cells from: N decides, as for a size not given.
+    """
+    clipped: list[float | None] = [size_mm[0]]
+    for axis, size in zip("bc", size_mm[1:], strict=True):
+        if size is not None and 0 <= beamsize_mm < size:
+            warn(
+                f"size_mm along {axis} is clipped from {size:g} to {beamsize_mm:g} mm, "
+                "the beam size (beamsize_mm)"
+            )
+            size = beamsize_mm or None
+        clipped.append(size)
+    return clipped[0], clipped[1], clipped[2]
+
+
+def cells_along_axes(N: tuple[int, int, int], size_mm: Sizes, cell: UnitCell) -> FloatArray:
+    """Unit cells along a, b, c: ceil(size/edge) where a size is given, else N (canonical 5.5)."""
+    edges = cell.edges
+    cells = [
+        float(n) if size is None else math.ceil(size * 1e-3 / (edge * 1e-10))
+        for n, size, edge in zip(N, size_mm, edges, strict=True)
+    ]
+    return np.maximum(np.array(cells, dtype=np.float64), 1.0)
+
+
+def recommended_oversample(longest: float, wavelength: float, distance: float, pixel_size: float) -> int:
+    """Sub-pixels per edge: ceil(3 * longest edge / (lambda * distance / pixel)), at least 1 (canonical 5.5).
+
+    Parameters
+    ----------
+    longest, wavelength, distance, pixel_size : float
+        Metres.
+    """
+    return max(math.ceil(3.0 * longest / (wavelength * distance / pixel_size)), 1)

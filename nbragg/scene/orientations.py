@@ -1,0 +1,66 @@
+"""Every orientation the crystal takes: spindle steps times mosaic domains (canonical 5.6, 6.5)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..base import memory
+from ..base.vectors import FloatArray, axis_rotation
+from .steps import Steps
+
+__all__ = ["crystal_orientations", "phi_rotations"]
+
+#: one orientation, and the product it is made by
+_BYTES_EACH = 2 * 72
+
+
+def phi_rotations(phi0: float, steps: Steps, spindle: FloatArray) -> FloatArray:
+    """Rotations by phi_i = phi0 + step*i about the spindle (canonical 6).
+
+    Parameters
+    ----------
+    phi0 : float
+        Radians.
+    steps : Steps
+        Radians.
+    spindle : ndarray (3,)
+        Unit vector.
+
+    Returns
+    -------
+    ndarray (np, 3, 3)
+    """
+    memory.require(
+        _BYTES_EACH * steps.count, f"a list of {steps.count} phi steps", "give fewer phisteps (-phisteps)"
+    )
+    return axis_rotation(spindle, phi0 + steps.step * np.arange(steps.count))
+
+
+def crystal_orientations(
+    cell_vectors: FloatArray, phi_rotations: FloatArray, domain_rotations: FloatArray
+) -> FloatArray:
+    """Cell vectors rotated by phi about the spindle, then by each domain's matrix (canonical 6.5).
+
+    Parameters
+    ----------
+    cell_vectors : ndarray (3, 3)
+        Rows a, b, c.
+    phi_rotations : ndarray (np, 3, 3)
+        As `phi_rotations` gives them.
+    domain_rotations : ndarray (nm, 3, 3)
+
+    Returns
+    -------
+    ndarray (np*nm, 3, 3)
+        Rows a, b, c in the unit of the input; phi outermost.
+    """
+    count = len(phi_rotations) * len(domain_rotations)
+    memory.require(
+        _BYTES_EACH * count,
+        f"{len(phi_rotations)} phi steps of {len(domain_rotations)} mosaic domains",
+        "give fewer phisteps or mosaic_domains (-phisteps, -mosaic_domains)",
+    )
+    turned = cell_vectors @ phi_rotations.swapaxes(-1, -2)
+    # v' = U v for each row v
+    product = np.matmul(turned[:, np.newaxis], domain_rotations.swapaxes(-1, -2)[np.newaxis])
+    return np.asarray(product.reshape(count, 3, 3))

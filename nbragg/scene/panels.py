@@ -1,0 +1,210 @@
+"""The panels of a detector where they stand, with what each of them renders."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import numpy.typing as npt
+
+from ..base import memory
+from ..base.errors import InputError
+from ..base.records import freeze
+from ..base.vectors import FloatArray, unit
+from ..model.conventions import CONVENTIONS
+from ..model.detector import Detector
+from ..model.panel import Panel
+from ..model.physics import Physics
+from .detector_frame import Axes, Directions, effective_convention, given_vectors, initial_frame
+from .detector_geometry import DetectorGeometry, detector_geometry, dials_origin, vertical
+from .record import PlacedPanel
+from .steps import Layers, resolve_layers
+
+__all__ = ["detector_places", "placed_panels"]
+
+Region = tuple[int, int, int, int]
+
+#: float image, integer image, noise image, preview and mask, kept at the same time
+_BYTES_PER_PIXEL = 4 + 2 + 2 + 1 + 1
+
+
+def detector_places(
+    detector: Detector, directions: Directions, physics: Physics
+) -> tuple[DetectorGeometry, ...]:
+    """Where each panel stands: by the convention, or as explicit panels say.
+
+    Raises
+    ------
+    InputError
+        As `detector_geometry`; for a panel whose plane passes through the sample.
+    """
+    if not detector.panels:
+        return (detector_geometry(detector, directions, physics),)
+    given = given_vectors(detector, directions)
+    name = effective_convention(detector, given)
+    axes = initial_frame(CONVENTIONS[name], given)
+    return tuple(_panel_geometry(panel, name, axes, i) for i, panel in enumerate(detector.panels))
+
+
+def _panel_geometry(panel: Panel, convention: str, axes: Axes, number: int) -> DetectorGeometry:
+    """An explicit panel: its plane is known, and all that reports say follows."""
+    fast, slow = unit(panel.fast), unit(panel.slow)
+    corner = np.array(panel.origin_mm) * 1e-3
+    edges = panel.pixel_mm if isinstance(panel.pixel_mm, tuple) else (panel.pixel_mm, panel.pixel_mm)
+    pixel = (edges[0] * 1e-3, edges[1] * 1e-3)
+    normal = unit(np.cross(fast, slow))
+    if normal @ corner < 0:
+        normal = -normal
+    close_distance = float(corner @ normal)
+    if close_distance <= 1e-9 * float(np.linalg.norm(corner)):
+        raise InputError(
+            f"panel {number} {panel.name!r}: its plane passes through the sample (close distance "
+            f"{close_distance * 1e3:g} mm): change origin_mm or the axes"
+        )
+    ratio = float(axes.beam @ normal) or sys.float_info.min
+    distance = close_distance / ratio
+    # the panel's own first pixel, which the plane's corner may be far from
+    own = corner + panel.first[0] * pixel[0] * fast + panel.first[1] * pixel[1] * slow
+    fclose, sclose = -float(own @ fast), -float(own @ slow)
+    with np.errstate(over="ignore", invalid="ignore"):  # the beam may run along the plane
+        reach = distance * axes.beam - own
+        fbeam, sbeam = float(fast @ reach), float(slow @ reach)
+    place = DetectorGeometry(
+        convention=convention,
+        pivot="none",
+        fpixels=panel.fpixels,
+        spixels=panel.spixels,
+        pixel=pixel,
+        detsize_f=pixel[0] * panel.fpixels,
+        detsize_s=pixel[1] * panel.spixels,
+        fdet=fast,
+        sdet=slow,
+        odet=normal,
+        beam_vector=axes.beam,
+        polar_vector=axes.polar,
+        vert_vector=vertical(axes.beam, axes.polar),
+        spindle=axes.spindle,
+        twotheta_axis=axes.twotheta_axis,
+        pix0=corner,
+        distance=distance,
+        close_distance=close_distance,
+        ratio=ratio,
+        Xbeam=fbeam,
+        Ybeam=sbeam,
+        Fbeam=fbeam,
+        Sbeam=sbeam,
+        Xclose=fclose,
+        Yclose=sclose,
+        Fclose=fclose,
+        Sclose=sclose,
+        ORGX=fclose / pixel[0] + 0.5,
+        ORGY=sclose / pixel[1] + 0.5,
+        rotx=0.0,
+        roty=0.0,
+        rotz=0.0,
+        twotheta=0.0,
+        dials_origin_mm=dials_origin(own),
+    )
+    for value in vars(place).values():
+        freeze(value)
+    return place
+
+
+def placed_panels(
+    detector: Detector, roi: Region | None, places: tuple[DetectorGeometry, ...], physics: Physics
+) -> tuple[PlacedPanel, ...]:
+    """What a renderer reads of each panel.
+
+    Parameters
+    ----------
+    detector : Detector
+    roi : (fmin, fmax, smin, smax) or None
+        Of `Sampling`; explicit panels have their own.
+    places : tuple of DetectorGeometry
+    physics : Physics
+
+    Raises
+    ------
+    InputError
+        For a mask or a roi that does not fit.
+    MemoryLimitError
+        When the image does not fit into memory.
+    """
+    pixels = sum(place.fpixels * place.spixels for place in places)
+    size = f"{places[0].fpixels} x {places[0].spixels}"
+    memory.require(
+        _BYTES_PER_PIXEL * pixels,
+        f"an image of {size} pixels"
+        if len(places) == 1
+        else f"an image of {len(places)} panels, {pixels} pixels,",
+        "give fewer pixels (fpixels, spixels: -detpixels) or larger ones (pixel_mm: -pixel)",
+    )
+    if not detector.panels:
+        place = places[0]
+        _check_mask(detector.mask, place)
+        return (_placed(detector, place, _region(roi, place), physics),)
+    if roi is not None:
+        raise InputError(f"roi {roi} does not say of which panel: give it to the panels")
+    whole = [_region(panel.roi, place) for panel, place in zip(detector.panels, places, strict=True)]
+    return tuple(
+        _placed(panel, place, region, physics)
+        for panel, place, region in zip(detector.panels, places, whole, strict=True)
+    )
+
+
+def _region(roi: Region | None, place: DetectorGeometry) -> Region:
+    fpixels, spixels = place.fpixels, place.spixels
+    if roi is None:
+        return 0, fpixels - 1, 0, spixels - 1
+    if roi[1] >= fpixels or roi[3] >= spixels:
+        raise InputError(
+            f"roi {roi} reaches outside the detector: limits are inclusive and counted from 0, "
+            f"so at most 0 {fpixels - 1} 0 {spixels - 1}"
+        )
+    return roi
+
+
+def _check_mask(mask: npt.NDArray[np.uint8] | None, place: DetectorGeometry) -> None:
+    if mask is not None and mask.shape != (place.spixels, place.fpixels):
+        slow, fast = mask.shape
+        raise InputError(
+            f"mask of {fast} x {slow} pixels on a detector of {place.fpixels} x {place.spixels}: "
+            "give one of its size"
+        )
+
+
+def _placed(what: Detector | Panel, place: DetectorGeometry, roi: Region, physics: Physics) -> PlacedPanel:
+    layers = _layers(what, physics)
+    curved = isinstance(what, Detector) and what.curved
+    return PlacedPanel(
+        fpixels=place.fpixels,
+        spixels=place.spixels,
+        first=what.first if isinstance(what, Panel) else (0, 0),
+        pixel=place.pixel,
+        fdet=_read_only(place.fdet),
+        sdet=_read_only(place.sdet),
+        odet=_read_only(place.odet),
+        beam=_read_only(place.beam_vector),
+        pix0=_read_only(place.pix0),
+        distance=place.distance,
+        close_distance=place.close_distance,
+        curved=("axes" if physics.curved_by_axes else "laboratory") if curved else "flat",
+        point_pixel=isinstance(what, Detector) and what.point_pixel,
+        layers=layers.count,
+        layer_step=layers.step,
+        thickness=layers.thickness,
+        mu=layers.mu,
+        roi=roi,
+        mask=what.mask,
+    )
+
+
+def _layers(what: Detector | Panel, physics: Physics) -> Layers:
+    attenuation = None if what.attenuation_um is None else what.attenuation_um * 1e-6
+    return resolve_layers(what.thickness_um * 1e-6, what.thicksteps, attenuation, whole=physics.whole_layers)
+
+
+def _read_only(array: FloatArray) -> FloatArray:
+    result = np.ascontiguousarray(array, dtype=np.float64)
+    result.setflags(write=False)
+    return result

@@ -1,0 +1,104 @@
+"""What reports and file headers say of a Scene beyond what a renderer reads."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..base.cached import cached_property
+from ..base.errors import InputError
+from ..base.records import FrozenArrays
+from ..base.rotations import misset_angles
+from ..base.unit_cell import UnitCell
+from ..base.vectors import FloatArray
+from .detector_geometry import DetectorGeometry
+from .steps import Steps
+
+__all__ = ["CrystalPlacement", "Placement"]
+
+
+@dataclass(frozen=True, eq=False)
+class CrystalPlacement(FrozenArrays):
+    """One crystal of the sample.
+
+    Attributes
+    ----------
+    unit_cell : UnitCell
+        At spindle angle 0, misset applied.
+    misset : 3 floats or ndarray (3, 3)
+        Angles in radians, or the orientation matrix that takes their place.
+    mosaic_spread : float
+        Radians.
+    mosaic_domains : int
+    mosaic_rotations : ndarray (domains, 3, 3)
+    size_m : ndarray (3,)
+        Edges along a, b, c.
+    n_listed : int
+        Structure factors listed.
+    """
+
+    unit_cell: UnitCell
+    misset: tuple[float, float, float] | FloatArray
+    mosaic_spread: float
+    mosaic_domains: int
+    mosaic_rotations: FloatArray
+    size_m: FloatArray
+    n_listed: int
+
+    @cached_property
+    def misset_deg(self) -> tuple[float, float, float]:
+        """Missetting angles, degrees."""
+        angles = misset_angles(self.misset) if isinstance(self.misset, np.ndarray) else self.misset
+        x, y, z = (math.degrees(angle) for angle in angles)
+        return x, y, z
+
+
+@dataclass(frozen=True, eq=False)
+class Placement(FrozenArrays):
+    """Beside a Scene: conventions, beam centres, cells, steps; SI units, radians.
+
+    Attributes
+    ----------
+    panels : tuple of DetectorGeometry
+        Convention, pivot and beam centres of each panel.
+    crystals : tuple of CrystalPlacement
+    wavelength : float
+        The beam's own, m.
+    phi0, osc, phistep : float
+        Rotation of the sample.
+    phisteps : int
+    hdiv, vdiv, dispersion : Steps
+    recommended_oversample : int
+    """
+
+    panels: tuple[DetectorGeometry, ...]
+    crystals: tuple[CrystalPlacement, ...]
+    wavelength: float
+    phi0: float
+    osc: float
+    phistep: float
+    phisteps: int
+    hdiv: Steps
+    vdiv: Steps
+    dispersion: Steps
+    recommended_oversample: int
+
+    @property
+    def panel(self) -> DetectorGeometry:
+        """The only panel.
+
+        Raises
+        ------
+        InputError
+            When there are several.
+        """
+        if len(self.panels) != 1:
+            raise InputError(f"this is for a detector of one panel; the scene's has {len(self.panels)}")
+        return self.panels[0]
+
+    @property
+    def crystal(self) -> CrystalPlacement:
+        """The first crystal."""
+        return self.crystals[0]

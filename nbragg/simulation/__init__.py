@@ -1,0 +1,1 @@
+"""Setups rendered: one image, many images, results."""

@@ -1,0 +1,211 @@
+"""Many images of one set-up: what changes from one to the next."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..base import validate as check
+from ..base.errors import InputError
+from ..base.rotations import RandomOrientations
+from ..model.beam import Beam
+from ..model.sample import Sample
+from ..model.setup import RECORDS, Setup
+from ..scene.steps import resolve_phi
+
+__all__ = ["Columns", "Phi", "Series", "columns_of", "setups"]
+
+Phi = float | tuple[float, float]
+
+#: what changes, by name: one entry of each for every image
+Columns = dict[str, Iterable[Any]]
+
+
+class Series:
+    """A Setup and what changes from image to image.
+
+    ``len(series)`` images; ``series[i]`` is the Setup of the i-th, computable alone, in another process too:
+    a Series can be pickled.  Iterating gives the Setups in their order; `Simulator.render_many` makes what
+    does not change once.
+
+    Parameters
+    ----------
+    setup : Setup
+    changes : sequence, optional
+        Of mappings, as the arguments of `Setup.replace`, or of records (Crystal, Sample, Beam, Detector,
+        Sampling).
+    orientations : array_like or scipy Rotation or sequence, optional
+        (n, 3, 3) rotation or A matrices, (n, 3) missetting angles in degrees, a stack of rotations, or a
+        sequence of anything `Crystal.with_orientation` takes.
+    phi : sequence, optional
+        Spindle angles of the first step in degrees, or pairs (phi, osc).
+    beams : sequence of Beam, optional
+
+    Raises
+    ------
+    InputError
+        For nothing that changes, entries without a length, and lengths that differ.
+
+    Examples
+    --------
+    >>> import nbragg
+    >>> setup = nbragg.from_cli("-cell 70 80 90 -default_F 100 -N 5 -detpixels 32 -osc 0.5")
+    >>> series = nbragg.Series.frames(setup, 180)
+    >>> len(series), series[3].crystal.phi_deg
+    (180, 1.5)
+    >>> shots = nbragg.Series.random(setup, 1_000_000, seed=1)
+    >>> shots[999_999].crystal.orientation.shape
+    (3, 3)
+    """
+
+    def __init__(
+        self,
+        setup: Setup,
+        changes: Sequence[Any] | None = None,
+        *,
+        orientations: Any = None,
+        phi: Sequence[Phi] | None = None,
+        beams: Sequence[Beam] | None = None,
+    ) -> None:
+        if not isinstance(setup, Setup):
+            raise InputError(f"a Series is made of a Setup, not of a {type(setup).__name__}")
+        self.setup = setup
+        self._columns = columns_of(changes, orientations, phi, beams)
+        lengths = {name: _length(values) for name, values in self._columns.items()}
+        endless = [name for name, n in lengths.items() if n is None]
+        if endless:
+            raise InputError(
+                f"{', '.join(endless)}: a Series can be indexed, so give a list or an array; "
+                "Simulator.render_many takes an iterator too"
+            )
+        self._count = next(n for n in lengths.values() if n is not None)
+
+    @classmethod
+    def frames(cls, setup: Setup, count: int) -> Series:
+        """Consecutive rotation images, each as wide as the sample's ``osc_deg``.
+
+        Raises
+        ------
+        InputError
+            Without a rotation range, and for a count below 1.
+        """
+        crystal = setup.sample.crystals[0]
+        given = (crystal.osc_deg, crystal.phistep_deg)
+        osc, step = (None if value is None else math.radians(value) for value in given)
+        width = crystal.osc_deg or math.degrees(resolve_phi(osc, step, crystal.phisteps).range)
+        if width <= 0:
+            raise InputError("frames need the rotation range of each image: give osc_deg (-osc)")
+        starts = [crystal.phi_deg + i * width for i in range(check.count("count", count))]
+        return cls(setup, phi=starts)
+
+    @classmethod
+    def random(cls, setup: Setup, count: int, seed: int) -> Series:
+        """Random orientations, uniform over all rotations; the first of more are the same.
+
+        Raises
+        ------
+        InputError
+            For a count below 1, and a seed that is not whole.
+        """
+        return cls(setup, orientations=RandomOrientations(check.count("count", count), seed))
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, i: int) -> Setup:
+        return self.setup.replace(**self.change(i))
+
+    def __iter__(self) -> Iterator[Setup]:
+        return setups(self.setup, self._columns)
+
+    def change(self, i: int) -> dict[str, Any]:
+        """What the i-th image has of its own, as the arguments of `Setup.replace`.
+
+        Raises
+        ------
+        IndexError
+            When there is no such image.
+        """
+        if not -self._count <= i < self._count:
+            raise IndexError(f"image {i} of a series of {self._count}")
+        step: dict[str, Any] = {}
+        for name, values in self._columns.items():
+            step.update(_MEANINGS[name](values[i % self._count]))  # type: ignore[index]
+        return step
+
+    @property
+    def columns(self) -> Columns:
+        """What changes, by name."""
+        return dict(self._columns)
+
+    def __repr__(self) -> str:
+        return f"Series({self._count} images, {', '.join(self._columns)})"
+
+
+def columns_of(changes: Any, orientations: Any, phi: Any, beams: Any) -> Columns:
+    """What was given, by name.
+
+    Raises
+    ------
+    InputError
+        For nothing, for something that is no series, and for different lengths.
+    """
+    if hasattr(orientations, "as_matrix"):
+        matrices = np.asarray(orientations.as_matrix())
+        orientations = matrices if matrices.ndim == 3 else matrices[np.newaxis]
+    given = {"changes": changes, "orientations": orientations, "phi": phi, "beams": beams}
+    columns = {name: values for name, values in given.items() if values is not None}
+    if not columns:
+        raise InputError("nothing to render: give changes, orientations, phi or beams")
+    for name, values in columns.items():
+        if not isinstance(values, Iterable) or isinstance(values, (str, bytes, Mapping)):
+            raise InputError(f"{name} must be a series with one entry for each image, not {values!r}")
+    lengths = {name: n for name, values in columns.items() if (n := _length(values)) is not None}
+    if len(set(lengths.values())) > 1:
+        listed = ", ".join(f"{name} {n}" for name, n in lengths.items())
+        raise InputError(f"the series differ in length ({listed}): give one entry of each for every image")
+    return columns
+
+
+def setups(setup: Setup, columns: Columns) -> Iterator[Setup]:
+    """The Setup of each image, one after the other."""
+    for entries in zip(*columns.values(), strict=True):
+        step: dict[str, Any] = {}
+        for name, entry in zip(columns, entries, strict=True):
+            step.update(_MEANINGS[name](entry))
+        yield setup.replace(**step)
+
+
+def _length(values: Any) -> int | None:
+    return len(values) if hasattr(values, "__getitem__") and hasattr(values, "__len__") else None
+
+
+def _any_change(entry: Any) -> dict[str, Any]:
+    if isinstance(entry, Mapping):
+        return dict(entry)
+    for name, kind in {**RECORDS, "sample": Sample}.items():
+        if isinstance(entry, kind):
+            return {name: entry}
+    raise InputError(
+        f"a change must be a mapping of fields, or a Crystal, Beam, Detector or Sampling, not {entry!r}"
+    )
+
+
+def _phi_change(entry: Any) -> dict[str, Any]:
+    if np.ndim(entry) == 0:
+        return {"phi_deg": float(entry)}
+    if np.shape(entry) != (2,):
+        raise InputError(f"phi must be angles or pairs (phi, osc) in degrees, not {entry!r}")
+    start, osc = entry
+    return {"phi_deg": start, "osc_deg": osc}
+
+
+_MEANINGS: dict[str, Callable[[Any], dict[str, Any]]] = {
+    "changes": _any_change,
+    "orientations": lambda entry: {"orientation": entry},
+    "phi": _phi_change,
+    "beams": lambda entry: {"beam": entry},
+}

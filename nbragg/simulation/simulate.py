@@ -1,0 +1,98 @@
+"""One image: from a Setup, from its parts, or from a Scene."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..engine.options import RenderOptions
+from ..model.beam import Beam
+from ..model.crystal import Crystal
+from ..model.detector import Detector
+from ..model.sample import Sample
+from ..model.sampling import Sampling
+from ..model.setup import Setup, as_setup
+from ..scene.record import Scene
+from .result import Result
+from .simulator import Simulator, rendered
+
+__all__ = ["render", "simulate"]
+
+
+def render(scene: Scene, options: RenderOptions | None = None, **named: Any) -> Result:
+    """Render a Scene.
+
+    Parameters
+    ----------
+    scene : Scene
+        From `build_scene`; it is not changed and can be rendered again, from several threads at once.
+    options : RenderOptions, optional
+    **named
+        Fields of `RenderOptions`, instead of ``options``: ``device``, ``precision``, ``threads``,
+        ``progress``, ``tolerance``, ``on_device``.
+
+    Returns
+    -------
+    Result
+
+    Raises
+    ------
+    InputError
+        When an option is not known.
+    DeviceError
+        Without a usable GPU (device="cuda"), or when it fails.
+    RenderError
+        When a pixel comes out infinite or NaN, or the engine fails.
+
+    Examples
+    --------
+    >>> import nbragg
+    >>> scene = nbragg.build_scene(nbragg.from_cli("-cell 70 80 90 -default_F 100 -N 5 -detpixels 32"))
+    >>> bool((nbragg.render(scene, threads=1).image == nbragg.render(scene).image).all())
+    True
+    """
+    return rendered(scene, RenderOptions(**named) if options is None else options.replace(**named))
+
+
+def simulate(
+    sample: Setup | Sample | Crystal,
+    beam: Beam | None = None,
+    detector: Detector | None = None,
+    sampling: Sampling | None = None,
+    *,
+    physics: str | None = None,
+    **options: Any,
+) -> Result:
+    """Simulate one diffraction image.
+
+    Parameters
+    ----------
+    sample : Setup, Sample or Crystal
+        A whole set-up, or what stands in the beam.
+    beam, detector, sampling : Beam, Detector, Sampling, optional
+        What a person sets, in mm, angstrom and degrees; None: the defaults.  Not with a Setup.
+    physics : {"exact", "nanobragg"}, optional
+        Physics as it is, or the reference program's formulas with their approximations (canonical 11); None:
+        the Setup's, else "exact".
+    **options
+        Fields of `RenderOptions`: ``device``, ``precision``, ``threads``, ``progress``, ``tolerance``.
+
+    Returns
+    -------
+    Result
+
+    Raises
+    ------
+    InputError, MemoryLimitError, RenderError
+
+    Examples
+    --------
+    >>> import nbragg
+    >>> factors = nbragg.StructureFactors.constant(100)
+    >>> crystal = nbragg.Crystal(cell=(70, 80, 90, 90, 90, 90), N=5, structure_factors=factors)
+    >>> detector = nbragg.Detector(distance_mm=100, fpixels=64, spixels=48)
+    >>> result = nbragg.simulate(crystal, nbragg.Beam(wavelength_A=1.0), detector)
+    >>> result.image.shape, result.image.dtype
+    ((48, 64), dtype('float32'))
+    """
+    setup = as_setup(sample, beam, detector, sampling, physics)
+    return Simulator(setup, RenderOptions(**options)).render()

@@ -1,0 +1,321 @@
+"""A Setup ready to render: whatever does not change from one image to the next is made once."""
+
+from __future__ import annotations
+
+import warnings
+from collections import deque
+from collections.abc import Iterable, Iterator, Sized
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..base.errors import InputError, NbraggWarning, RenderError
+from ..engine.backend import backend
+from ..engine.options import Progress, RawImage, RenderOptions
+from ..model.beam import Beam
+from ..model.setup import Setup, as_setup
+from ..scene.build import make_scene
+from ..scene.record import Scene
+from ..scene.stages import Stages
+from .result import Result
+from .series import Columns, Phi, Series, columns_of, setups
+
+__all__ = ["Simulator", "rendered", "simulate_batch"]
+
+
+class Simulator:
+    """A set-up, ready to render; parts are made again only when they change.
+
+    A Simulator does not change: `replace` and `with_orientation` give another one that shares with this one
+    all that stayed the same.  It can be used from several threads at once and in forked processes.
+
+    Parameters
+    ----------
+    setup : Setup
+    options : RenderOptions, optional
+        How to render; None: the defaults.
+
+    Attributes
+    ----------
+    setup : Setup
+    options : RenderOptions
+    scene : Scene
+        What the backend reads.
+
+    Raises
+    ------
+    InputError, MemoryLimitError
+        As `nbragg.build_scene`.
+
+    Examples
+    --------
+    >>> import nbragg
+    >>> factors = nbragg.StructureFactors.constant(100)
+    >>> crystal = nbragg.Crystal(cell=(70, 80, 90, 90, 90, 90), N=5, structure_factors=factors)
+    >>> setup = nbragg.Setup(crystal, detector=nbragg.Detector(fpixels=32, spixels=32))
+    >>> simulator = nbragg.Simulator(setup, nbragg.RenderOptions(threads=1))
+    >>> turns = nbragg.random_orientations(3, seed=1)
+    >>> [result.image.shape for result in simulator.render_many(orientations=turns)]
+    [(32, 32), (32, 32), (32, 32)]
+    """
+
+    def __init__(self, setup: Setup, options: RenderOptions | None = None) -> None:
+        if not isinstance(setup, Setup):
+            raise InputError(
+                f"Simulator takes a Setup, not a {type(setup).__name__}: "
+                "Simulator(Setup(crystal, beam, detector))"
+            )
+        if not isinstance(options, (RenderOptions, type(None))):
+            raise InputError(
+                f"options must be RenderOptions, not a {type(options).__name__}: "
+                'Simulator(setup, RenderOptions(device="cuda"))'
+            )
+        self.setup = setup
+        self.options = RenderOptions() if options is None else options
+        self._stages = Stages()
+        self.scene = make_scene(setup, self._stages)
+
+    def replace(self, **changes: Any) -> Simulator:
+        """A Simulator with parts, or single fields of them, exchanged: see `Setup.replace`.
+
+        Raises
+        ------
+        InputError
+            As `Setup.replace` and `nbragg.build_scene`.
+        """
+        other = object.__new__(Simulator)
+        other.setup, other.options, other._stages = self.setup.replace(**changes), self.options, self._stages
+        other.scene = make_scene(other.setup, other._stages)
+        return other
+
+    def with_orientation(self, orientation: Any) -> Simulator:
+        """A Simulator with the crystal in another orientation; see `Crystal.with_orientation`."""
+        return self.replace(orientation=orientation)
+
+    def render(self, *, progress: Progress | None = None) -> Result:
+        """Render one image.
+
+        Parameters
+        ----------
+        progress : callable, optional
+            Instead of that of the options.
+
+        Raises
+        ------
+        RenderError
+            When a pixel comes out infinite or NaN, or the engine fails.
+        """
+        options = self.options if progress is None else self.options.replace(progress=progress)
+        with backend(options.device).queue(options) as queue:
+            queue.submit(self.scene)
+            raw, elapsed = queue.collect()
+        return finished(raw, self.scene, elapsed, self.setup)
+
+    @overload
+    def render_many(
+        self,
+        changes: Series | Iterable[Any] | None = ...,
+        *,
+        orientations: Any = ...,
+        phi: Iterable[Phi] | None = ...,
+        beams: Iterable[Beam] | None = ...,
+        out: None = ...,
+    ) -> Iterator[Result]: ...
+
+    @overload
+    def render_many(
+        self,
+        changes: Series | Iterable[Any] | None = ...,
+        *,
+        orientations: Any = ...,
+        phi: Iterable[Phi] | None = ...,
+        beams: Iterable[Beam] | None = ...,
+        out: NDArray[np.float32],
+    ) -> NDArray[np.float32]: ...
+
+    def render_many(
+        self,
+        changes: Series | Iterable[Any] | None = None,
+        *,
+        orientations: Any = None,
+        phi: Iterable[Phi] | None = None,
+        beams: Iterable[Beam] | None = None,
+        out: NDArray[np.float32] | None = None,
+    ) -> Iterator[Result] | NDArray[np.float32]:
+        """Render one image for each of a series of changes to this set-up.
+
+        Give one series or several of equal length, which are then taken side by side: with ``orientations``
+        and ``beams``, each image has its own of both.
+
+        Parameters
+        ----------
+        changes, orientations, phi, beams
+            As of `Series`, of which this is a face; iterators are taken too.  ``changes`` may be a Series
+            itself, whose own Setup then counts.
+        out : ndarray of float32, shape (n, slow, fast), optional
+            Filled with the images, in which case no memory is taken for them; (n, panel, slow, fast) for a
+            detector of several panels.
+
+        Returns
+        -------
+        iterator of Result, or ``out``
+            In the order of the series.  Images are rendered a few ahead of the one asked for, no more, so
+            memory does not grow with their number.  An error in one image is raised in its turn.
+
+        Raises
+        ------
+        InputError
+            For no series or series of different lengths, for an ``out`` that does not fit, and as
+            `Setup.replace`.
+        RenderError
+        """
+        if isinstance(changes, Series):
+            columns, base = changes.columns, changes.setup
+        else:
+            columns, base = columns_of(changes, orientations, phi, beams), self.setup
+        if out is None:
+            return self._rendered(setups(base, columns), None)
+        _check_out(out, columns, self.scene)
+        count = sum(1 for _ in self._rendered(setups(base, columns), out))
+        if count != len(out):
+            raise InputError(f"out has room for {len(out)} images, {count} were rendered")
+        return out
+
+    def _rendered(self, images: Iterator[Setup], out: NDArray[np.float32] | None) -> Iterator[Result]:
+        waiting: deque[tuple[Setup, Scene]] = deque()
+        failure: Exception | None = None
+        options = self.options.replace(progress=None)  # which a caller sees image by image
+        with backend(options.device).queue(options) as queue:
+
+            def oldest() -> Result:
+                setup, scene = waiting.popleft()
+                raw, elapsed = queue.collect()
+                return finished(raw, scene, elapsed, setup)
+
+            while True:
+                try:
+                    setup = next(images, None)
+                    if setup is None:
+                        break
+                    scene = make_scene(setup, self._stages)
+                    queue.submit(scene, None if out is None else _frame(out, queue.submitted, scene))
+                except Exception as error:
+                    failure = error  # of this image: those before it come first
+                    break
+                waiting.append((setup, scene))
+                if len(waiting) > queue.depth:
+                    yield oldest()
+            while waiting:
+                yield oldest()
+        if failure is not None:
+            raise failure
+
+
+def rendered(scene: Scene, options: RenderOptions) -> Result:
+    """A Scene's image."""
+    with backend(options.device).queue(options) as queue:
+        queue.submit(scene)
+        raw, elapsed = queue.collect()
+    return finished(raw, scene, elapsed, None)
+
+
+def finished(raw: RawImage, scene: Scene, elapsed: float, setup: Setup | None) -> Result:
+    """What a backend returned, checked and with its warning given.
+
+    Raises
+    ------
+    RenderError
+        When a pixel is infinite or NaN.
+    """
+    found = raw.summary
+    if found.nonfinite:
+        raise RenderError(
+            f"{found.nonfinite} pixels are infinite or NaN, the first at "
+            f"{scene.pixel_name(found.first_nonfinite)}: check fluence, structure "
+            "factors and sizes for values beyond float32 (3.4e38 photons)"
+        )
+    if found.cut_pixel >= 0:
+        warnings.warn(
+            f"interpolation was switched off from pixel {scene.pixel_name(found.cut_pixel)} on: its h, k, "
+            "l is within two planes of the edge of the list; give a longer list, or -nointerpolate / "
+            "interpolate=False, or physics 'exact', which goes on interpolating where it can",
+            NbraggWarning,
+            stacklevel=4,
+        )
+    return Result(raw, scene, elapsed, setup)
+
+
+def simulate_batch(
+    sample: Any,
+    beam: Any = None,
+    detector: Any = None,
+    sampling: Any = None,
+    *,
+    changes: Iterable[Any] | None = None,
+    orientations: Any = None,
+    phi: Iterable[Phi] | None = None,
+    beams: Iterable[Beam] | None = None,
+    out: NDArray[np.float32] | None = None,
+    physics: str | None = None,
+    **options: Any,
+) -> Iterator[Result] | NDArray[np.float32]:
+    """Simulate a series of images of one set-up.
+
+    Parameters
+    ----------
+    sample, beam, detector, sampling, physics, **options
+        As `nbragg.simulate`.
+    changes, orientations, phi, beams, out
+        What differs from image to image, and where the images go: as `Simulator.render_many`.
+
+    Returns
+    -------
+    iterator of Result, or ``out``
+
+    Raises
+    ------
+    InputError, MemoryLimitError, RenderError
+
+    Examples
+    --------
+    >>> import nbragg, numpy as np
+    >>> factors = nbragg.StructureFactors.constant(100)
+    >>> crystal = nbragg.Crystal(cell=(70, 80, 90, 90, 90, 90), N=5, structure_factors=factors)
+    >>> detector = nbragg.Detector(fpixels=32, spixels=32)
+    >>> images = np.empty((4, 32, 32), np.float32)
+    >>> images is nbragg.simulate_batch(crystal, nbragg.Beam(), detector, phi=[0, 1, 2, 3], out=images)
+    True
+    """
+    simulator = Simulator(as_setup(sample, beam, detector, sampling, physics), RenderOptions(**options))
+    if out is None:
+        return simulator.render_many(changes, orientations=orientations, phi=phi, beams=beams)
+    return simulator.render_many(changes, orientations=orientations, phi=phi, beams=beams, out=out)
+
+
+def _check_out(out: Any, columns: Columns, scene: Scene) -> None:
+    axes = 1 + len(scene.image_shape)
+    if not isinstance(out, np.ndarray) or out.dtype != np.float32 or out.ndim != axes:
+        given = f"{out.dtype} of shape {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__
+        raise InputError(f"out must be a float32 array of shape (n, slow, fast), not {given}")
+    if not out.flags.writeable or (out.size and not out[0].flags.c_contiguous):
+        raise InputError("out must be writable, and each of its images contiguous in C order")
+    for name, values in columns.items():
+        n = len(values) if isinstance(values, Sized) else None
+        if n is not None and n != len(out):
+            raise InputError(
+                f"out has room for {len(out)} images and {name} has {n} entries: make them equal"
+            )
+
+
+def _frame(out: NDArray[np.float32], index: int, scene: Scene) -> NDArray[np.float32]:
+    """The part of ``out`` that takes one image."""
+    if index >= len(out):
+        raise InputError(f"out has room for {len(out)} images and the series goes on: give a longer array")
+    if out.shape[1:] != scene.image_shape:
+        axes = "(slow, fast)" if len(scene.panels) == 1 else "(panel, slow, fast)"
+        raise InputError(
+            f"out holds images of shape {out.shape[1:]}, the detector has {scene.image_shape} pixels {axes}"
+        )
+    frame: NDArray[np.float32] = out[index]
+    return frame

@@ -1,0 +1,241 @@
+"""The option table: complete, unambiguous, and equal to what parser, help and documentation say."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import nbragg
+from nbragg.cli import docs, options, outputs
+from nbragg.cli.options import GROUPS, KINDS, OPTIONS, Option, find, nearest
+from nbragg.cli.settings import apply
+from nbragg.cli.words import scan
+
+ROOT = Path(__file__).resolve().parents[2]
+
+#: spellings of the behaviour contract, by number of words that follow
+SPELLINGS = {
+    0: """-square_xtal -round_xtal -gauss_xtal -binary_spots -tophat_spots -round_div -square_div -nopolar
+        -mosflm
+        -xds -adxv -denzo -dials -curved_det -point_pixel -oversample_thick -oversample_polar
+        -oversample_omega
+        -interpolate -nointerpolate -printout -noprogress -progress -nonoise -nopgm -coherent -version -h
+        -help
+        --help --version""",
+    1: """-mat -matrix -cell -hkl -default_F -dump -dumpfile -N -Na -Nb -Nc -samplesize -sample_size -xtalsize
+        -xtal_size -sample_thick -sample_x -xtal_thick -xtal_x -sample_width -sample_y -xtal_width -xtal_y
+        -width
+        -sample_heigh -sample_height -sample_z -xtal_height -xtal_z -height -fudge -mosaic -mosaicity
+        -mosaic_spread -mosaic_domains -mosaic_dom -phi -osc -phistep -phisteps -lambda -wave -wavelength
+        -energy
+        -dispersion -dispsteps -divergence -hdivrange -vdivrange -hdivstep -vdivstep -hdivsteps -vdivsteps
+        -divsteps -sourcefile -polar -fluence -flux -exposure -beamsize -distance -close_distance -pixel
+        -detpixels -detpixels_f -detpixels_x -detpixels_s -detpixels_y -detsize -detsize_f -detsize_s -Xbeam
+        -Ybeam -Xclose -Yclose -ORGX -ORGY -pivot -detector_rotx -detector_roty -detector_rotz -twotheta
+        -detector_abs -detector_absorb -detector_thick -detector_thicksteps -thicksteps -oversample -img -mask
+        -dmin -water -floatfile -floatimage -intfile -intimage -pgmfile -pgmimage -noisefile -noiseimage
+        -scale
+        -pgmscale -adc -adcoffset -seed -mosaic_seed -misset_seed -stol -4stol -Q -stolout -density
+        -sample_den
+        -sample_density -MW -molecular_weight -threads -physics -precision -device -frames -random
+        -column -save""",
+    2: "-printout_pixel -trace_pixel",
+    3: """-misset -fdet_vector -sdet_vector -odet_vector -beam_vector -polar_vector -spindle_axis
+        -twotheta_axis
+        -pix0_vector""",
+    4: "-roi",
+}
+
+SAMPLE = {
+    "float": "1",
+    "int": "1",
+    "file": "name",
+    "text": "cpu",
+    "depth": "inf",
+    "cell": "10",
+    "misset": "random",
+}
+
+
+def words_of(option: Option) -> list[str]:
+    """A command line with this option only."""
+    if option.choices:
+        return [option.name, option.choices[0]]
+    return [option.name, *(SAMPLE[kind] for kind in option.values)]
+
+
+@pytest.mark.parametrize("count", SPELLINGS)
+def test_every_spelling_of_the_contract(count: int) -> None:
+    for word in SPELLINGS[count].split():
+        option = find(word)
+        assert option is not None, word
+        expected = 3 if option.values == ("misset",) else len(option.values)
+        assert expected == count, word
+
+
+def test_every_option_is_in_the_contract() -> None:
+    listed = {word for words in SPELLINGS.values() for word in words.split()}
+    for option in OPTIONS:
+        for name in option.names:
+            assert any(word.startswith(name.rstrip("*")) for word in listed), name
+
+
+def test_spellings_are_unambiguous() -> None:
+    names = [name for option in OPTIONS for name in option.names]
+    assert len(names) == len(set(names))
+    for option in OPTIONS:
+        for name in option.names:
+            assert find(name.rstrip("*")) is option, name
+
+
+@pytest.mark.parametrize(
+    ("longer", "name"),
+    [
+        ("-mosaic_domain_count", "-mosaic_dom"),
+        ("-mosaic_spread", "-mosaic"),
+        ("-lambda0", "-lambda"),
+        ("-detector_absorption", "-detector_abs"),
+        ("-adc_offset", "-adc"),
+        ("-matfile", "-mat"),
+    ],
+)
+def test_prefixes(longer: str, name: str) -> None:
+    option = find(longer)
+    assert option is not None and option.name == name
+
+
+def test_table_is_well_formed() -> None:
+    groups = {key for key, _ in GROUPS}
+    for option in OPTIONS:
+        assert option.group in groups
+        assert set(option.values) <= set(KINDS)
+        assert option.help and not option.help.endswith(".")
+        assert bool(option.values) == bool(option.metavar), option.name
+        assert bool(option.choices) == (option.values == ("choice",))
+        assert option.effect == bool(option.sets or option.also), option.name
+        assert bool(option.sets) == bool(option.values) or not option.effect, option.name
+
+
+def test_every_setting_has_a_reader() -> None:
+    records = {
+        "beam": nbragg.Beam,
+        "crystal": nbragg.Crystal,
+        "detector": nbragg.Detector,
+        "sampling": nbragg.Sampling,
+    }
+    known = {f"{key}.{field.name}" for key, record in records.items() for field in dataclasses.fields(record)}
+    known |= {f"output.{field.name}" for field in dataclasses.fields(outputs.Outputs)}
+    made = {target for option in OPTIONS for target in (*option.sets, *(name for name, _ in option.also))}
+    special = {
+        "beam.energy_eV",
+        "crystal.N_a",
+        "crystal.N_b",
+        "crystal.N_c",
+        "crystal.size_a",
+        "crystal.size_b",
+        "crystal.size_c",
+        "detector.pivot_in_order",
+        "hkl.default_F",
+        "input.matrix",
+        "input.hkl",
+        "input.column",
+        "input.dump",
+        "input.sources",
+        "input.img",
+        "input.mask",
+        "output.pgm",
+        "output.noise",
+        "run.seed",
+        "run.frames",
+        "run.physics",
+        "run.precision",
+        "run.device",
+        "run.random",
+        "run.threads",
+        "run.printout",
+        "run.printout_pixel",
+        "run.progress",
+        "run.version",
+        "run.help",
+    }
+    assert made <= known | special
+    # and everything a record offers is within reach, save what comes from files
+    elsewhere = {
+        "crystal.orientation",  # Python only
+        "beam.sources",
+        "crystal.a_matrix",
+        "crystal.structure_factors",
+        "crystal.N",
+        "crystal.size_mm",
+        "detector.mask",
+        "detector.header_fields",
+        "detector.panels",  # Python only
+        "output.dump_file",
+    }
+    assert known - made <= elsewhere
+
+
+@pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.name)
+def test_parser_knows_every_option(option: Option) -> None:
+    (given,) = scan(words_of(option))
+    assert given.option is option
+    if option.name in ("-img", "-mask"):
+        return
+    settings: dict[str, object] = {}
+    apply(settings, given)
+    if option.effect:
+        assert settings
+
+
+def test_documentation_is_made_from_the_table() -> None:
+    path = ROOT / "docs" / "cli.md"
+    assert path.read_text(encoding="utf-8") == docs.markdown(), "run: python -m nbragg.cli.docs docs/cli.md"
+
+
+def test_help_names_everything() -> None:
+    text = options.help_text()
+    for option in OPTIONS:
+        for name in option.names:
+            assert name in text
+        for word in (option.unit, option.metavar):
+            assert word in text
+    assert max(len(line) for line in text.splitlines()) <= 110
+
+
+@pytest.mark.parametrize(
+    ("typed", "near"),
+    [
+        ("-distanc", "-distance"),
+        ("-dist", "-distance"),
+        ("--cell", "-cell"),
+        ("-XBEAM", "-Xbeam"),
+        ("-default_f", "-default_F"),
+        ("-hdiv", "-hdivstep"),
+        ("-dispstep", "-dispsteps"),
+        ("-mosiac", "-mosaic"),
+        ("-noplar", "-nopolar"),
+        ("-misset=1", "-misset"),
+    ],
+)
+def test_nearest(typed: str, near: str) -> None:
+    assert nearest(typed) == near
+
+
+def test_nothing_is_near() -> None:
+    assert nearest("-%%%%") is None
+
+
+def test_help_is_light() -> None:
+    """-h imports nothing that takes time."""
+    code = (
+        "import sys; from nbragg.cli.nanobragg import main; main(['-h']);"
+        "heavy = {'numpy', 'tqdm', 'gemmi', 'h5py', 'scipy', 'nbragg._engine'} & set(sys.modules);"
+        "print(sorted(heavy), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.strip() == "[]"
+    assert done.stdout == options.help_text()
