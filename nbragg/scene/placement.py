@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -17,6 +19,16 @@ from .detector_geometry import DetectorGeometry
 from .steps import Steps
 
 __all__ = ["CrystalPlacement", "Placement"]
+
+
+T = TypeVar("T")
+
+
+def only(parts: Sequence[T], what: str) -> T:
+    """The one of them; InputError when there are several."""
+    if len(parts) != 1:
+        raise InputError(f"this is for one {what}; the scene has {len(parts)}")
+    return parts[0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,9 +106,7 @@ class Placement(FrozenArrays):
         InputError
             When there are several.
         """
-        if len(self.panels) != 1:
-            raise InputError(f"this is for a detector of one panel; the scene's has {len(self.panels)}")
-        return self.panels[0]
+        return only(self.panels, "panel")
 
     @property
     def crystal(self) -> CrystalPlacement:

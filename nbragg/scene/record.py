@@ -11,10 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..base.cached import cached_property
-from ..base.errors import InputError
 from ..base.records import FrozenArrays
 from ..base.vectors import FloatArray
-from .placement import Placement
+from .placement import Placement, only
 
 __all__ = ["CrystalBlock", "FactorTable", "PlacedPanel", "Scene", "Sources"]
 
@@ -205,9 +204,7 @@ class Scene(FrozenArrays):
         InputError
             When there are several.
         """
-        if len(self.panels) != 1:
-            raise InputError(f"this is for a detector of one panel; the scene's has {len(self.panels)}")
-        return self.panels[0]
+        return only(self.panels, "panel")
 
     @property
     def crystal(self) -> CrystalBlock:
@@ -218,9 +215,7 @@ class Scene(FrozenArrays):
         InputError
             When there are several.
         """
-        if len(self.crystals) != 1:
-            raise InputError(f"this is for a sample of one crystal; the scene has {len(self.crystals)}")
-        return self.crystals[0]
+        return only(self.crystals, "crystal")
 
     @property
     def table(self) -> FactorTable:

@@ -45,6 +45,11 @@ def test_import_loads_nothing_heavy() -> None:
     assert not modules("import nbragg") & {*HEAVY, "numpy"}
 
 
+def test_help_needs_no_numpy() -> None:
+    """Help answers at once, which an import of NumPy would not allow."""
+    assert not modules("import nbragg.cli.options") & {*HEAVY, "numpy"}
+
+
 def test_rendering_loads_nothing_heavy() -> None:
     assert not modules(SMALL_IMAGE) & set(HEAVY)
 
