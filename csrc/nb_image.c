@@ -117,7 +117,6 @@ static void fill_tile(nb_tile *t, nb_walk *w)
 static int render_tile(const nb_plan *plan, const nb_panel *p, nb_tile *t, const nb_job *job)
 {
     const nb_scene *s = plan->s;
-    const int thick = p->thickness > 0.0 && p->mu > 0.0;
     for (int i = 0; i < t->q.lanes; i++) t->polar[i] = t->keep[i] = t->capture[i] = 1.0;
     for (int i = 0; plan->searching && i < t->q.lanes; i++) t->bad[i] = -1;
     const nb_pixel_vd *end = t->p + t->q.lanes / NB_LANES;
@@ -128,7 +127,7 @@ static int render_tile(const nb_plan *plan, const nb_panel *p, nb_tile *t, const
             for (int sub_f = 0; sub_f < s->oversample; sub_f++) {
                 const int first = sub_s == 0 && sub_f == 0;
                 tile_geometry(s, p, t, layer, sub_s, sub_f);
-                if (thick && (first || s->oversample_thick)) tile_capture(p, t, layer);
+                if (nb_needs_capture(s, p, first)) tile_capture(p, t, layer);
                 nb_pixel_vd *pixel = t->p;
                 for (int i = 0; i < t->q.lanes; i += NB_LANES, pixel++)
                     nb_pixel_point_vd(s, layer, first, nb_load_vd(t->omega + i), nb_load_vd(t->capture + i), pixel);
@@ -156,9 +155,9 @@ static double lane_sum(nb_vd v)
 }
 
 /* The photons of the tile's pixels, into t->sum; 0 in the padding, whose solid angle counts for nothing either. */
-static void tile_photons(const nb_plan *plan, const nb_panel *p, nb_tile *t)
+static void tile_photons(const nb_plan *plan, nb_tile *t)
 {
-    const double wet = nb_water_scale(plan->s, p);
+    const double wet = nb_water_scale(plan->s);
     const nb_pixel_vd *pixel = t->p;
     for (int i = 0; i < t->q.lanes; i += NB_LANES, pixel++)
         nb_store_vd(t->sum + i, nb_pixel_photons_vd(plan->s, plan->scale, wet, pixel));
@@ -172,7 +171,7 @@ static void store_tile(const nb_plan *plan, const nb_panel *p, nb_tile *t, nb_jo
     const double points = (double)p->layers * plan->s->oversample * plan->s->oversample;
     nb_vd omega = {0}, total = {0}, squares = {0}, largest = r->largest - (nb_vd){0};
     unsigned bad = 0;
-    tile_photons(plan, p, t);
+    tile_photons(plan, t);
     const nb_pixel_vd *pixel = t->p;
     for (int i = 0; i < t->q.lanes; i += NB_LANES, pixel++) {
         const nb_vd v = nb_store_narrow(stored + i, nb_load_vd(t->sum + i));

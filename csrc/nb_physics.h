@@ -30,6 +30,18 @@ NB_FN void nb_cross(const double a[3], const double b[3], double out[3])
     out[2] = a[0] * b[1] - a[1] * b[0];
 }
 
+/* Whether a panel's sensor absorbs; otherwise every layer captures everything. */
+NB_FN int nb_absorbs(const nb_panel *p)
+{
+    return p->thickness > 0.0 && p->mu > 0.0;
+}
+
+/* Whether its layers have their photons deeper than at their fronts. */
+NB_FN int nb_at_mean_depth(const nb_panel *p)
+{
+    return p->mean_depth && nb_absorbs(p);
+}
+
 #define NB_SELECT(m, a, b) ((m) ? (a) : (b))
 #define NB_ANY(m) (m)
 #define NB_SET(c) (c)
@@ -91,11 +103,16 @@ NB_FN void nb_rotate(double v[3], const double n[3], double angle)
     for (int i = 0; i < 3; i++) v[i] = v[i] * c + w[i] * s + n[i] * along;
 }
 
-/* Position on a panel of whichever kind; a curved one is bent at `distance` about the sample (canonical 6.2). */
-NB_FN void nb_position(const nb_panel *p, double F, double S, double O, double P[3])
+/* Where a layer of a panel of whichever kind has the photons of the point (F, S); a curved one is bent at `distance` about
+ * the sample (canonical 6.2), so that every ray from there goes straight through its layers. */
+NB_FN void nb_position(const nb_panel *p, double F, double S, int layer, double P[3])
 {
-    nb_position_flat_d(p, F, S, O, P);
-    if (p->curved == NB_FLAT) return;
+    if (p->curved == NB_FLAT) {
+        nb_layer_position_d(p, F, S, layer, P);
+        return;
+    }
+    const double share = nb_at_mean_depth(p) ? nb_mean_absorption_d(p->layer_step * p->mu) : 0.0;
+    nb_position_flat_d(p, F, S, (layer + share) * p->layer_step, P);
     double about_s, about_f;
     if (p->curved == NB_CURVED_LAB) {
         about_s = P[1] / p->distance;

@@ -2,7 +2,12 @@
  *
  *   pixel = r_e^2 fluence / steps * [ I_water + sum over layers, sub-pixels, sources, crystals, orientations of w F^2 L^2 ] * once
  *
- * with capture, polarization and solid angle in w when their oversample flag is set and in `once` when not.  For each pixel:
+ * with capture, polarization and solid angle in w when their oversample flag is set and in `once` when not.  NB_WATER_AFTER
+ * takes the water out of that sum and adds it at the end (canonical 11):
+ *
+ *   pixel = Bragg + I_water / (sources oversample^2) * sum over layers, sub-pixels, sources of w omega polarization capture
+ *
+ * with all three factors of the very sample, whatever the flags.  For each pixel:
  * nb_pixel_start; for every sub-pixel of every layer nb_pixel_point, for every source nb_pixel_polarize, nb_sample_weight,
  * nb_pixel_wet; at the end nb_pixel_photons.
  * The functions of a pixel are stamped out for doubles like nb_sample.h: a scalar (the GPU, the trace) or a vector of
@@ -45,11 +50,17 @@ NB_FN double nb_pixel_background(const nb_scene *s)
     return s->water_mode == NB_WATER_IN_SUM ? nb_water_intensity(s) : 0.0;
 }
 
-/* Photons for nb_pixel's `water`, the mean over its samples: NB_WATER_AFTER. */
-NB_FN double nb_water_scale(const nb_scene *s, const nb_panel *p)
+/* Photons for nb_pixel's `water`, a mean over sources and sub-pixels, while layers add up: NB_WATER_AFTER. */
+NB_FN double nb_water_scale(const nb_scene *s)
 {
     if (s->water_mode != NB_WATER_AFTER) return 0.0;
-    return nb_water_intensity(s) / ((double)s->sources * p->layers * s->oversample * s->oversample);
+    return nb_water_intensity(s) / ((double)s->sources * s->oversample * s->oversample);
+}
+
+/* Whether the capture fraction of a sub-pixel is asked for; `first`: it is the first of its layer. */
+NB_FN int nb_needs_capture(const nb_scene *s, const nb_panel *p, int first)
+{
+    return nb_absorbs(p) && (first || s->oversample_thick || s->water_mode == NB_WATER_AFTER);
 }
 
 #endif
@@ -60,7 +71,7 @@ typedef struct {
     NB_REAL omega;     /* of the first sub-pixel of the first layer, sr */
     NB_REAL polar;     /* of the first source reached; 0: none was yet */
     NB_REAL capture;   /* of the first sub-pixel of the last layer */
-    NB_REAL water;     /* sum of weight omega polarization, for NB_WATER_AFTER */
+    NB_REAL water;     /* sum of weight capture polarization omega, for NB_WATER_AFTER */
 } NB_R(nb_pixel);
 
 /* Before the first sample; start: nb_pixel_background.  omega and capture are set by the first nb_pixel_point, water is not
@@ -97,9 +108,10 @@ NB_FN NB_REAL NB_R(nb_sample_weight)(const nb_scene *s, NB_REAL weight, NB_REAL 
 }
 
 /* What a source adds to the light on the water, which no resolution limit takes away. */
-NB_FN void NB_R(nb_pixel_wet)(const nb_scene *s, double weight, NB_REAL polar, NB_REAL omega, NB_R(nb_pixel) *p)
+NB_FN void NB_R(nb_pixel_wet)(const nb_scene *s, double weight, NB_REAL capture, NB_REAL polar, NB_REAL omega,
+                              NB_R(nb_pixel) *p)
 {
-    if (s->water_mode == NB_WATER_AFTER) p->water += weight * omega * polar;
+    if (s->water_mode == NB_WATER_AFTER) p->water += weight * capture * polar * omega;
 }
 
 /* Photons; scale: nb_photon_scale, wet: nb_water_scale. */

@@ -171,9 +171,9 @@ NB_FN double nb_direction(const nb_scene *s, const nb_panel *panel, int fast, in
     const double F = panel->pixel[0] * ((double)panel->first[0] + fast) + nb_sub_pixel(s, panel, 0, sub_f);
     const double S = panel->pixel[1] * ((double)panel->first[1] + slow) + nb_sub_pixel(s, panel, 1, sub_s);
 #if NB_USE_CURVED
-    nb_position(panel, F, S, layer * panel->layer_step, d);
+    nb_position(panel, F, S, layer, d);
 #else
-    nb_position_flat_d(panel, F, S, layer * panel->layer_step, d);
+    nb_layer_position_d(panel, F, S, layer, d);
 #endif
     const double per_R = rsqrt(nb_dot(d, d));
     for (int i = 0; i < 3; i++) d[i] *= per_R;
@@ -207,7 +207,6 @@ NB_FN nb_pixel_d nb_visit(const nb_scene *s, const nb_panel *panel, const nb_cry
                           int slow, const nb_cut *cut, double intensity)
 {
     const int64_t pixel = panel->offset + (int64_t)slow * panel->fpixels + fast;
-    const bool thick = panel->thickness > 0.0 && panel->mu > 0.0;
     nb_pixel_d p;
     nb_pixel_start_d(s, intensity, &p);
     int64_t sequence = chunk;
@@ -217,7 +216,7 @@ NB_FN nb_pixel_d nb_visit(const nb_scene *s, const nb_panel *panel, const nb_cry
                 const bool first = sub_s == 0 && sub_f == 0;
                 double d[3];
                 const double omega = nb_solid_angle_d(panel, nb_direction(s, panel, fast, slow, layer, sub_f, sub_s, d));
-                const double capture = thick && (first || s->oversample_thick) ? nb_capture_d(panel, layer, d) : 1.0;
+                const double capture = nb_needs_capture(s, panel, first) ? nb_capture_d(panel, layer, d) : 1.0;
                 nb_pixel_point_d(s, layer, first, omega, capture, &p);
                 for (int i = 0; i < s->sources; i++, sequence += part->per_source) {
                     const nb_source *source = s->source + i;
@@ -225,11 +224,11 @@ NB_FN nb_pixel_d nb_visit(const nb_scene *s, const nb_panel *panel, const nb_cry
                     double q[3], polar = p.polar;
                     nb_scattering_vector(source, d, q);
                     const bool keep = !(s->dmin > 0.0) || nb_resolved_d(s, nb_dot(q, q));
-                    if (!s->nopolar && (s->oversample_polar || polar == 0.0)) {
+                    if (!s->nopolar && (polar == 0.0 || s->oversample_polar || s->water_mode == NB_WATER_AFTER)) {
                         polar = nb_polarization_d(s->polarization, source->incident, d, s->polar_vector);
                         nb_pixel_polarize_d(polar, keep, &p);
                     }
-                    nb_pixel_wet_d(s, source->weight, polar, omega, &p);
+                    nb_pixel_wet_d(s, source->weight, capture, polar, omega, &p);
                     if (!keep || nb_dot(q, q) > t->F_reach * t->F_reach) continue;
                     const double w = nb_sample_weight_d(s, source->weight, capture, polar, omega);
                     const nb_scattering scattering = nb_scattering_of(q, (float)part->index_bound);
@@ -325,7 +324,7 @@ nb_render(const __grid_constant__ nb_scene scene, const __grid_constant__ nb_pan
     if (active) {
         pixel.intensity *= nb_lattice_peak(&crystal) * nb_crystal_share(s, s->crystal + part.crystal);
         if (first_split) pixel.intensity += nb_pixel_background(s);
-        const double photons = nb_pixel_photons_d(s, nb_photon_scale(s), first_split ? nb_water_scale(s, &panel) : 0.0, &pixel);
+        const double photons = nb_pixel_photons_d(s, nb_photon_scale(s), first_split ? nb_water_scale(s) : 0.0, &pixel);
         if (partial) partial[((int64_t)blockIdx.y * gridDim.z + blockIdx.z) * ((int64_t)gridDim.x * NB_THREADS) + slot] = photons;
         else image[nb_buffer_place(&part, nb_image_index(&panel, fast, slow))] = (float)photons;
     }

@@ -8,6 +8,38 @@ NB_FN void NB_R(nb_position_flat)(const nb_panel *p, NB_REAL F, NB_REAL S, doubl
     for (int i = 0; i < 3; i++) P[i] = F * p->fdet[i] + S * p->sdet[i] + (p->pix0[i] + O * p->odet[i]);
 }
 
+/* Mean depth of what a layer absorbs, as a fraction of its thickness: g(u) = 1/u - 1/(e^u - 1), 1/2 at u = 0, with u its
+ * thickness in attenuation depths along the ray (canonical 11).  A ray from behind has u < 0: g(u) = 1 - g(-u).  Where the
+ * two terms cancel their series in B_2k/(2k)!, which at |u| = 1/2 is cut off at 1e-17. */
+NB_FN NB_REAL NB_R(nb_mean_absorption)(NB_REAL u)
+{
+    const NB_REAL x = NB_ABS(u), xx = x * x;
+    NB_REAL series = xx * (1.0 / 74724249600.0) - 691.0 / 1307674368000.0;
+    series = series * xx + 1.0 / 47900160.0;
+    series = series * xx - 1.0 / 1209600.0;
+    series = series * xx + 1.0 / 30240.0;
+    series = series * xx - 1.0 / 720.0;
+    series = series * xx + 1.0 / 12.0;
+    NB_REAL g = 0.5 - x * series;
+    if (NB_ANY(x >= 0.5)) {
+        const NB_REAL left = NB_R(nb_exp)(-x);
+        g = NB_SELECT(x < 0.5, g, 1.0 / x - left / (1.0 - left));
+    }
+    return NB_SELECT(u < 0.0, 1.0 - g, g);
+}
+
+/* Where layer t of a flat sensor has the photons of the point (F, S): at its front, or at the mean depth of what it absorbs
+ * along the ray to the point on its front (canonical 6.1, 11). */
+NB_FN void NB_R(nb_layer_position)(const nb_panel *p, NB_REAL F, NB_REAL S, int t, NB_REAL P[3])
+{
+    NB_R(nb_position_flat)(p, F, S, t * p->layer_step, P);
+    if (!nb_at_mean_depth(p)) return;
+    const NB_REAL R = NB_SQRT(P[0] * P[0] + P[1] * P[1] + P[2] * P[2]);
+    const NB_REAL height = P[0] * p->odet[0] + P[1] * p->odet[1] + P[2] * p->odet[2];
+    const NB_REAL deeper = p->layer_step * NB_R(nb_mean_absorption)((p->layer_step * p->mu) * R / height);
+    for (int i = 0; i < 3; i++) P[i] += deeper * p->odet[i];
+}
+
 /* Solid angle of a pixel at distance R from the sample, sr; per_R = 1/R in 1/m (canonical 6.3). */
 NB_FN NB_REAL NB_R(nb_solid_angle)(const nb_panel *p, NB_REAL per_R)
 {

@@ -28,6 +28,7 @@ typedef struct {
     double distance, close_distance;
     int32_t curved, point_pixel;
     int32_t layers;
+    int32_t mean_depth;         /* 1: a layer's photons are at the mean depth of what it absorbs; 0: at its front */
     int32_t roi[4];             /* fast min, fast max, slow min, slow max, inclusive, counted from its first pixel */
     double layer_step, thickness, mu; /* m, m, 1/m; thickness 0 or mu 0: everything is captured */
     int64_t offset;             /* image index of its first pixel */

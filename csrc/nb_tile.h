@@ -111,18 +111,34 @@ typedef struct {
     int count;
 } __attribute__((aligned(64))) nb_tile; /* every array starts on a vector's boundary */
 
+/* Positions that take more than a few products: of curved panels and of layers at their mean depth.  Not in the loop of
+ * the others, which it would slow down. */
+static void tile_positions(const nb_panel *p, nb_tile *t, int layer, double f0, double s0)
+{
+    if (p->curved == NB_FLAT)
+        for (int i = 0; i < t->q.lanes; i += NB_LANES) {
+            nb_vd P[3];
+            nb_layer_position_vd(p, p->pixel[0] * nb_load_vd(t->f + i) + f0, p->pixel[1] * nb_load_vd(t->s + i) + s0, layer, P);
+            nb_store_vd(t->px + i, P[0]);
+            nb_store_vd(t->py + i, P[1]);
+            nb_store_vd(t->pz + i, P[2]);
+        }
+    else
+        for (int i = 0; i < t->q.lanes; i++) {
+            double P[3];
+            nb_position(p, p->pixel[0] * t->f[i] + f0, p->pixel[1] * t->s[i] + s0, layer, P);
+            t->px[i] = P[0], t->py[i] = P[1], t->pz[i] = P[2];
+        }
+}
+
 static void tile_geometry(const nb_scene *s, const nb_panel *p, nb_tile *t, int layer, int sub_s, int sub_f)
 {
     const double f0 = nb_sub_pixel(s, p, 0, sub_f), s0 = nb_sub_pixel(s, p, 1, sub_s), deep = layer * p->layer_step;
-    if (p->curved != NB_FLAT)
-        for (int i = 0; i < t->q.lanes; i++) {
-            double P[3];
-            nb_position(p, p->pixel[0] * t->f[i] + f0, p->pixel[1] * t->s[i] + s0, deep, P);
-            t->px[i] = P[0], t->py[i] = P[1], t->pz[i] = P[2];
-        }
+    const int fronts = p->curved == NB_FLAT && !nb_at_mean_depth(p);
+    if (!fronts) tile_positions(p, t, layer, f0, s0);
     for (int i = 0; i < t->q.lanes; i += NB_LANES) {
         nb_vd P[3] = {nb_load_vd(t->px + i), nb_load_vd(t->py + i), nb_load_vd(t->pz + i)};
-        if (p->curved == NB_FLAT)
+        if (fronts)
             nb_position_flat_vd(p, p->pixel[0] * nb_load_vd(t->f + i) + f0, p->pixel[1] * nb_load_vd(t->s + i) + s0, deep, P);
         const nb_vd per_R = nb_rsqrt_vd(P[0] * P[0] + P[1] * P[1] + P[2] * P[2]);
         nb_store_vd(t->omega + i, nb_solid_angle_vd(p, per_R));
@@ -224,9 +240,10 @@ static void tile_weigh(const nb_scene *s, nb_tile *t, double weight)
     nb_pixel_vd *p = t->p;
     for (int i = 0; i < t->q.lanes; i += NB_LANES, p++) {
         const nb_vd polar = nb_load_vd(t->polar + i), omega = nb_load_vd(t->omega + i);
-        const nb_vd w = nb_sample_weight_vd(s, weight * nb_load_vd(t->keep + i), nb_load_vd(t->capture + i), polar, omega);
+        const nb_vd capture = nb_load_vd(t->capture + i);
+        const nb_vd w = nb_sample_weight_vd(s, weight * nb_load_vd(t->keep + i), capture, polar, omega);
         p->intensity += w * nb_load_vd(t->sum + i);
-        nb_pixel_wet_vd(s, weight, polar, omega, p);
+        nb_pixel_wet_vd(s, weight, capture, polar, omega, p);
     }
 }
 

@@ -76,14 +76,13 @@ static __attribute__((noinline)) void geometry(const nb_scene *s, int32_t fast, 
     const double F = p->pixel[0] * ((double)p->first[0] + fast) + nb_sub_pixel(s, p, 0, (int)row->sub_fast);
     const double S = p->pixel[1] * ((double)p->first[1] + slow) + nb_sub_pixel(s, p, 1, (int)row->sub_slow);
     double *P = row->position;
-    nb_position(p, F, S, row->layer * p->layer_step, P);
+    nb_position(p, F, S, (int)row->layer, P);
     const double R_sqr = P[0] * P[0] + P[1] * P[1] + P[2] * P[2];
     const double per_R = nb_rsqrt_vd(R_sqr - (nb_vd){0})[0]; /* rounded as in the image */
     row->R = sqrt(R_sqr);
     for (int i = 0; i < 3; i++) d[i] = P[i] * per_R;
     row->omega = nb_solid_angle_d(p, per_R);
-    const int thick = p->thickness > 0.0 && p->mu > 0.0;
-    row->capture = thick ? nb_capture_d(p, (int)row->layer, d) : 1.0;
+    row->capture = nb_absorbs(p) ? nb_capture_d(p, (int)row->layer, d) : 1.0;
 }
 
 static void scattering(const nb_scene *s, const double d[3], nb_trace_row *row)
@@ -137,11 +136,11 @@ void NB_CAT(nb_trace_, NB_ISA)(const nb_scene *s, int32_t panel, int32_t fast, i
                     scattering(s, d, &row);
                     nb_pixel_polarize_d(row.polarization, row.kept, &pixel);
                     const double w = nb_sample_weight_d(s, row.weight, row.capture, row.polarization, row.omega);
-                    nb_pixel_wet_d(s, row.weight, row.polarization, row.omega, &pixel);
+                    nb_pixel_wet_d(s, row.weight, row.capture, row.polarization, row.omega, &pixel);
                     for (row.crystal = 0; row.crystal < s->crystals; row.crystal++) trace_crystal(&t, &row, w, &pixel);
                 }
             }
-    const double wet = nb_water_scale(s, p);
+    const double wet = nb_water_scale(s);
     total->omega = s->oversample_omega ? 1.0 : pixel.omega;
     total->polarization = s->oversample_polar ? 1.0 : pixel.polar;
     total->capture = s->oversample_thick ? 1.0 : pixel.capture;

@@ -23,7 +23,7 @@ cdef extern from "nb_scene.h":
         double beam[3]
         double pix0[3]
         double distance, close_distance
-        int32_t curved, point_pixel, layers
+        int32_t curved, point_pixel, layers, mean_depth
         int32_t roi[4]
         double layer_step, thickness, mu
         int64_t offset
@@ -129,6 +129,7 @@ cdef extern from "nb_trace.h":
 
 cdef extern from "nb_physics.h":
     const int NB_POINT
+    double nb_mean_absorption_d(double u)
 
 cdef extern from "nb_launch.h":
     enum:

@@ -120,6 +120,11 @@ def table_reach(const double[:, :, ::1] table, origin, const double[::1] metric)
     return reach
 
 
+def mean_absorption(double u):
+    """Mean depth of what a layer absorbs, as a fraction of its thickness, which is u attenuation depths along the ray."""
+    return nb_mean_absorption_d(u)
+
+
 include "_engine_random.pxi"
 
 
@@ -227,6 +232,7 @@ cdef int pack_panel(nb_panel *c, panel) except -1:
     c.distance, c.close_distance = panel.distance, panel.close_distance
     c.curved, c.point_pixel = number_of(CURVATURES, panel.curved, "curved"), panel.point_pixel
     c.layers, c.layer_step, c.thickness, c.mu = panel.layers, panel.layer_step, panel.thickness, panel.mu
+    c.mean_depth = panel.mean_depth
     roi = tuple(panel.roi)
     if len(roi) != 4:
         raise ValueError(f"roi {roi} has {len(roi)} numbers; 4 were expected")

@@ -65,10 +65,18 @@ class Crystal(Record):
     mosaic_domains : int, optional
     mosaic_seed : int
     phi_deg : float
-        Spindle angle of the first step, degrees.
+        Spindle angle where the rotation begins, degrees.
     osc_deg, phistep_deg : float, optional
         Rotation range and step, degrees; a step of 0 means not given.
     phisteps : int, optional
+        Steps of the rotation (canonical 6).  None: 2 of half the range, or as many of ``phistep_deg`` as
+        reach over the range, or 1 without either.  Given alone, the range is 1 degree; ``phistep_deg``
+        without a range makes 2 steps.
+
+        With ``physics="exact"`` step i has the angle phi_deg + (i + 1/2) step, so that one step has the
+        middle of the range; with ``physics="nanobragg"`` phi_deg + i step.  A range of 0 begins at phi_deg in
+        both.  Steps cover phi_deg to phi_deg + osc_deg unless ``phistep_deg`` makes step times count another
+        range.
     spindle_axis : 3 floats, optional
         Rotation axis, any length; selects the custom convention.
     structure_factors : StructureFactors

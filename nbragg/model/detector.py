@@ -63,7 +63,10 @@ class Detector(Record):
     thickness_um : float
         Sensor thickness, micrometre; 0 means every photon is counted at the surface.
     thicksteps : int, optional
-        Layers the sensor is cut into (canonical 6).
+        Layers the sensor is cut into; None: 2 (canonical 6, 11).  With ``physics="exact"`` n layers of
+        thickness/n have their photons at the mean depth of what each absorbs, and one layer puts a spot where
+        many do; with ``physics="nanobragg"`` there are at least 2, of thickness/(n-1), with their photons at
+        their fronts.
     mask : array_like (spixels, fpixels), optional
         Pixels equal to 0 are skipped.
     panels : sequence of Panel, optional

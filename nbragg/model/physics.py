@@ -32,12 +32,16 @@ class Physics:
         Source weights count (4).
     whole_layers : bool
         n sensor layers of thickness / n (6).
+    mean_depth : bool
+        A sensor layer has its photons at the mean depth of what it absorbs, not at its front (6.1).
+    mid_step : bool
+        A phi step has the angle of its middle, not of its start (6).
     honours_placing : bool
         Pivot, near point and pix0_vector are obeyed under every convention (3.2, 3.4).
     curved_by_axes : bool
         A curved detector is bent along its own axes (6.2).
     water_after : bool
-        Water is added after the normalisation of Bragg scattering (8).
+        Water is added after the normalisation of Bragg scattering, with the capture fraction (8).
     reads_twotheta : bool
         The TWOTHETA of an image header counts (10.4).
     """
@@ -51,6 +55,8 @@ class Physics:
     factors_per_sample: bool
     weighs_sources: bool
     whole_layers: bool
+    mean_depth: bool
+    mid_step: bool
     honours_placing: bool
     curved_by_axes: bool
     water_after: bool

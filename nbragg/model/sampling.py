@@ -28,7 +28,9 @@ class Sampling(Record):
     interpolate : bool, optional
         Tricubic interpolation of structure factors; None decides by canonical 7.3.
     water_um : float
-        Edge of the cube of water around the crystal, micrometre.
+        Edge of the cube of water around the crystal, micrometre.  Its photons are added to those of Bragg
+        scattering, with the solid angle, polarization and capture fraction of every sub-pixel, sensor layer
+        and source; with ``physics="nanobragg"`` they are inside the sum over samples (canonical 8, 11).
 
     Raises
     ------

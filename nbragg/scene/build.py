@@ -34,7 +34,7 @@ from .detector_geometry import DetectorGeometry
 from .orientations import crystal_orientations, phi_rotations
 from .panels import Region, detector_places, placed_panels
 from .placement import CrystalPlacement, Placement
-from .quirks import CrystalFacts, ImageFacts, tell_quirks
+from .quirks import CrystalFacts, ImageFacts, layer_shift, tell_quirks
 from .reach import View, structure_factor_reach
 from .record import CrystalBlock, FactorTable, PlacedPanel, Scene, Sources
 from .sources import Rays, SourceSteps, beam_fluence, beam_sources, source_steps
@@ -109,7 +109,7 @@ def make_scene(setup: Setup, run: Stages) -> Scene:
     first = sample.crystals[0]
     around = run(_surroundings, beam, setup.detector, sampling.roi, first.spindle_axis, physics, run)
     phi = run(_phi, first.phi_deg, first.osc_deg, first.phistep_deg, first.phisteps)
-    turns = run(phi_rotations, *phi, around.places[0].spindle)
+    turns = run(phi_rotations, *phi, around.places[0].spindle, physics)
     made = [_crystal(setup, i, around, turns, run) for i in range(len(sample))]
     blocks = tuple(block for block, _, _ in made)
     reports = tuple(report for _, _, report in made)
@@ -322,18 +322,20 @@ def _tell_quirks(
     oversample = sampling.oversample or recommended
     layered = [what.thicksteps for what in detector.panels or (detector,) if what.thicksteps]
     _, domains = resolve_mosaic(crystals[0].spread_deg, crystals[0].domains)
-    orientations = domains * _phi(0.0, *crystals[0].phi)[1].count
+    turn = _phi(0.0, *crystals[0].phi)[1]
     image = ImageFacts(
         oversample=oversample,
         layers=max(panel.layers for panel in around.panels),
         thicksteps=layered[0] if layered and any(panel.thickness for panel in around.panels) else None,
         sources=len(around.sources),
-        steps=len(around.sources) * orientations * oversample**2,
+        steps=len(around.sources) * domains * turn.count * oversample**2,
         fluence=around.fluence,
         polarized=not beam.nopolar,
         per_sample=(sampling.oversample_omega, sampling.oversample_polar, sampling.oversample_thick),
         water=sampling.water_um > 0,
         curved=detector.curved,
+        phi_behind=math.degrees(0.5 * turn.step) if turn.range > 0 else 0.0,
+        layer_shift=layer_shift(around.panels, weighed=sampling.oversample_thick),
     )
     tell_quirks(tuple(_facts(key, beam, physics) for key in crystals), image)
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from ..base import memory
 from ..base.vectors import FloatArray, axis_rotation
+from ..model.physics import Physics
 from .steps import Steps
 
 __all__ = ["crystal_orientations", "phi_rotations"]
@@ -14,8 +15,14 @@ __all__ = ["crystal_orientations", "phi_rotations"]
 _BYTES_EACH = 2 * 72
 
 
-def phi_rotations(phi0: float, steps: Steps, spindle: FloatArray) -> FloatArray:
-    """Rotations by phi_i = phi0 + step*i about the spindle (canonical 6).
+def phi_rotations(phi0: float, steps: Steps, spindle: FloatArray, physics: Physics) -> FloatArray:
+    """Rotations about the spindle by the angles phi_i of the steps (canonical 6, 11).
+
+    Those are the starts, phi0 + step*i, or the middles, phi0 + step*(i + 1/2).  What is covered is count*step
+    from phi0 on.  That is the range where a count or nothing is given beside it; one step then has the middle
+    of all of it.  Where a step is given, it is more than the range when that is no multiple of the step,
+    twice the range when no range is given, and anything when range and count are given as well.  A range of
+    0 has no middle but phi0, whatever the step.
 
     Parameters
     ----------
@@ -25,6 +32,8 @@ def phi_rotations(phi0: float, steps: Steps, spindle: FloatArray) -> FloatArray:
         Radians.
     spindle : ndarray (3,)
         Unit vector.
+    physics : Physics
+        With ``mid_step`` the middles are taken.
 
     Returns
     -------
@@ -33,7 +42,8 @@ def phi_rotations(phi0: float, steps: Steps, spindle: FloatArray) -> FloatArray:
     memory.require(
         _BYTES_EACH * steps.count, f"a list of {steps.count} phi steps", "give fewer phisteps (-phisteps)"
     )
-    return axis_rotation(spindle, phi0 + steps.step * np.arange(steps.count))
+    first = phi0 + 0.5 * steps.step if physics.mid_step and steps.range > 0 else phi0
+    return axis_rotation(spindle, first + steps.step * np.arange(steps.count))
 
 
 def crystal_orientations(

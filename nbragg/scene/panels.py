@@ -194,6 +194,7 @@ def _placed(what: Detector | Panel, place: DetectorGeometry, roi: Region, physic
         layer_step=layers.step,
         thickness=layers.thickness,
         mu=layers.mu,
+        mean_depth=physics.mean_depth,
         roi=roi,
         mask=what.mask,
     )

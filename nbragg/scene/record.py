@@ -39,7 +39,10 @@ class PlacedPanel(FrozenArrays):
     point_pixel : bool
     layers : int
     layer_step, thickness, mu : float
-        Sensor layers; a thickness of 0 means capture fraction 1.
+        Sensor layers; a thickness or a ``mu`` (1/m) of 0 means capture fraction 1.
+    mean_depth : bool
+        The photons of a layer are at the mean depth of what it absorbs, not at its front (canonical 11);
+        without effect where the sensor does not absorb.
     roi : (fmin, fmax, smin, smax)
         Inclusive, counted from its first pixel.
     mask : ndarray uint8 (spixels, fpixels) or None
@@ -63,6 +66,7 @@ class PlacedPanel(FrozenArrays):
     layer_step: float
     thickness: float
     mu: float
+    mean_depth: bool
     roi: tuple[int, int, int, int]
     mask: npt.NDArray[np.uint8] | None
 
@@ -170,7 +174,8 @@ class Scene(FrozenArrays):
     water : float
         Edge of the water cube.
     water_mode : {"in_sum", "after"}
-        Inside the sum, canonical 8; or added after it, times omega and polarization (exact).
+        Inside the sum, canonical 8; or added after it, times omega, polarization and capture of each
+        sample (canonical 11).
     physics : str
         ``"nanobragg"`` or ``"exact"``.
     placement : Placement

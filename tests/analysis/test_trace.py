@@ -147,6 +147,10 @@ def check_record(scene: Any, trace: PixelTrace) -> None:
             + S[:, None] * scene.panel.sdet
             + O[:, None] * scene.panel.odet
         )
+        if scene.panel.mean_depth:  # of exp(-u z) over a layer, along the ray to its front
+            step, length = scene.panel.layer_step, np.linalg.norm(place, axis=1)
+            u = step * scene.panel.mu * length / (place @ scene.panel.odet)
+            place += (step * (1 / u - 1 / np.expm1(u)))[:, None] * scene.panel.odet
         np.testing.assert_allclose(t["position"], place, atol=1e-16)
     path = scene.panel.layer_step * scene.panel.mu / (d @ scene.panel.odet)
     np.testing.assert_allclose(t["capture"], np.exp(-t["layer"] * path) * -np.expm1(-path), rtol=1e-12)

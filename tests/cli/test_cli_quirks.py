@@ -18,14 +18,27 @@ BASE = (
 ONCE = "-oversample_omega -oversample_polar -oversample_thick"
 SENSOR = "-detector_thick 900 -detector_abs 400"
 
-#: quirk -> (words, what is said)
+#: photons at the fronts of layers, which any sensor that absorbs has
+FRONTS = "since sensor layers have their photons at their fronts"
+
+#: quirk -> (words, what is said, in as many lines)
 QUIRKS = {
     "triclinic cell": ("-oversample 1 -cell 60 70 80 75 85 95", "the triclinic cell is distorted (c* by"),
     "omega": ("-oversample 3 -nopolar", "solid angle is taken once for a pixel"),
     "polarization": (f"-oversample 3 {ONCE.replace('-oversample_polar', '')}", "polarization is taken once"),
     "sources": ("-oversample 1 -hdivrange 20 -hdivsteps 3", "polarization is taken once for a pixel"),
-    "capture": (f"-oversample 1 {SENSOR} -oversample_omega -nopolar", "capture is taken once for a pixel"),
-    "layers": (f"-oversample 1 {SENSOR} -thicksteps 3 {ONCE}", "3 sensor layers reach 1.5 times as deep"),
+    "capture": (
+        f"-oversample 1 {SENSOR} -oversample_omega -nopolar",
+        "capture is taken once for a pixel",
+        FRONTS,
+    ),
+    "layers": (
+        f"-oversample 1 {SENSOR} -thicksteps 3 {ONCE}",
+        "3 sensor layers reach 1.5 times as deep",
+        FRONTS,
+    ),
+    "fronts": (f"-oversample 1 {SENSOR} {ONCE}", FRONTS),
+    "phi": ("-oversample 1 -osc 5 -phisteps 4", "that of its start, 0.625 deg behind its middle"),
     "weights": ("-oversample 1 -nopolar -sourcefile weights.src", "weights differ and are ignored"),
     "random misset": ("-oversample 1 -misset random -misset_seed 3", "random misset is not uniform"),
     "mosaic": ("-oversample 1 -mosaic 2 -mosaic_domains 5", "mosaic domains fill a cap"),
@@ -52,7 +65,8 @@ SILENT = {
     "a monoclinic cell": "-oversample 1 -cell 60 70 80 90 100 90",
     "factors for every sample": f"-oversample 3 {ONCE}",
     "one domain": "-oversample 1 -mosaic 2 -mosaic_domains 1",
-    "a sensor of the default layers": f"-oversample 1 {SENSOR} {ONCE}",
+    "a sensor that does not absorb": f"-oversample 1 {SENSOR} -detector_abs inf {ONCE}",
+    "a rotation of no range": "-oversample 1 -osc 0 -phistep 2 -phisteps 3",
     "equal weights": "-oversample 1 -nopolar -sourcefile equal.src",
     "round crystals": "-oversample 1 -round_xtal",
 }
@@ -88,10 +102,10 @@ def told(capsys: pytest.CaptureFixture[str]) -> list[str]:
 
 @pytest.mark.parametrize("name", QUIRKS)
 def test_said_once_and_changes_the_image(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    words, said = QUIRKS[name]
+    words, *said = QUIRKS[name]
     kept, warned = run(words, capsys)
-    assert len(warned) == 1 and said in warned[0], warned
-    assert "exact" in warned[0], "what to do about it"
+    assert len(warned) == len(said) and all(map(str.__contains__, warned, said)), warned
+    assert all("exact" in line for line in warned), "what to do about it"
     exact, quiet = run(f"{words} -physics exact", capsys)
     assert quiet == []
     assert np.abs(kept - exact).max() > 1e-4 * exact.max()
@@ -110,8 +124,45 @@ def test_all_at_once(capsys: pytest.CaptureFixture[str]) -> None:
     words = f"-cell 60 70 80 75 85 95 -oversample 2 -mosaic 1 -gauss_xtal -water 3 {SENSOR} -thicksteps 4"
     assert main(f"{BASE} {words} -osc 1 -frames 3".split()) == 0
     warned = told(capsys)
-    assert len(warned) == len(set(warned)) == 6
+    assert len(warned) == len(set(warned)) == 8
     assert all("as in the reference program, " in line for line in warned)
+
+
+@pytest.mark.parametrize("words", ["-osc 2 -phisteps 1", "-osc 3", "-phistep 0.8", "-osc 1 -phistep 0.4"])
+def test_phi_behind(words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is told is the angle by which the spindle has to be turned back to get the same image."""
+    kept, warned = run(f"-oversample 1 -phi 20 {words}", capsys)
+    behind = float(warned[0].split("that of its start, ")[1].split(" deg behind")[0])
+    exact, _ = run(f"-oversample 1 -phi {20 - behind} {words} -physics exact", capsys)
+    np.testing.assert_allclose(kept, exact, rtol=1e-5, atol=1e-6 * exact.max())
+
+
+@pytest.mark.parametrize(
+    ("words", "depths", "weighed"),
+    [
+        ("", [0, 450], False),  # um, of a sensor of 900
+        ("-thicksteps 4", [0, 300, 600, 900], False),
+        ("-oversample_thick", [0, 450], True),
+        ("-oversample_thick -roi 8 31 16 31", [0, 450], True),
+        ("-oversample_thick -thicksteps 5 -detector_abs 80", [0, 225, 450, 675, 900], True),
+    ],
+)
+def test_shift_by_layers(
+    words: str, depths: list[float], weighed: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The pixels that are told, against the mean depth by a sum over the sensor, at the farthest corner."""
+    _, warned = run(f"-oversample 1 -xds -ORGX 16.5 -ORGY 16.5 {SENSOR} {words}", capsys)
+    line = next(line for line in warned if FRONTS in line)
+    attenuation = 80.0 if "80" in words else 400.0
+    # 32 pixels of 2 mm about the beam, 60 mm away; the corner is as far in both regions
+    tangent = 32 * np.sqrt(2) / 60
+    slant = np.sqrt(1 + tangent**2)
+    z = (np.arange(200_000) + 0.5) * 900 / 200_000
+    true = np.average(z, weights=np.exp(-z * slant / attenuation))
+    kept = np.average(depths, weights=np.exp(-np.array(depths) * slant / attenuation) if weighed else None)
+    said = float(line.split("spots lie up to ")[1].split(" pixels")[0])
+    assert f"too far {'out' if kept > true else 'in'}" in line
+    assert said == pytest.approx(abs(kept - true) * tangent / 2000, rel=6e-3)  # three digits are told
 
 
 def test_factor_of_water(capsys: pytest.CaptureFixture[str]) -> None:

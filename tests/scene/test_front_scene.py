@@ -207,8 +207,10 @@ def test_exact_physics_settings() -> None:
     assert built.oversample_omega
     assert (built.panel.curved, built.water_mode) == ("axes", "after")
     assert (built.panel.layers, built.panel.layer_step) == (1, pytest.approx(1e-4))
+    assert built.panel.mean_depth
     plain = scene(detector=SMALL.replace(curved=True))
     assert (plain.panel.curved, plain.water_mode, plain.oversample_omega) == ("laboratory", "in_sum", False)
+    assert not plain.panel.mean_depth
     with pytest.raises(InputError, match="physics"):
         scene(physics="real")
 

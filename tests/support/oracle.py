@@ -49,6 +49,23 @@ def nearest(h: Array) -> Array:
     return np.asarray(np.ceil(h - REAL(0.5)))
 
 
+def absorbs(panel: Any) -> bool:
+    """Whether the sensor stops photons little by little, so that a depth and a fraction have a meaning."""
+    return bool(panel.thickness != 0 and panel.mu != 0)
+
+
+def mean_depth(u: Array) -> Array:
+    """Mean depth of the photons stopped in a layer of optical thickness u, as a part of it (canonical 11).
+
+    The quotient of the integrals of x e^(-ux) and e^(-ux) over 0 < x < 1.
+    """
+    u = np.asarray(u, REAL)
+    small = np.abs(u) < REAL(0.01)
+    with np.errstate(all="ignore"):
+        closed = 1 / u - 1 / np.expm1(u)
+    return np.where(small, REAL(0.5) - u / 12 + u**3 / 720 - u**5 / 30240, closed)
+
+
 def position(
     panel: Any, oversample: int, fast: Array, slow: Array, layer: int, i_fast: int, i_slow: int
 ) -> Array:
@@ -58,8 +75,11 @@ def position(
     f = (px / os) * ((panel.first[0] + fast) * os + i_fast) + px / os / 2
     s = (py / os) * ((panel.first[1] + slow) * os + i_slow) + py / os / 2
     fdet, sdet, odet = (np.asarray(v, REAL) for v in (panel.fdet, panel.sdet, panel.odet))
-    depth = REAL(layer) * REAL(panel.layer_step)
-    flat = np.asarray(panel.pix0, REAL) + f[..., None] * fdet + s[..., None] * sdet + depth * odet
+    step = REAL(panel.layer_step)
+    flat = np.asarray(panel.pix0, REAL) + f[..., None] * fdet + s[..., None] * sdet + layer * step * odet
+    if panel.mean_depth and absorbs(panel):
+        r = dot(unit(flat), odet) if panel.curved == "flat" else np.ones(f.shape, REAL)
+        flat = flat + (step * mean_depth(step * REAL(panel.mu) / r))[..., None] * odet
     if panel.curved == "flat":
         return np.asarray(flat)
     distance = REAL(panel.distance)
@@ -84,7 +104,7 @@ def solid_angle(panel: Any, place: Array) -> Array:
 
 def capture_fraction(panel: Any, d: Array, layer: int) -> Array:
     """Fraction of the photons that stop in sensor layer `layer` (canonical 6.3)."""
-    if panel.thickness == 0 or panel.mu == 0:
+    if not absorbs(panel):
         return np.ones(d.shape[:-1], REAL)
     per_layer = REAL(panel.layer_step) * REAL(panel.mu) / dot(d, panel.odet)
     return np.asarray(np.exp(-layer * per_layer) - np.exp(-(layer + 1) * per_layer))
@@ -322,7 +342,7 @@ def render_panel(scene: Any, panel: Any, switch: tuple[int, int]) -> npt.NDArray
             term = term * omega
         total = total + term
         if sample.first_orientation:
-            water_weight = water_weight + omega * polar * weight
+            water_weight = water_weight + capture * omega * polar * weight
 
     # every loop counts in the division except the layers, whose capture fractions add up
     steps = REAL(len(scene.sources.wavelength) * scene.oversample**2)
@@ -335,7 +355,7 @@ def render_panel(scene: Any, panel: Any, switch: tuple[int, int]) -> npt.NDArray
     if not scene.oversample_omega:
         image = image * once_omega
     if scene.water_mode == "after":
-        image = image + background * water_weight / (steps * panel.layers)
+        image = image + background * water_weight / steps
     out = np.zeros((panel.spixels, panel.fpixels))
     fmin, fmax, smin, smax = panel.roi
     out[smin : smax + 1, fmin : fmax + 1] = np.where(rendered, image, 0).astype(np.float64)

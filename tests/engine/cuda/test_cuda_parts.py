@@ -184,6 +184,35 @@ def test_crystals_of_two_shapes(shape: str, precision: str) -> None:
     assert len({(spec.shape, spec.table) for spec in render}) == 2
 
 
+@pytest.mark.parametrize("per_sample", [False, True])
+@pytest.mark.parametrize("interpolate", [False, True])
+def test_layers_at_their_mean_depth_with_water_behind_them(interpolate: bool, per_sample: bool) -> None:
+    """Flat, tilted and bent; the search for the end of interpolation goes to the same depths.
+
+    Water takes the factors of every sample also where Bragg scattering takes them once.
+    """
+    sampling = {"water_um": 0.003, "oversample": 2, "interpolate": interpolate}
+    scene = uneven(mosaic(crystal={"mosaic_domains": 7}, sampling=sampling, physics="exact"))
+    if interpolate:
+        scene = dataclasses.replace(
+            scene, tables=(dataclasses.replace(scene.table, interpolation="tricubic"),)
+        )
+    flags = {f"oversample_{name}": per_sample for name in ("thick", "polar", "omega")}
+    scene = dataclasses.replace(scene, **flags)
+    thick = [
+        dataclasses.replace(panel, layers=2, layer_step=4e-4, thickness=8e-4, mu=2e3, mean_depth=True)
+        for panel in scene.panels
+    ]
+    fronts = [dataclasses.replace(panel, mean_depth=False) for panel in thick]
+    images = []
+    for panels in (thick, fronts):
+        case = dataclasses.replace(scene, panels=tuple(panels))
+        for precision in TOLERANCE:
+            assert_as_cpu(case, precision)
+        images.append(host.render(case, "double")[1])
+    assert np.abs(images[0] - images[1]).max() > 1e-3 * images[0].max()
+
+
 @pytest.mark.parametrize("water_um", [0.0, 0.01])
 @pytest.mark.parametrize("physics", ["nanobragg", "exact"])
 def test_water_counts_once(physics: str, water_um: float) -> None:
