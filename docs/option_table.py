@@ -34,6 +34,8 @@ _OTHERS = {
     "input.matrix": "Crystal(a_matrix=nbragg.io.read_matrix(...) / wavelength_A)",
     "input.sources": "Beam(sources=SourceList.from_file(...))",
     "input.img": 'from_cli("-img ...")',
+    "input.geometry": "read_geometry(...)",
+    "input.experiments": "read_experiments(...)",
     "input.mask": "Detector(mask=nbragg.io.read_mask(...))",
     "output.float_file": 'result.save("name.bin")',
     "output.int_file": 'result.save("name.img")',

@@ -31,6 +31,8 @@ _EXPORTS = {
     "RenderOptions": "engine.options",
     "random_orientations": "base.rotations",
     "read_crystal": "io.crystal_files",
+    "read_geometry": "io.geometry.formats",
+    "read_experiments": "simulation.experiments",
     "Setup": "model.setup",
     "from_cli": "cli.commandline",
     "to_cli": "cli.commandline",

@@ -25,8 +25,10 @@ _HEAD = f"""\
 - Later options override earlier ones. The headers of `-mask` and then `-img` are read first, wherever they
   stand on the line, so options override them.
 - Negative numbers are values. A word that is no option and no value is an error, as is an unknown option.
-- Needed: a cell (`-cell`, `-mat`, or a file of `-hkl` that holds one), and structure factors (`-hkl`, an
-  existing dump file, or a `-default_F` that is not 0).
+- `-geometry` and `-expt` files say where the detector is: beside them, options that would place it are
+  refused, and those of beam, spindle and sensor win over the file. What neither says is asked for.
+- Needed: a cell (`-cell`, `-mat`, `-expt`, or a file of `-hkl` that holds one), and structure factors
+  (`-hkl`, an existing dump file, or a `-default_F` that is not 0).
 - One command from data to image: `nanobragg -hkl model.pdb -detpixels 1000 -save image.cbf`.
 - Counts of 0 or less, and negative steps and ranges of divergence, dispersion and rotation, count as not
   given (`-phisteps 0` is 1). Pixels, unit cells and lengths must be positive.

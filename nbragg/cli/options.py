@@ -227,6 +227,13 @@ _DETECTOR = (
     _file("-img", "detector", "",
           "take geometry from the header of this image (SMV; CBF, TIFF, HDF5 as far as they hold it); other "
           "options win", "input.img"),
+    _file("-geometry", "detector", "",
+          "take panels, beam and spindle from this file: DIALS .expt, CrystFEL .geom, NeXus NXmx, or an "
+          "image's header; instead of every option that places a detector",
+          "input.geometry"),
+    _file("-expt", "detector", "",
+          "the same of a DIALS .expt, with its first crystal and image; with -frames the images of its scan",
+          "input.experiments"),
     _file("-mask", "detector", "",
           "skip the pixels that are 0 in this image (SMV, TIFF, CBF, NPY, HDF5); takes its header too",
           "input.mask"),
@@ -391,7 +398,7 @@ def nearest(word: str) -> str | None:
 
 
 USAGE = """\
-usage: nanobragg -cell A B C AL BE GA | -mat FILE    -hkl FILE | -default_F F    [option ...]
+usage: nanobragg -cell A B C AL BE GA | -mat FILE | -expt FILE    -hkl FILE | -default_F F    [option ...]
        nanobragg -h     lists every option"""
 
 _EXAMPLE = """\

@@ -7,12 +7,13 @@ Three steps: :func:`~nbragg.cli.words.scan` matches words with the option table;
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..base import validate
 from ..base.errors import FileError, InputError
@@ -26,11 +27,13 @@ from ..model.sample import as_sample
 from ..model.sampling import Sampling
 from ..model.setup import Setup
 from ..model.structure_factors import StructureFactors
+from .geometry_input import check_spindle, scan_changes
 from .outputs import Outputs, check_outputs
 from .settings import Settings, collect
 from .words import Given, UsageError, scan
 
 if TYPE_CHECKING:
+    from .geometry_input import GeometryInput
     from .header_input import ImageInput
     from .hkl_input import ReflectionFile
 
@@ -53,6 +56,7 @@ class SeriesRequest:
     kind: str  #: "frames" or "random"
     count: int
     seed: int = 0  #: of the orientations
+    changes: Sequence[Any] | None = None  #: of each image, where a scan was read
 
 
 @dataclass(frozen=True)
@@ -90,7 +94,7 @@ def _open_list(settings: Settings) -> ReflectionFile | None:
     from .hkl_input import open_file
 
     listed = open_file(path, column, settings.get("crystal.cell"))
-    if "input.matrix" not in settings and listed.cell is not None:
+    if not {"input.matrix", "crystal.a_matrix"} & set(settings) and listed.cell is not None:
         settings.setdefault("crystal.cell", listed.cell)
     if listed.wavelength_A is not None:
         settings.setdefault("beam.wavelength_A", listed.wavelength_A)
@@ -170,6 +174,10 @@ def _beam(settings: Settings, inputs: dict[str, str]) -> Beam:
 def _detector(settings: Settings, inputs: dict[str, str]) -> Detector:
     part = _part(settings, "detector")
     images: dict[str, ImageInput] = settings["input.images"]
+    read: GeometryInput | None = settings.get("input.read_geometry")
+    if read is not None:
+        inputs |= {read.option: read.path} | {option: settings["input." + option[1:]] for option in images}
+        return Detector(**part)
     for option in images:
         inputs[option] = settings["input." + option[1:]]
     mask = images.get("-mask")
@@ -200,6 +208,7 @@ def _setup(
         default_F = settings.get("hkl.default_F", 0.0)
         factors, source = listed.structure_factors(beam, detector, sampling.dmin_A, default_F, physics)
     crystal = _crystal(settings, beam.wavelength_A, seed, inputs, factors)
+    check_spindle(settings, crystal)
     return Setup(as_sample(crystal), beam, detector, sampling, physics), source
 
 
@@ -253,11 +262,14 @@ def build(settings: Settings, given: Sequence[Given] = (), *, checks_outputs: bo
     # refuses what is no device before anything is read
     options = RenderOptions(**{name: run[name] for name in ("device", "precision", "threads") if name in run})
     listed = _open_list(settings)
-    if "input.matrix" not in settings and "crystal.cell" not in settings:
-        raise UsageError("no unit cell: give -cell or -mat, or -hkl with a file that holds one")
+    if not {"input.matrix", "crystal.cell", "crystal.a_matrix"} & set(settings):
+        raise UsageError("no unit cell: give -cell, -mat or -expt, or -hkl with a file that holds one")
     setup, source = _setup(settings, listed, seed, inputs)
     outputs = _outputs(settings, listed)
     series = _series(settings, seed)
+    if series is not None and series.kind == "frames":
+        changes = scan_changes(settings, given, setup.sample, series.count)
+        series = dataclasses.replace(series, changes=changes)
     if outputs.noise_file is not None:
         validate.stream_seed("-seed", seed, uses=1 if series is None else series.count)
     if checks_outputs:

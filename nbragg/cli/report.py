@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from ..analysis.statistics import Statistics
     from ..engine.backend import RenderOptions
     from ..response.reference_noise import NoiseImage
-    from ..scene.record import Scene
+    from ..scene.record import PlacedPanel, Scene
     from .parser import CommandLine
 
 __all__ = ["file_line", "output_lines", "pixels", "precision", "scene_lines", "statistics_lines"]
@@ -107,7 +107,7 @@ def _beam(command: CommandLine, scene: Scene) -> list[str]:
     lines = [
         "beam",
         _line("wavelength", f"{beam.wavelength_A:g} A ({beam.energy_eV:g} eV)"),
-        _line("direction", _numbers(scene.panel.beam)),
+        _line("direction", _numbers(scene.panels[0].beam)),
         _line("sources", f"{len(scene.sources)}"),
     ]
     parts = (
@@ -129,6 +129,8 @@ def _beam(command: CommandLine, scene: Scene) -> list[str]:
 
 
 def _detector(scene: Scene) -> list[str]:
+    if len(scene.panels) > 1:
+        return _panels(scene)
     g, panel = scene.placement.panel, scene.panel
     mm = 1e3
     lines = [
@@ -156,10 +158,7 @@ def _detector(scene: Scene) -> list[str]:
     if g.twotheta:
         axis = _numbers(g.twotheta_axis)
         lines.append(_line("two-theta", f"{g.twotheta * _DEGREES:g} deg about {axis}"))
-    if panel.thickness > 0.0:
-        depth = f"{1e6 / panel.mu:g} um" if panel.mu > 0.0 else "infinite"
-        text = f"{panel.thickness * 1e6:g} um in {panel.layers} layer(s), attenuation depth {depth}"
-        lines.append(_line("sensor", text))
+    lines += _sensor(panel)
     if panel.curved != "flat":
         lines.append(_line("curved", "every pixel at the distance along the beam"))
     if panel.point_pixel:
@@ -167,8 +166,32 @@ def _detector(scene: Scene) -> list[str]:
     return lines
 
 
+def _sensor(panel: PlacedPanel) -> list[str]:
+    if panel.thickness <= 0.0:
+        return []
+    depth = f"{1e6 / panel.mu:g} um" if panel.mu > 0.0 else "infinite"
+    text = f"{panel.thickness * 1e6:g} um in {panel.layers} layer(s), attenuation depth {depth}"
+    return [_line("sensor", text)]
+
+
+def _panels(scene: Scene) -> list[str]:
+    """Several panels: how many of which sizes, and where the first and the nearest stand."""
+    first, mm = scene.panels[0], 1e3
+    sizes = dict.fromkeys(f"{panel.fpixels} x {panel.spixels}" for panel in scene.panels)
+    near = min(scene.panels, key=lambda panel: panel.close_distance)
+    lines = [
+        "detector",
+        _line("panels", f"{len(scene.panels)} of {', '.join(sizes)} pixels (fast x slow)"),
+        _line("pixel", f"{_numbers(mm * edge for edge in first.pixel)} mm (first panel)"),
+        _line("close distance", f"{near.close_distance * mm:g} mm along the normal (nearest panel)"),
+        _line("first pixel corner", f"{_numbers(mm * x for x in first.pix0)} mm (first panel)"),
+        _line("spindle", _numbers(scene.placement.panels[0].spindle)),
+    ]
+    return lines + _sensor(first)
+
+
 def _sampling(command: CommandLine, scene: Scene) -> list[str]:
-    panel, recommended = scene.panel, scene.placement.recommended_oversample
+    panel, recommended = scene.panels[0], scene.placement.recommended_oversample
     flags = [name for name in ("thick", "polar", "omega") if getattr(scene, f"oversample_{name}")]
     text = f"{scene.oversample} x {scene.oversample} sub-pixels"
     if scene.oversample < recommended:
@@ -176,15 +199,18 @@ def _sampling(command: CommandLine, scene: Scene) -> list[str]:
     if flags:
         text += f", each with its own {', '.join(flags)}"
     fmin, fmax, smin, smax = panel.roi
+    region = f"fast {fmin} to {fmax}, slow {smin} to {smax}"
     lines = [
         "sampling",
         _line("pixel", text),
-        _line("region", f"fast {fmin} to {fmax}, slow {smin} to {smax}"),
+        _line("region", region if len(scene.panels) == 1 else "every panel"),
         _line("samples", f"{scene.samples_per_pixel} a pixel"),
     ]
-    if panel.mask is not None:
-        skipped = int((panel.mask == 0).sum())
-        lines.append(_line("mask", f"{skipped} pixels skipped after {command.inputs.get('-mask', '')}"))
+    masks = [part.mask for part in scene.panels if part.mask is not None]
+    if masks:
+        skipped = sum(int((mask == 0).sum()) for mask in masks)
+        sources = [command.inputs[name] for name in ("-mask", "-geometry", "-expt") if name in command.inputs]
+        lines.append(_line("mask", f"{skipped} pixels skipped after {' and '.join(sources)}"))
     if scene.dmin > 0.0:
         lines.append(_line("dmin", f"{scene.dmin * 1e10:g} A"))
     if scene.water > 0.0:

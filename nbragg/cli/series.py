@@ -70,7 +70,10 @@ def run(command: CommandLine, simulator: Simulator) -> None:
         images = Series.random(command.setup, request.count, request.seed)
         heading, labels = "misset (deg)", map(_misset_label, images)
     else:
-        images = Series.frames(command.setup, request.count)
+        if request.changes is not None:
+            images = Series(command.setup, request.changes)
+        else:
+            images = Series.frames(command.setup, request.count)
         heading, labels = (
             "phi (deg)",
             map(_phi_label, images, itertools.repeat(simulator.scene.placement.osc)),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..base.warn import warn
 from ..model.physics import Physics, physics_of
+from .geometry_input import merge_geometry
 from .options import OPTIONS
 from .words import Given
 
@@ -76,6 +77,7 @@ def collect(given: Sequence[Given]) -> Settings:
     )
     _drop_missing(settings)
     _reconcile(settings, given, from_headers, physics)
+    merge_geometry(settings, given)
     return settings
 
 

@@ -29,6 +29,10 @@ _EXPORTS = {
     "read_mtz": "reflections.mtz_cif",
     "read_sf_cif": "reflections.mtz_cif",
     "read_structure_factors": "reflections.formats",
+    # geometries
+    "Geometry": "geometry.record",
+    "Experiment": "geometry.experiment",
+    "write_geometry": "geometry.formats",
     # small text files
     "read_matrix": "files.text_tables",
     "read_sources": "files.text_tables",

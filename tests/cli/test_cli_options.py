@@ -42,7 +42,7 @@ SPELLINGS = {
         -pgmscale -adc -adcoffset -seed -mosaic_seed -misset_seed -stol -4stol -Q -stolout -density
         -sample_den
         -sample_density -MW -molecular_weight -threads -physics -precision -device -frames -random
-        -column -save""",
+        -column -save -geometry -expt""",
     2: "-printout_pixel -trace_pixel",
     3: """-misset -fdet_vector -sdet_vector -odet_vector -beam_vector -polar_vector -spindle_axis
         -twotheta_axis
@@ -146,6 +146,8 @@ def test_every_setting_has_a_reader() -> None:
         "input.dump",
         "input.sources",
         "input.img",
+        "input.geometry",
+        "input.experiments",
         "input.mask",
         "output.pgm",
         "output.noise",
@@ -173,7 +175,7 @@ def test_every_setting_has_a_reader() -> None:
         "crystal.size_mm",
         "detector.mask",
         "detector.header_fields",
-        "detector.panels",  # Python only
+        "detector.panels",  # from -geometry
         "output.dump_file",
     }
     assert known - made <= elsewhere

@@ -30,7 +30,7 @@ class FileKind:
     also : tuple of str
         Suffixes of other kinds behind which it may lie too.
     magic : tuple of bytes
-        Its file begins with one of these.
+        Its file begins with one of these; with a pattern too, both must be so.
     pattern : bytes pattern, optional
         Found in the first bytes of its file.
     binary : bool
@@ -86,6 +86,7 @@ def resolve(function: str) -> Any:
 _UNKNOWN = FileKind("unknown", "nothing this program knows")
 
 for _kind in (
+    FileKind("json", "a JSON file", (".expt",), magic=(b"{",), pattern=re.compile(rb'\A\{\s*["}]')),
     FileKind("smv", "an SMV image", (".img",), magic=(b"{",)),
     FileKind("tiff", "a TIFF image", (".tif", ".tiff"), magic=(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")),
     FileKind("cbf", "a CBF image", (".cbf",), (".cif",), magic=(b"###CBF",)),
@@ -118,6 +119,17 @@ for _kind in (
         "a CIF file",
         (".cif", ".mmcif"),
         pattern=re.compile(rb"^\s*data_\S*|\A\s*#\\#CIF", re.MULTILINE | re.IGNORECASE),
+    ),
+    FileKind(
+        "geom",
+        "a CrystFEL geometry",
+        (".geom",),
+        # a statement of what every such file has
+        pattern=re.compile(
+            rb"^[ \t]*(?:[^\s/;=]+/)?(?:min_fs|max_fs|min_ss|max_ss|corner_[xy]|clen|coffset|photon_energy"
+            rb"|res|adu_per_eV|adu_per_photon)[ \t]*=",
+            re.MULTILINE,
+        ),
     ),
     FileKind(
         "hkl",

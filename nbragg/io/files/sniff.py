@@ -81,11 +81,16 @@ def content_kind(path: Path) -> str:
     except (OSError, EOFError, zlib.error) as error:
         raise FileError(f"{path} cannot be read: {error}") from None
     for kind in KINDS.values():
-        if head.startswith(kind.magic):
+        if head.startswith(kind.magic) and (kind.pattern is None or kind.pattern.search(head)):
             return kind.name
     text = b"\0" not in head
     for kind in KINDS.values():
-        if kind.pattern is not None and (text or kind.binary) and kind.pattern.search(head):
+        if (
+            kind.pattern is not None
+            and not kind.magic
+            and (text or kind.binary)
+            and kind.pattern.search(head)
+        ):
             name = kind.name
             break
     else:
@@ -98,7 +103,7 @@ def content_kind(path: Path) -> str:
 
 
 def _only_comments(head: bytes) -> bool:
-    return all(line.startswith(b"#") or not line.strip() for line in head.splitlines())
+    return all(line.startswith((b"#", b";")) or not line.strip() for line in head.splitlines())
 
 
 def suffix_kind(path: Path) -> tuple[str, ...]:
