@@ -12,18 +12,19 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 BUILD_INPUTS := pyproject.toml setup.py MANIFEST.in $(wildcard csrc/* nbragg/*.pyx nbragg/*.pxd nbragg/*.pxi)
 
 # the part of the tests that is worth its time under the sanitizers: everything that enters the engine, on small images
-SANITIZED ?= tests -m "not (slow or commands or cuda or files or project)"
+SANITIZED ?= tests -m "not (slow or commands or cuda or files or project or dials)"
 
 # all workloads take about ten minutes; BENCH=--quick only shows that the program works
 BENCH ?= --all --out benchmarks/results/cpu-$(shell date +%F).json
 
-.PHONY: help demo picture test build lint types unit docs doctest sanitize bench clean
+.PHONY: help demo picture test test-dials build lint types unit docs doctest sanitize bench clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make demo      set up, render an image, say where it is'
 	@echo 'make test      set up, then everything below up to doctest'
 	@echo '  build lint types unit docs doctest'
+	@echo 'make test-dials  install DIALS (Debian, as root) and run it on what nanobragg writes'
 	@echo 'make sanitize  the tests under the address and undefined-behaviour sanitizers'
 	@echo 'make bench     the benchmarks'
 	@echo 'make picture   render the picture of the README again'
@@ -60,6 +61,12 @@ types: $(VENV)/.installed-test
 
 unit: $(VENV)/.installed-test
 	$(BIN)/pytest tests $(PYTEST_ARGS)
+
+# DIALS is a package of Debian and Ubuntu, for the system's Python; elsewhere `make test` skips these tests
+test-dials: $(VENV)/.installed-test
+	/usr/bin/python3 -c 'import dxtbx, dials' 2>/dev/null || { \
+	apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends dials python3-dials; }
+	$(BIN)/pytest tests -m dials $(PYTEST_ARGS)
 
 docs: $(VENV)/.installed-test
 	$(BIN)/sphinx-build --quiet --fail-on-warning docs docs/_build/html

@@ -104,19 +104,19 @@ float nb_poisson(nb_stream *r, float mean)
     return events;
 }
 
-int64_t nb_noise_image(nb_stream *r, const float *photons, uint16_t *counts, int32_t fpixels, const int32_t roi[4],
-                       double offset)
+int64_t nb_noise_image(nb_stream *r, const float *photons, int32_t *counts, int32_t fpixels, const int32_t roi[4],
+                       double offset, int32_t most)
 {
     int64_t overloads = 0;
     for (int64_t slow = roi[2]; slow <= roi[3]; slow++)
         for (int64_t fast = roi[0]; fast <= roi[1]; fast++) {
             const int64_t i = slow * fpixels + fast;
             double value = nb_poisson(r, photons[i]) + offset;
-            if (value > 65535.0) {
-                value = 65535.0;
+            if (value > most) {
+                value = most;
                 overloads++;
             }
-            counts[i] = value > 0.0 ? (uint16_t)value : 0;
+            counts[i] = value > 0.0 ? (int32_t)value : 0;
         }
     return overloads;
 }

@@ -20,8 +20,8 @@ float nb_gaussian(nb_stream *r);           /* mean 0, standard deviation 1 */
 float nb_poisson(nb_stream *r, float mean);
 
 /* Photons to counts (canonical 10.2): one Poisson deviate per pixel of the roi in raster order, plus the offset, cut at
- * 65535, truncated.  roi as in nb_scene.  Returns the number of pixels cut. */
-int64_t nb_noise_image(nb_stream *r, const float *photons, uint16_t *counts, int32_t fpixels, const int32_t roi[4],
-                       double offset);
+ * `most` (65535 in the reference), truncated.  roi as in nb_scene.  Returns the number of pixels cut. */
+int64_t nb_noise_image(nb_stream *r, const float *photons, int32_t *counts, int32_t fpixels, const int32_t roi[4],
+                       double offset, int32_t most);
 
 #endif

@@ -23,7 +23,7 @@ _PARTS = {
 }
 
 #: settings without a counterpart: the pivot is the convention's, and files are written when asked for
-_NONE = ("detector.pivot_in_order", "output.noise", "output.pgm")
+_NONE = ("detector.pivot_in_order", "output.header_offset", "output.noise", "output.pgm")
 
 #: settings that are no field of a record; alternatives with | between them
 _OTHERS = {
@@ -41,7 +41,11 @@ _OTHERS = {
     "output.int_file": 'result.save("name.img")',
     "output.noise_file": "result.noise(seed)",
     "output.pgm_file": 'result.save("name.pgm")',
-    "output.save_files": "result.save(...)",
+    "output.save_files": "result.save(...) | save_series(...)",
+    "output.save_as": 'result.save(..., save_as="counts", seed=...)',
+    "output.first_frame": "save_series(..., first_frame=...)",
+    "output.overwrite": "result.save(..., overwrite=False)",
+    "output.compression": 'result.save("name.nxs", compression=...)',
     "output.int_scale": 'result.save("name.img", scale=...)',
     "output.pgm_scale": 'result.save("name.pgm", scale=...)',
     "output.adc": 'result.noise(seed, adc=...) | result.save("name.img", offset=...)',
@@ -53,6 +57,7 @@ _OTHERS = {
     "run.progress": "simulate(..., progress=...)",
     "run.frames": "Series.frames(setup, n)",
     "run.random": "Series.random(setup, n, seed)",
+    "run.orientation_frame": "Series.save_truth(..., frame=...)",
     "run.printout": "result.trace(slow, fast)",
     "run.printout_pixel": "result.trace(slow, fast)",
     "run.version": "nbragg.__version__",

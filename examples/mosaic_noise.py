@@ -5,7 +5,6 @@ from pathlib import Path
 
 import nbragg
 from nbragg.datasets import LYSOZYME_CELL, lysozyme
-from nbragg.io import save_image
 
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else ".")
 
@@ -35,6 +34,6 @@ sampling = nbragg.Sampling(water_um=0.3)
 result = nbragg.simulate(crystal, beam, detector, sampling)
 noise = result.noise(seed=42, adc=40)
 
-save_image(folder / "mosaic_noise.img", noise.pixels, scene=result.scene)
+result.save(folder / "mosaic_noise.img", save_as="counts", seed=42, pedestal=40)
 print(f"mean {result.statistics.mean:.3f} photons expected, {noise.pixels.mean() - 40:.3f} counted")
 print(f"{noise.overloads} overloaded pixels")

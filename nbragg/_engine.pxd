@@ -6,6 +6,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t
 cdef extern from "nb_constants.h":
     const double NB_R_E_SQR, NB_HC_EV_A, NB_DEFAULT_FLUENCE, NB_AVOGADRO
     const double NB_WATER_F, NB_WATER_MOLAR_MASS, NB_WATER_DENSITY
+    const double NB_SPHERE_SCALE, NB_GAUSS_WIDTH, NB_TOPHAT_RADIUS_SQR
 
 cdef extern from "nb_scene.h":
     enum:
@@ -95,8 +96,8 @@ cdef extern from "nb_random.h":
     float nb_uniform(nb_stream *r)
     float nb_gaussian(nb_stream *r)
     float nb_poisson(nb_stream *r, float mean)
-    int64_t nb_noise_image(nb_stream *r, const float *photons, uint16_t *counts, int32_t fpixels,
-                           const int32_t *roi, double offset) nogil
+    int64_t nb_noise_image(nb_stream *r, const float *photons, int32_t *counts, int32_t fpixels,
+                           const int32_t *roi, double offset, int32_t most) nogil
 
 cdef extern from "nb_reach.h":
     double nb_table_reach(const double *F, const int32_t *F_min, const int32_t *F_count, const double *metric) nogil

@@ -32,13 +32,15 @@ cdef class RandomStream:
         """Poisson deviate of the given mean, a float32 value."""
         return nb_poisson(&self.stream, mean)
 
-    def noise_image(self, const float[:, ::1] photons, roi, double offset):
-        """Counts (uint16) of one exposure and the number of overloaded pixels; see nb_noise_image."""
-        counts = np.zeros((photons.shape[0], photons.shape[1]), np.uint16)
-        cdef uint16_t[:, ::1] out = counts
+    def noise_image(self, const float[:, ::1] photons, roi, double offset, int32_t most):
+        """Counts (int32) of one exposure and the number of overloaded pixels; see nb_noise_image."""
+        counts = np.zeros((photons.shape[0], photons.shape[1]), np.int32)
+        cdef int32_t[:, ::1] out = counts
         cdef int32_t limits[4]
         cdef int64_t overloads
         limits[0], limits[1], limits[2], limits[3] = roi
         with nogil:
-            overloads = nb_noise_image(&self.stream, &photons[0, 0], &out[0, 0], <int32_t>photons.shape[1], limits, offset)
+            overloads = nb_noise_image(
+                &self.stream, &photons[0, 0], &out[0, 0], <int32_t>photons.shape[1], limits, offset, most
+            )
         return counts, overloads

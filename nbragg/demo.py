@@ -49,7 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     folder.mkdir(parents=True, exist_ok=True)
     result.save(folder / "demo.bin")
-    save_image(folder / "demo.img", noise.pixels, scene=result.scene)
+    result.save(folder / "demo.img", save_as="counts", seed=_SEED, pedestal=_ADC)
     save_image(folder / "demo.png", noise.pixels, black=_ADC)
     print(f"  {folder / 'demo.png'}  the picture")
     print(f"  {folder / 'demo.img'}  SMV with counting noise, for DIALS, XDS, ADXV")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -11,6 +12,10 @@ from hypothesis import HealthCheck, settings
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE / "support"))
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # started by a shell in the background: Ctrl-C is tested all the same
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile(
     "repeatable",
@@ -31,6 +36,7 @@ MARKERS = {
     "analysis": "numbers",
     "engine": "numbers",
     "cuda": "cuda",
+    "dials": "dials",
     "io": "files",
     "project": "project",
 }

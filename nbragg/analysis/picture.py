@@ -66,9 +66,10 @@ class View:
     def from_metadata(cls, metadata: Mapping[str, Any]) -> View | None:
         """From what an image file says (`nbragg.io.images.ImageFile.metadata`); None if it says too little.
 
-        Without axes the detector is taken as perpendicular to the beam.
+        Of several panels no one view is that of all.  Without axes the detector is taken as perpendicular to
+        the beam.
         """
-        if metadata.get("curved"):
+        if metadata.get("curved") or metadata.get("panels"):
             return None
         vectors = [metadata.get(name) for name in ("fast", "slow", "pix0_mm", "beam")]
         pixel, wavelength = metadata.get("pixel_mm"), metadata.get("wavelength_A")

@@ -11,3 +11,6 @@ AVOGADRO: float = _engine.CONSTANTS["AVOGADRO"]  #: 1/mol
 WATER_F: float = _engine.CONSTANTS["WATER_F"]  #: electrons per molecule, forward
 WATER_MOLAR_MASS: float = _engine.CONSTANTS["WATER_MOLAR_MASS"]  #: g/mol
 WATER_DENSITY: float = _engine.CONSTANTS["WATER_DENSITY"]  #: g/m^3
+SPHERE_SCALE: float = _engine.CONSTANTS["SPHERE_SCALE"]  #: of the round lattice factor (canonical 7.1)
+GAUSS_WIDTH: float = _engine.CONSTANTS["GAUSS_WIDTH"]  #: of the Gaussian lattice factor
+TOPHAT_RADIUS_SQR: float = _engine.CONSTANTS["TOPHAT_RADIUS_SQR"]  #: of the flat lattice factor

@@ -78,6 +78,8 @@ def read_image_input(option: str, path: str, convention: str, physics: Physics) 
     from ..io.images import smv
 
     image = smv.read(path)
+    if smv.is_full(image):  # its BEAM_CENTER is not the reference program's
+        return _other_frame(option, path, convention)
     return ImageInput(_smv_settings(option, path, image, physics), image.pixels != 0)
 
 
@@ -122,6 +124,10 @@ def _other_frame(option: str, path: str, convention: str) -> ImageInput:
     else:
         image = read_image(path)
         used, metadata = image.image != 0, image.metadata
+    if used.ndim != 2:
+        raise FileError(
+            f"{path} has the shape {used.shape}; {option} takes one panel, -geometry takes several"
+        )
     slow, fast = used.shape
     found: Settings = {"detector.fpixels": fast, "detector.spixels": slow}
     found |= {_METADATA_KEYS[key]: metadata[key] for key in _METADATA_KEYS if key in metadata}

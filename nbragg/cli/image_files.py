@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import contextlib
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ..simulation.result import Result
+    from ..simulation.saving import ImageFiles
     from .parser import CommandLine
 
-__all__ = ["write_dump", "write_images"]
+__all__ = ["open_saves", "write_dump", "write_images"]
 
 
 def write_dump(command: CommandLine) -> None:
@@ -20,21 +24,79 @@ def write_dump(command: CommandLine) -> None:
         fdump.write(command.outputs.dump_file, factors.values, factors.origin)
 
 
-def write_images(command: CommandLine, result: Result, *, with_misset: bool = False) -> list[str]:
+@contextlib.contextmanager
+def open_saves(command: CommandLine, count: int | None) -> Iterator[tuple[ImageFiles, ...]]:
+    """The files of ``-save``, for one image (``count`` None) or for a series."""
+    from ..simulation.saving import ImageFiles, SaveOptions
+
+    out = command.outputs
+    options = SaveOptions(
+        save_as=out.save_as,
+        seed=command.seed,
+        scale=out.int_scale if out.int_scale > 0.0 else None,
+        pedestal=out.adc,
+        first_frame=out.first_frame,
+        overwrite=out.overwrite,
+        compression=out.compression,
+    )
+    pictures = dataclasses.replace(options, scale=out.pgm_scale if out.pgm_scale > 0.0 else None)
+    with contextlib.ExitStack() as stack:
+        yield tuple(
+            stack.enter_context(
+                ImageFiles(path, pictures if path.lower().endswith(".pgm") else options, count)
+            )
+            for path in out.save_files
+        )
+
+
+def write_images(
+    command: CommandLine, result: Result, saves: Sequence[ImageFiles], *, with_misset: bool = False
+) -> list[str]:
     """Write the images; returns the lines that tell what was written.
 
     All of the canonical ones appear or none; those of ``-save`` follow, each complete or not at all.
     ``with_misset`` puts the missetting angles into the SMV headers, which have no place for them otherwise.
     """
+    from . import report
+
+    if len(result.scene.panels) > 1:
+        lines = _write_panels(command, result)
+    else:
+        lines = _write_canonical(command, result, with_misset)
+    for files in saves:
+        saved = files.add(result)
+        lines.append(report.file_line(saved.path, saved.text))
+    return lines
+
+
+def _write_panels(command: CommandLine, result: Result) -> list[str]:
+    """Of several panels only the float image has a format that holds them."""
+    from ..io.files import atomic
+    from ..io.images import raw
+    from . import report
+
+    atomic.write_files([(command.outputs.float_file, raw.chunks(result.image))])
+    sizes = " x ".join(map(str, result.image.shape))
+    text = f"float32, photons, {sizes} ({'panel, slow, fast' if result.image.ndim == 3 else 'all panels'})"
+    return ["wrote", report.file_line(command.outputs.float_file, text)]
+
+
+def _write_canonical(command: CommandLine, result: Result, with_misset: bool) -> list[str]:
+    """The reference program's files."""
     from ..io.files import atomic
     from ..io.images import pgm, raw, smv
     from . import report
 
     image, scene, out = result.image, result.scene, command.outputs
     roi = scene.panel.roi
-    misset = zip(("MISSET_X", "MISSET_Y", "MISSET_Z"), scene.placement.crystal.misset_deg, strict=True)
-    header = smv.header_bytes(scene, tuple(misset) if with_misset else ())
-    integers, int_scale = smv.integer_image(image, roi, out.int_scale, out.adc)
+    more: list[tuple[str, float]] = []
+    if with_misset:
+        names = ("MISSET_X", "MISSET_Y", "MISSET_Z")
+        more += zip(names, scene.placement.crystal.misset_deg, strict=True)
+    if out.header_offset:
+        more.append(("ADC_OFFSET", out.offset))
+    header = smv.header_bytes(scene, more)
+    integers, int_scale = smv.integer_image(image, roi, out.int_scale, out.offset)
     files = [(out.float_file, raw.chunks(image)), (out.int_file, smv.chunks(integers, header))]
     pgm_scale = out.pgm_scale
     if out.pgm_file is not None:
@@ -45,37 +107,7 @@ def write_images(command: CommandLine, result: Result, *, with_misset: bool = Fa
     if out.noise_file is not None:
         from ..response.reference_noise import noise_image
 
-        noise = noise_image(image, roi, command.seed, out.adc)
+        noise = noise_image(image, roi, command.seed, out.offset)
         files.append((out.noise_file, smv.chunks(noise.pixels, header)))
     atomic.write_files(files)
-    saved = [_save(command, result, path) for path in out.save_files]
-    return [*report.output_lines(command, int_scale, pgm_scale, noise), *saved]
-
-
-def _save(command: CommandLine, result: Result, path: str) -> str:
-    """Write a file of -save; returns its line of the report."""
-    from ..io.images import format_of, whole_number_scale
-    from ..io.images.formats import FORMATS
-    from . import report
-
-    name, out = format_of(path), command.outputs
-    dtype = FORMATS[name].dtypes[0]
-    options: dict[str, Any] = {}
-    text = f"{dtype}, photons"
-    if name == "smv":
-        options = {"scale": out.int_scale if out.int_scale > 0.0 else None, "offset": out.adc, "clip": True}
-        text = f"SMV, offset {out.adc:g}"
-    elif name == "pgm":
-        options = {"scale": out.pgm_scale if out.pgm_scale > 0.0 else None}
-        text = "8-bit preview"
-    elif name == "png":
-        text = "picture"
-    elif not dtype.startswith("float"):
-        scale = out.int_scale
-        if scale <= 0.0:
-            advice = "give -scale for another factor, or -flux and -exposure for true counts"
-            scale = whole_number_scale(result.image, dtype, what=path, advice=advice)
-        options = {"scale": scale, "clip": True}
-        text = f"whole numbers, scale {scale:g}"
-    result.save(path, **options)
-    return report.file_line(path, text)
+    return report.output_lines(command, int_scale, pgm_scale, noise)

@@ -49,10 +49,13 @@ def _rendered_pixels(scene: Scene) -> Iterator[tuple[int, int]]:
 
 
 def _check(command: CommandLine, scene: Scene) -> None:
-    """Refuse a list that leaves the whole image dark, and pixels to trace that are not rendered."""
+    """Refuse files that cannot hold the image, a list that leaves it dark, pixels that are not rendered."""
     from ..analysis.trace import check_pixel
+    from ..io.images import check_geometry
     from ..scene.reach import check_listed
 
+    for path in command.outputs.save_files:
+        check_geometry(path, scene)
     if "-hkl" in command.inputs:
         check_listed(scene, command.inputs["-hkl"])
     for fast, slow in () if command.trace is None else command.trace.pixels:
@@ -62,7 +65,7 @@ def _check(command: CommandLine, scene: Scene) -> None:
 def _run(given: Sequence[Given], argv: Sequence[str]) -> None:
     with busy("reading"):
         from ..simulation.simulator import Simulator
-        from . import image_files, report, series
+        from . import image_files, report
         from .parser import build
         from .settings import collect
 
@@ -74,6 +77,8 @@ def _run(given: Sequence[Given], argv: Sequence[str]) -> None:
     print(f"version {__version__}, physics {scene.physics}, precision {report.precision(command.options)}\n")
     print("\n".join(report.scene_lines(command, scene)), flush=True)
     if command.series is not None:
+        from . import series
+
         series.run(command, simulator)
         return
     image_files.write_dump(command)
@@ -82,7 +87,9 @@ def _run(given: Sequence[Given], argv: Sequence[str]) -> None:
     print("\n".join(report.statistics_lines(result.statistics, result.elapsed)))
     if command.trace is not None:
         _print_traces(command, result)
-    print("\n".join(["", *image_files.write_images(command, result)]), flush=True)
+    with image_files.open_saves(command, None) as saves:
+        lines = image_files.write_images(command, result, saves)
+    print("\n".join(["", *lines]), flush=True)
 
 
 def _show(text: str) -> int:

@@ -111,6 +111,9 @@ _CRYSTAL = (
     _count("-random", "crystal", "N", "",
            "N images in random orientations, uniform, drawn by -misset_seed; numbered names, orientations in "
            "a CSV file", "run.random"),
+    Option(("-orientation_frame",), ("choice",), "laboratory|imgcif", "", "laboratory", "crystal",
+           "frame of the orientations in that file; imgcif: the one in which dxtbx reads NeXus images, beam "
+           "along -z and spindle along +x", ("run.orientation_frame",), choices=("laboratory", "imgcif")),
     _count("-N", "crystal", "CELLS", "1", "unit cells along every axis",
            "crystal.N_a", "crystal.N_b", "crystal.N_c"),
     _count("-Na", "crystal", "CELLS", "1", "unit cells along a", "crystal.N_a"),
@@ -187,8 +190,9 @@ _BEAM = (
     _flag("-square_div", "beam", "keep the corners of the divergence grid", ("beam.round_div", False)),
     _file("-sourcefile", "beam", "",
           "sources, one a line: X Y Z (m, from the sample) weight wavelength (m)", "input.sources"),
-    Option(("-polar",), ("float",), "K", "", "0", "beam", "Kahn polarization factor, -1 to 1",
-           ("beam.polarization",), (("beam.nopolar", False),)),
+    Option(("-polar",), ("float",), "K", "", "0", "beam",
+           "Kahn polarization factor, -1 to 1; a synchrotron has 0.99 or so", ("beam.polarization",),
+           (("beam.nopolar", False),)),
     _flag("-nopolar", "beam", "no polarization factor", ("beam.nopolar", True)),
     _number("-fluence", "beam", "FLUENCE", "photons/m^2", "1.25932e+29", "incident photons per area",
             "beam.fluence"),
@@ -308,15 +312,32 @@ _FILES = (
     _file("-pgmfile/-pgmimage", "files", "image.pgm", "8-bit preview", "output.pgm_file", ("output.pgm",
           True)),
     Option(("-save",), ("file",), "FILE", "", "", "files",
-           "one more file of the image without noise; the suffix says the format: .cbf .nxs .h5 .tif .npy "
-           ".png .pgm .img .bin; may be given several times", ("output.save_files",), repeats=True),
+           "one more file; the suffix says the format: .cbf .nxs .h5 .tif .npy .png .pgm .img .bin; #### is "
+           "the number of the image; a suffix alone stands for image_#### or noiseimage_####, of NeXus "
+           "without number; may be given several times",
+           ("output.save_files",), repeats=True),
+    Option(("-save_as",), ("choice",), "photons|counts", "", "photons", "files",
+           "what -save files hold: expected photons, or counts with noise", ("output.save_as",),
+           choices=("photons", "counts")),
+    _count("-first_frame", "files", "N", "1", "number of the first image, where files are numbered",
+           "output.first_frame"),
+    _flag("-overwrite", "files", "-save replaces files that exist", ("output.overwrite", True), default="on"),
+    _flag("-nooverwrite", "files", "-save refuses files that exist, before anything is rendered",
+          ("output.overwrite", False)),
+    Option(("-compression",), ("choice",), "gzip|bitshuffle|lz4|none", "", "gzip", "files",
+           "of NeXus files; readers need a plug-in for bitshuffle and lz4", ("output.compression",),
+           choices=("gzip", "bitshuffle", "lz4", "none")),
     _flag("-nonoise", "files", "no noise image", ("output.noise", False)),
     _flag("-nopgm", "files", "no preview", ("output.pgm", False)),
     _number("-scale", "files", "X", "", "55000/max",
             "scale of the SMV image without noise, and of -save files of whole numbers", "output.int_scale"),
     Option(("-pgmscale",), ("float",), "X", "", "50/rmsd", "files", "scale of the preview",
            ("output.pgm_scale",), (("output.pgm", True),)),
-    _number("-adc*", "files", "OFFSET", "", "40", "offset added to both SMV images", "output.adc"),
+    _number("-adc*", "files", "OFFSET", "", "40",
+            "offset added to both SMV images, and when given to -save files of whole numbers", "output.adc"),
+    _flag("-header_offset", "files",
+          "ADC_OFFSET in the headers of -intfile and -noisefile; the reference program writes none",
+          ("output.header_offset", True)),
 )
 
 _SEEDS = (

@@ -32,7 +32,17 @@ class Outputs:
     dump_file: str | None = None
     int_scale: float = 0.0  #: 0 or less: automatic
     pgm_scale: float = 0.0  #: 0 or less: automatic
-    adc: float = 40.0
+    adc: float | None = None  #: None: 40 in the canonical files, and in others as their format has it
+    save_as: str = "photons"
+    first_frame: int = 1
+    overwrite: bool = True  #: of -save files
+    compression: str | None = None
+    header_offset: bool = False  #: ADC_OFFSET in the headers of the canonical SMV files
+
+    @property
+    def offset(self) -> float:
+        """Added to the pixels of the canonical SMV files."""
+        return 40.0 if self.adc is None else self.adc
 
     def named(self) -> list[tuple[str, str]]:
         """(option, path) of every file that will be written."""
@@ -47,22 +57,50 @@ class Outputs:
         return [(option, path) for option, path in files if path is not None]
 
 
-def check_outputs(outputs: Outputs, inputs: dict[str, str]) -> None:
+#: name of a -save file of which only the suffix is given, by what it holds
+_UNNAMED = {"photons": "image", "counts": "noiseimage"}
+
+
+def whole_name(path: str, save_as: str) -> str:
+    """A name for ``-save .cbf``: with a number, which readers of series look for, but for files of frames."""
+    from ..io.images.formats import FORMATS, SUFFIXES
+
+    if not path.startswith(".") or path.lower() not in SUFFIXES:
+        return path
+    number = "" if FORMATS[SUFFIXES[path.lower()]].series else "_####"
+    return f"{_UNNAMED[save_as]}{number}{path}"
+
+
+def check_outputs(outputs: Outputs, inputs: dict[str, str], count: int | None = None) -> None:
     """Refuse, before anything is rendered, what could not be written or would mislead.
+
+    ``count`` is the number of images of a series; None: one image.
 
     Raises
     ------
     InputError, FileError, MissingPackageError
         As `check_paths`; for a file of fixed format named as another, and a ``-save`` in no known format.
     """
-    check_paths(outputs.named(), inputs)
-    for option, path in outputs.named():
+    from ..io.files.atomic import is_special
+    from ..io.images import check_format
+    from ..io.images.formats import FORMATS
+    from ..simulation.saving import file_names
+
+    for path in outputs.save_files:
+        entry = FORMATS[check_format(path)]
+        if entry.series and is_special(path):
+            raise InputError(f"-save {path}: {entry.name} needs a file, not a device or a pipe")
+    fixed = [pair for pair in outputs.named() if pair[0] != "-save"]
+    if count is None:
+        saved = [("-save", file_names(path, None, outputs.first_frame)[0]) for path in outputs.save_files]
+        check_paths([*fixed, *saved], inputs)
+    for option, path in fixed:
         if option in _FIXED:
             _check_suffix(option, path)
-    for path in outputs.save_files:
-        from ..io.images import check_format
-
-        check_format(path)
+    if not outputs.overwrite:
+        for path in outputs.save_files:
+            for name in file_names(path, count, outputs.first_frame):
+                check_format(name, overwrite=False)
 
 
 def check_paths(outputs: Sequence[tuple[str, str]], inputs: dict[str, str]) -> None:

@@ -28,7 +28,7 @@ from ..model.sampling import Sampling
 from ..model.setup import Setup
 from ..model.structure_factors import StructureFactors
 from .geometry_input import check_spindle, scan_changes
-from .outputs import Outputs, check_outputs
+from .outputs import Outputs, check_outputs, whole_name
 from .settings import Settings, collect
 from .words import Given, UsageError, scan
 
@@ -57,6 +57,7 @@ class SeriesRequest:
     count: int
     seed: int = 0  #: of the orientations
     changes: Sequence[Any] | None = None  #: of each image, where a scan was read
+    frame: str = "laboratory"  #: of the table of orientations
 
 
 @dataclass(frozen=True)
@@ -219,6 +220,8 @@ def _series(settings: Settings, seed: int) -> SeriesRequest | None:
     """What -frames or -random asks for."""
     run = _part(settings, "run")
     kinds = [kind for kind in ("frames", "random") if kind in run]
+    if "orientation_frame" in run and "random" not in kinds:
+        warn("-orientation_frame has no effect without -random")
     if not kinds:
         return None
     if len(kinds) > 1:
@@ -231,7 +234,8 @@ def _series(settings: Settings, seed: int) -> SeriesRequest | None:
     if kinds[0] == "random":
         if "crystal.misset_deg" in settings:
             warn("-misset has no effect with -random")
-        return SeriesRequest("random", count, int(settings.get("crystal.misset_seed", seed)))
+        frame = run.get("orientation_frame", "laboratory")
+        return SeriesRequest("random", count, int(settings.get("crystal.misset_seed", seed)), frame=frame)
     return SeriesRequest("frames", count)
 
 
@@ -241,6 +245,16 @@ def _outputs(settings: Settings, listed: ReflectionFile | None) -> Outputs:
         if not files.pop(kind, True):
             files[f"{kind}_file"] = None
     dump = None if listed is None else settings.get("input.dump", _DUMP)
+    save_as = files.get("save_as", "photons")
+    files["save_files"] = tuple(whole_name(path, save_as) for path in files.get("save_files", ()))
+    if not 0 <= files.get("first_frame", 1) <= 10**9:
+        raise InputError(f"-first_frame {files['first_frame']}; 0 to 1000000000 was expected")
+    if save_as == "counts" and "int_scale" in files:
+        warn("-scale has no effect on counts: -flux and -exposure decide how many there are")
+    if not files["save_files"]:
+        for name in ("save_as", "compression", "overwrite"):
+            if name in files:
+                warn(f"-{name} has no effect without -save")
     return Outputs(dump_file=dump, **files)
 
 
@@ -270,10 +284,10 @@ def build(settings: Settings, given: Sequence[Given] = (), *, checks_outputs: bo
     if series is not None and series.kind == "frames":
         changes = scan_changes(settings, given, setup.sample, series.count)
         series = dataclasses.replace(series, changes=changes)
-    if outputs.noise_file is not None:
+    if outputs.noise_file is not None or outputs.save_as == "counts":
         validate.stream_seed("-seed", seed, uses=1 if series is None else series.count)
     if checks_outputs:
-        check_outputs(outputs, inputs)
+        check_outputs(outputs, inputs, None if series is None else series.count)
     trace = Trace(tuple(dict.fromkeys(run.get("printout_pixel", ())))) if run.get("printout") else None
     return CommandLine(
         setup,

@@ -257,12 +257,12 @@ def output_lines(
     lines = [
         "wrote",
         _line(out.float_file, "float32, photons"),
-        _line(out.int_file, f"SMV, scale {int_scale:g}, offset {out.adc:g}"),
+        _line(out.int_file, f"SMV, scale {int_scale:g}, offset {out.offset:g}"),
     ]
     if out.pgm_file is not None:
         lines.append(_line(out.pgm_file, f"8-bit preview, scale {pgm_scale:g}"))
     if out.noise_file is not None and noise is not None:
-        text = f"SMV with photon noise, offset {out.adc:g}, {noise.overloads} overloads"
+        text = f"SMV with photon noise, offset {out.offset:g}, {noise.overloads} overloads"
         lines.append(_line(out.noise_file, text))
     if out.dump_file is not None:
         lines.append(_line(out.dump_file, "structure factors for the next run"))

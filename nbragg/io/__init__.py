@@ -16,7 +16,7 @@ _EXPORTS = {
     "save_image": "images",
     "to_integers": "images.pixels",
     "whole_number_scale": "images.pixels",
-    "write_nexus": "images.nexus:write",
+    "write_nexus": "images.nexus_writer:write",
     "preview": "images.png",
     "write_png": "images.png:write",
     # structure factors

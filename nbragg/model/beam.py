@@ -136,7 +136,8 @@ class Beam(Record):
     sources : SourceList, optional
         Used in place of the divergence and dispersion grid.
     polarization : float
-        Kahn factor, -1 to 1; 0 is unpolarised.
+        Kahn factor, -1 to 1; 0 is unpolarised, and the default, as in the reference program.  Programs that
+        integrate images assume a synchrotron: 0.99 or so.
     nopolar : bool
         Polarization factor 1 everywhere.
     fluence : float, optional

@@ -85,6 +85,49 @@ class StructureFactors(Record):
     def _content(self) -> tuple[object, ...]:
         return (self.digest,)
 
+    def listed(self) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+        """Indices h, k, l and amplitude of every point of the box, sorted; the list's holes are among them.
+
+        Raises
+        ------
+        InputError
+            Without a list.
+        """
+        if self.values is None:
+            raise InputError(f"every structure factor is {self.default_F:g}: there is no list")
+        index = np.indices(self.values.shape).reshape(3, -1) + np.array(self.origin)[:, np.newaxis]
+        h, k, l = index.astype(np.float64)  # noqa: E741 - the index's name
+        return h, k, l, self.values.reshape(-1)
+
+    def save(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        cell: tuple[float, float, float, float, float, float],
+        wavelength_A: float | None = None,
+    ) -> None:
+        """Write the list as an MTZ file in P 1, whatever is read back to float32.
+
+        Parameters
+        ----------
+        path : path
+            Its name ends in ``.mtz``.
+        cell : 6 floats
+            Angstrom and degrees.
+        wavelength_A : float, optional
+
+        Raises
+        ------
+        InputError
+            Without a list, for another suffix, and for amplitudes beyond float32.
+        FileError
+        """
+        from ..io.reflections.mtz_write import write_mtz
+
+        if not os.fspath(path).lower().endswith(".mtz"):
+            raise InputError(f"{os.fspath(path)}: structure factors are saved as MTZ; end the name in .mtz")
+        write_mtz(path, *self.listed(), cell=cell, wavelength_A=wavelength_A)
+
     @classmethod
     def constant(cls, F: float) -> StructureFactors:
         """The same amplitude for every reflection."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from numpy.typing import NDArray
 
 from .._engine import RandomStream
@@ -19,18 +21,22 @@ class NoiseImage:
 
     Attributes
     ----------
-    pixels : ndarray of uint16, shape (spixels, fpixels)
+    pixels : ndarray of uint16 or int32, shape (spixels, fpixels)
         Counts including the offset; 0 outside the roi.
     overloads : int
-        Pixels cut at 65535.
+        Pixels cut at the largest number of their type.
     """
 
-    pixels: NDArray[np.uint16]
+    pixels: NDArray[Any]
     overloads: int
 
 
 def noise_image(
-    image: NDArray[np.float32], roi: Sequence[int] | None, seed: int, adc: float = 40.0
+    image: NDArray[np.float32],
+    roi: Sequence[int] | None,
+    seed: int,
+    adc: float = 40.0,
+    dtype: npt.DTypeLike = np.uint16,
 ) -> NoiseImage:
     """Poisson-distributed counts of a float image.
 
@@ -45,12 +51,14 @@ def noise_image(
         and no multiple of 2^31 - 1.
     adc : float
         Offset added to every count.
+    dtype : uint16 or int32
+        Of the counts: the reference program's, cut at 65535, or wider.
 
     Raises
     ------
     InputError
-        When the image has the wrong shape or holds negative or non-finite pixels, the roi does not fit, or
-        the seed cannot be used.
+        For another dtype, when the image has the wrong shape or holds negative or non-finite pixels, the
+        roi does not fit, or the seed cannot be used.
 
     Examples
     --------
@@ -59,18 +67,27 @@ def noise_image(
     >>> noise.pixels.dtype, bool(abs(noise.pixels.mean() - 7) < 0.1)
     (dtype('uint16'), True)
     """
-    return noise_panels([image], [roi], seed=seed, adc=adc)[0]
+    return noise_panels([image], [roi], seed=seed, adc=adc, dtype=dtype)[0]
 
 
 def noise_panels(
-    images: Sequence[NDArray[np.float32]], rois: Sequence[Sequence[int] | None], seed: int, adc: float = 40.0
+    images: Sequence[NDArray[np.float32]],
+    rois: Sequence[Sequence[int] | None],
+    seed: int,
+    adc: float = 40.0,
+    dtype: npt.DTypeLike = np.uint16,
 ) -> list[NoiseImage]:
     """`noise_image` of several panels, which draw one after the other from one stream."""
     if not np.isfinite(adc):
         raise InputError(f"adc = {adc}: give a finite offset")
+    kind = np.dtype(dtype)
+    if kind not in (np.dtype(np.uint16), np.dtype(np.int32)):
+        raise InputError(f"counts of {kind}: uint16 or int32 was expected")
+    most = int(np.iinfo(kind).max)
     stream = RandomStream(check.stream_seed("seed", seed))
     checked = [_checked(image, roi) for image, roi in zip(images, rois, strict=True)]
-    return [NoiseImage(*stream.noise_image(photons, limits, float(adc))) for photons, limits in checked]
+    drawn = [stream.noise_image(photons, limits, float(adc), most) for photons, limits in checked]
+    return [NoiseImage(counts.astype(kind, copy=False), overloads) for counts, overloads in drawn]
 
 
 def _checked(

@@ -244,6 +244,23 @@ class Scene(FrozenArrays):
         size = sizes.pop()
         return size if len(self.panels) == 1 else (len(self.panels), *size)
 
+    @property
+    def mask_image(self) -> npt.NDArray[np.bool_] | None:
+        """True where a pixel is rendered (in the roi, not masked), of `image_shape`; None: all are."""
+        if all(
+            panel.mask is None and panel.roi == (0, panel.fpixels - 1, 0, panel.spixels - 1)
+            for panel in self.panels
+        ):
+            return None
+        parts = []
+        for panel in self.panels:
+            fmin, fmax, smin, smax = panel.roi
+            used = np.zeros((panel.spixels, panel.fpixels), bool)
+            inside = (slice(smin, smax + 1), slice(fmin, fmax + 1))
+            used[inside] = True if panel.mask is None else panel.mask[inside] != 0
+            parts.append(used.reshape(-1))
+        return np.concatenate(parts).reshape(self.image_shape)
+
     def place(self, pixel: int) -> tuple[int, int, int]:
         """Panel, slow and fast of an image index."""
         number = int(np.searchsorted(self.offsets, pixel, side="right")) - 1

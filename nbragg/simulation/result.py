@@ -9,16 +9,20 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from ..analysis.statistics import Statistics, statistics
 from ..analysis.trace import PixelTrace, trace_pixel
+from ..base import validate as check
 from ..base.cached import cached_property
 from ..base.errors import InputError
 from ..base.optional import require
 from ..base.records import FrozenArrays
+from ..base.warn import warn
 from ..engine.options import RawImage
-from ..io.images import save_image
+from ..io.images import format_of, save_image
+from ..io.images.formats import FORMATS
+from ..io.images.metadata import ImageMetadata
 from ..io.images.png import encode, preview
 from ..io.recipe import to_dict
 from ..model.setup import Setup
@@ -60,7 +64,11 @@ class Result(FrozenArrays):
     @property
     def panels(self) -> tuple[NDArray[np.float32], ...]:
         """Each panel's image, shape (slow, fast); views of `image`."""
-        pixels, places = self.image.reshape(-1), self.scene.offsets
+        return self._split(self.image)
+
+    def _split(self, image: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+        """Views of an image, one for each panel."""
+        pixels, places = image.reshape(-1), self.scene.offsets
         return tuple(
             pixels[first:last].reshape(panel.spixels, panel.fpixels)
             for panel, (first, last) in zip(self.scene.panels, itertools.pairwise(places), strict=True)
@@ -103,13 +111,13 @@ class Result(FrozenArrays):
             changes["raw"] = self.raw.with_image(pixels)
         return dataclasses.replace(self, **changes)
 
-    def noise(self, seed: int, adc: float = 40.0) -> NoiseImage:
+    def noise(self, seed: int, adc: float = 40.0, dtype: DTypeLike = np.uint16) -> NoiseImage:
         """One noisy exposure of this image; see `nbragg.noise_image`.
 
         Panels draw one after the other from one stream.
         """
         rois = [panel.roi for panel in self.scene.panels]
-        drawn = noise_panels(self.panels, rois, seed=seed, adc=adc)
+        drawn = noise_panels(self.panels, rois, seed=seed, adc=adc, dtype=dtype)
         pixels = (
             np.concatenate([noise.pixels.reshape(-1) for noise in drawn])
             if len(drawn) > 1
@@ -121,7 +129,52 @@ class Result(FrozenArrays):
         """Every intermediate value of one pixel; see `nbragg.trace_pixel`."""
         return trace_pixel(self.scene, slow, fast, panel=panel, cut_pixel=self.raw.summary.cut_pixel)
 
-    def save(self, path: str | os.PathLike[str], format: str | None = None, **options: Any) -> None:
+    @property
+    def metadata(self) -> ImageMetadata:
+        """What the file of this image says of its making."""
+        beam, recipe = (None, None) if self.setup is None else (self.setup.beam, to_dict(self.setup))
+        return ImageMetadata.from_scene(self.scene, beam, recipe)
+
+    def counts(
+        self, seed: int, pedestal: float = 0.0, dtype: DTypeLike = np.int32
+    ) -> tuple[NoiseImage, ImageMetadata]:
+        """One noisy exposure in a pixel type of files, and what the file says of it.
+
+        Parameters
+        ----------
+        seed : int
+        pedestal : float
+            Added to every count.
+        dtype : uint16, int32, uint32 or float32
+            Brighter pixels than it holds are cut, with a warning.
+        """
+        kind = np.dtype(dtype or np.int32)
+        noise = self.noise(seed, pedestal, np.uint16 if kind == np.uint16 else np.int32)
+        if noise.overloads:
+            most = np.iinfo(noise.pixels.dtype).max
+            warn(f"pixels of {noise.pixels.dtype} hold at most {most}: brighter ones are cut")
+        pixels = noise.pixels.astype(kind, copy=False)
+        # what is not rendered has no photons, but the pedestal all the same
+        for part, panel in zip(self._split(pixels), self.scene.panels, strict=True):
+            fmin, fmax, smin, smax = panel.roi
+            inside = part[smin : smax + 1, fmin : fmax + 1].copy()
+            part[:] = int(pedestal)
+            part[smin : smax + 1, fmin : fmax + 1] = inside
+        known = dataclasses.replace(
+            self.metadata, pixels_are="counts", seed=int(seed), offset=float(pedestal)
+        )
+        return NoiseImage(pixels, noise.overloads), known
+
+    def save(
+        self,
+        path: str | os.PathLike[str],
+        format: str | None = None,
+        *,
+        save_as: str = "photons",
+        seed: int | None = None,
+        pedestal: float | None = None,
+        **options: Any,
+    ) -> None:
         """Write the image; the format is told by the suffix.
 
         Geometry, and the set-up where there is one, are stored in every format that can hold them.
@@ -133,6 +186,12 @@ class Result(FrozenArrays):
             ``.h5`` (NeXus), ``.npy``.
         format : str, optional
             Instead of the suffix.
+        save_as : {"photons", "counts"}
+            Expected photons, or counts with noise, in whole numbers.
+        seed : int, optional
+            Of the noise, which needs one.
+        pedestal : float, optional
+            Added to every count, default 0; photons take ``offset``.
         **options
             See `nbragg.io.images.save_image`: ``dtype``, ``scale``, ``offset``, ``clip``, ``overwrite`` ...
 
@@ -140,11 +199,54 @@ class Result(FrozenArrays):
         ------
         InputError, FileError, MissingPackageError
         """
-        if self.setup is not None:
-            options.setdefault("beam", self.setup.beam)
-            if "recipe" not in options:
-                options["recipe"] = to_dict(self.setup)
-        save_image(path, self.image, scene=self.scene, format=format, **options)
+        check.choice("save_as", save_as, ("photons", "counts"))
+        if save_as == "photons":
+            if seed is not None or pedestal is not None:
+                raise InputError(
+                    'seed and pedestal belong to save_as="counts"; photons take scale and offset'
+                )
+            if self.setup is not None:
+                options.setdefault("beam", self.setup.beam)
+                if "recipe" not in options:
+                    options["recipe"] = to_dict(self.setup)
+            save_image(path, self.image, scene=self.scene, format=format, **options)
+            return
+        if seed is None:
+            raise InputError('save_as="counts" draws noise: give seed=, a whole number')
+        entry = FORMATS[format_of(path, format)]
+        of_photons = [name for name in ("scale", "offset", "metadata", "beam", "recipe") if name in options]
+        if of_photons:
+            raise InputError(
+                f"{', '.join(of_photons)}: counts take seed and pedestal, and no others of these"
+            )
+        noise, metadata = self.counts(seed, pedestal or 0.0, options.pop("dtype", entry.counts))
+        save_image(path, noise.pixels, scene=self.scene, metadata=metadata, format=format, **options)
+
+    def save_truth(self, *paths: str | os.PathLike[str], **options: Any) -> None:
+        """Write what the image holds into files of other programs: geometry, crystals, reflections.
+
+        Parameters
+        ----------
+        *paths : path
+            The name tells the kind: ``.expt`` and ``.refl`` (DIALS), ``.stream`` (CrystFEL, stills),
+            ``XDS.INP`` (rotations), ``.mtz`` (the structure factors that were used).
+        **options
+            ``images``, the image's file; ``first_image``, its number (1); ``d_min_A``, a resolution limit;
+            ``least``, the smallest partiality that is listed (0.001); ``frame``: "imgcif", in which the
+            images are read, or "laboratory"; ``indexed``: a .refl as of spots that were found and indexed;
+            ``gain``, ``pedestal`` and ``trusted_range`` of the image; ``geometry``, the text of a .geom file
+            that a stream quotes.
+
+        Raises
+        ------
+        InputError
+            A name of no kind, an unknown option, a curved detector, or what a format cannot hold.
+        FileError, MemoryLimitError
+        """
+        beam = self.setup.beam if self.setup is not None else None
+        from .truth import write_truth
+
+        write_truth(paths, self.setup, [(self.scene, beam)], **options)
 
     def plot(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -135,6 +136,40 @@ class Series:
         for name, values in self._columns.items():
             step.update(_MEANINGS[name](values[i % self._count]))  # type: ignore[index]
         return step
+
+    def save_truth(self, *paths: str | os.PathLike[str], **options: Any) -> None:
+        """Write what the images hold into files of other programs, without rendering them.
+
+        Consecutive rotation images are one sweep, in which a reflection is one row; any others are stills.
+
+        Parameters
+        ----------
+        *paths : path
+            As of `Result.save_truth`.
+        **options
+            As of `Result.save_truth`; ``images`` is a template (``image_####.cbf``), a file of many frames,
+            or one name for each image; ``progress`` is called with the number of images done.
+
+        Raises
+        ------
+        InputError, FileError, MemoryLimitError
+            As `Result.save_truth`.
+
+        Examples
+        --------
+        >>> import nbragg, tempfile, os
+        >>> setup = nbragg.from_cli(
+        ...     "-cell 70 80 90 -default_F 100 -N 20 -osc 0.5 -phisteps 10 -distance 200 -physics exact"
+        ... )
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     files = [os.path.join(folder, name) for name in ("truth.expt", "truth.refl", "XDS.INP")]
+        ...     nbragg.Series.frames(setup, 3).save_truth(*files, images="image_####.cbf")
+        ...     sorted(os.listdir(folder))
+        ['XDS.INP', 'truth.expt', 'truth.refl']
+        """
+        from .truth import scenes_of, write_truth
+
+        write_truth(paths, self.setup, scenes_of(self), **options)
 
     @property
     def columns(self) -> Columns:

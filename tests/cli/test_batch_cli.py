@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import weakref
 from pathlib import Path
 
 import golden_cases as g
@@ -17,8 +18,10 @@ import numpy as np
 import pytest
 
 import nbragg
-from nbragg.cli.series import numbered
+from nbragg.base.vectors import rot_xyz
+from nbragg.cli.series import _interrupts
 from nbragg.io.images import read_image, smv
+from nbragg.simulation.saving import numbered
 
 pytestmark = pytest.mark.filterwarnings("ignore::nbragg.base.errors.NbraggWarning")
 
@@ -94,6 +97,32 @@ def test_random(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         for form in (misset, a_matrix, in_header):
             again = nbragg.simulate(setup.replace(orientation=form)).image
             np.testing.assert_allclose(again, image, atol=1e-6 * image.max())
+
+
+def test_orientations_say_their_frame(folder: Path) -> None:
+    """In the imgCIF frame A is turned as the images are: beam along -z, spindle along +x."""
+    words = [*BASE, "-nonoise", "-nopgm", "-random", "2", "-misset_seed", "9"]
+    tables = {}
+    for frame in ("laboratory", "imgcif"):
+        assert g.run_cli([*words, "-orientation_frame", frame]) == 0
+        with open("floatimage_orientations.csv", newline="") as stream:
+            tables[frame] = list(csv.DictReader(stream))
+        assert {row["frame"] for row in tables[frame]} == {frame}
+    panel = nbragg.build_scene(nbragg.from_cli(BASE)).placement.panel
+    for here, there in zip(tables["laboratory"], tables["imgcif"], strict=True):
+        for axis in "abc":
+            star = [np.array([float(row[f"{axis}star_{x}"]) for x in "xyz"]) for row in (here, there)]
+            assert star[0] @ panel.spindle == pytest.approx(star[1][0], abs=1e-12)
+            assert star[0] @ panel.beam_vector == pytest.approx(-star[1][2], abs=1e-12)
+        u = np.array([float(there[f"U{i}{j}"]) for i in "123" for j in "123"]).reshape(3, 3)
+        misset = rot_xyz(np.eye(3), *(np.radians(float(there[f"misset_{x}_deg"])) for x in "xyz")).T
+        np.testing.assert_allclose(u, misset, atol=1e-12)
+        assert np.linalg.det(u) == pytest.approx(1.0)
+
+
+def test_a_frame_without_a_table(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.warns(nbragg.NbraggWarning, match="no effect without -random"):
+        nbragg.from_cli([*BASE, "-orientation_frame", "imgcif"])
 
 
 def test_random_repeats_by_seed(folder: Path) -> None:
@@ -190,3 +219,26 @@ def test_interrupt_leaves_whole_images(folder: Path) -> None:
     assert stopped and int(stopped[1]) - 1 <= len(files) <= int(stopped[1])
     assert {p.stat().st_size for p in files} == {4 * 1200 * 1200}
     assert Path("floatimage_orientations.csv").read_text().count("\n") == 501
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_interrupt_that_python_drops_is_raised_after_all() -> None:
+    """One that falls into the callback of a weak reference, of which h5py has many, stops nothing itself."""
+
+    class Thing:
+        pass
+
+    def gone(_: object) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt), _interrupts() as check:
+            thing = Thing()
+            reference = weakref.ref(thing, gone)
+            check()
+            del thing
+            assert reference() is None  # reached: the interrupt was dropped
+            check()
+    finally:
+        signal.signal(signal.SIGINT, previous)

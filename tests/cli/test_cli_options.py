@@ -23,7 +23,8 @@ SPELLINGS = {
         -mosflm
         -xds -adxv -denzo -dials -curved_det -point_pixel -oversample_thick -oversample_polar
         -oversample_omega
-        -interpolate -nointerpolate -printout -noprogress -progress -nonoise -nopgm -coherent -version -h
+        -interpolate -nointerpolate -printout -noprogress -progress -nonoise -nopgm
+        -overwrite -nooverwrite -header_offset -coherent -version -h
         -help
         --help --version""",
     1: """-mat -matrix -cell -hkl -default_F -dump -dumpfile -N -Na -Nb -Nc -samplesize -sample_size -xtalsize
@@ -42,7 +43,8 @@ SPELLINGS = {
         -pgmscale -adc -adcoffset -seed -mosaic_seed -misset_seed -stol -4stol -Q -stolout -density
         -sample_den
         -sample_density -MW -molecular_weight -threads -physics -precision -device -frames -random
-        -column -save -geometry -expt""",
+        -save_as -first_frame -compression
+        -column -save -geometry -expt -orientation_frame""",
     2: "-printout_pixel -trace_pixel",
     3: """-misset -fdet_vector -sdet_vector -odet_vector -beam_vector -polar_vector -spindle_axis
         -twotheta_axis
@@ -157,6 +159,7 @@ def test_every_setting_has_a_reader() -> None:
         "run.precision",
         "run.device",
         "run.random",
+        "run.orientation_frame",
         "run.threads",
         "run.printout",
         "run.printout_pixel",

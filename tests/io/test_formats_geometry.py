@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from nbragg import Beam, Crystal, Detector, Sampling, StructureFactors
-from nbragg.base.errors import NbraggWarning
+from nbragg.base.errors import InputError
 from nbragg.io.images import read_image, save_image
 from nbragg.simulation.result import Result
 from nbragg.simulation.simulate import simulate
@@ -128,7 +128,7 @@ def test_a_wrong_centre_would_be_noticed() -> None:
     assert abs(_ring(result.image, wrong) - TWO_THETA) > _tenth_of_a_pixel(0.8, 80.0)
 
 
-def test_tilted_cbf_warns(tmp_path: Path) -> None:
+def test_tilted_cbf_is_refused(tmp_path: Path) -> None:
     result = _powder(roty_deg=3.0)
-    with pytest.warns(NbraggWarning, match="tilt"):
+    with pytest.raises(InputError, match="3 degrees off the beam"):
         save_image(tmp_path / "a.cbf", result.image, scene=result.scene, scale=1e7 / result.image.max())

@@ -10,8 +10,17 @@ import numpy as np
 import pytest
 from format_files import built, scene, setup
 
-from nbragg.base.errors import FileError, InputError, NbraggWarning
-from nbragg.io.images import FORMATS, cbf, format_of, read_image, read_mask, save_image, to_integers
+from nbragg.base.errors import FileError, InputError
+from nbragg.io.images import (
+    FORMATS,
+    cbf,
+    check_geometry,
+    format_of,
+    read_image,
+    read_mask,
+    save_image,
+    to_integers,
+)
 from nbragg.io.images.metadata import ImageMetadata
 from nbragg.io.recipe import to_dict
 
@@ -33,7 +42,7 @@ def test_smv_in_fabio(tmp_path: Path) -> None:
         assert float(image.header["OSC_RANGE"]) == 0.5
     found = read_image(path)
     assert np.array_equal(found.image, COUNTS)
-    assert found.metadata["format"] == "smv" and found.metadata["phi_deg"] == 12.0
+    assert found.metadata["format"] == "smv" and found.metadata["phi_deg"] == pytest.approx(12.0)
     g = SCENE.placement.panel
     centre = (g.Fbeam / SCENE.panel.pixel[0], g.Sbeam / SCENE.panel.pixel[0])
     assert found.metadata["beam_center_px"] == pytest.approx(centre, rel=1e-5)
@@ -94,7 +103,7 @@ def test_cbf_in_fabio(tmp_path: Path) -> None:
     assert "# Start_angle 12 deg." in contents and "# Angle_increment 0.5 deg." in contents
     g = SCENE.placement.panel
     x, y = g.Fbeam / SCENE.panel.pixel[0], g.Sbeam / SCENE.panel.pixel[0]
-    assert f"# Beam_xy ({x:.6f}, {y:.6f}) pixels" in contents
+    assert f"# Beam_xy ({x:.9f}, {y:.9f}) pixels" in contents
     assert all(len(line) < 2048 for line in contents.splitlines())
     found = read_image(path)
     assert np.array_equal(found.image, counts)
@@ -110,9 +119,38 @@ def test_foreign_minicbf_header() -> None:
     )
 
 
-def test_cbf_warns_of_a_tilt_it_cannot_say(tmp_path: Path) -> None:
-    with pytest.warns(NbraggWarning, match="no detector tilt"):
-        save_image(tmp_path / "a.cbf", COUNTS, scene=scene(twotheta_deg=10.0))
+@pytest.mark.parametrize("suffix", [".cbf", ".img"])
+@pytest.mark.parametrize(
+    ("detector", "reason"),
+    [
+        ({"twotheta_deg": 10.0}, "its normal is 10 degrees off the beam"),
+        ({"roty_deg": 3.0, "rotz_deg": 4.0}, "its normal is 4.999 degrees off the beam"),
+        ({"rotx_deg": 7.0}, "fast axis is at 7 degrees to the rotation axis"),
+        ({"convention": "adxv"}, "mirrored: fast x slow points to the source"),
+        ({"convention": "dials"}, "fast axis is at 90 degrees to the rotation axis"),
+        ({"curved": True}, "it is curved"),
+    ],
+)
+def test_what_fixed_axes_cannot_say_is_refused(
+    tmp_path: Path, suffix: str, detector: dict[str, Any], reason: str
+) -> None:
+    turned = scene(**detector)
+    told = rf"{reason}.*Write \.tif \.tiff, \.nxs \.h5 \.hdf5"
+    with pytest.raises(InputError, match=told):
+        save_image(tmp_path / f"a{suffix}", COUNTS, scene=turned)
+    with pytest.raises(InputError, match=told):
+        check_geometry(tmp_path / f"a{suffix}", turned)
+    assert not list(tmp_path.iterdir())
+    check_geometry(tmp_path / "a.nxs", turned)
+    save_image(tmp_path / "a.img", COUNTS, scene=turned, header="nanobragg")
+    assert b"BEAMLINE=fake;\n}" in (tmp_path / "a.img").read_bytes()
+
+
+@pytest.mark.parametrize("convention", ["mosflm", "denzo", "xds"])
+@pytest.mark.parametrize("suffix", [".cbf", ".img"])
+def test_what_fixed_axes_can_say(tmp_path: Path, suffix: str, convention: str) -> None:
+    save_image(tmp_path / f"a{suffix}", COUNTS, scene=scene(convention=convention))
+    assert read_image(tmp_path / f"a{suffix}").metadata["convention"] == convention
 
 
 def test_npy_raw_and_previews(tmp_path: Path) -> None:

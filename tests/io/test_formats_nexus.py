@@ -12,7 +12,7 @@ from format_files import built, scene, setup
 
 from nbragg.base.errors import FileError, InputError, NbraggWarning
 from nbragg.base.vectors import axis_rotation
-from nbragg.io.images import nexus, read_image, save_image
+from nbragg.io.images import nexus_writer, read_image, save_image
 from nbragg.io.images.metadata import ImageMetadata, mcstas_frame
 from nbragg.io.recipe import to_dict
 
@@ -117,7 +117,7 @@ def test_geometry_in_nxmx(tmp_path: Path, name: str) -> None:
 def test_rotation_series(tmp_path: Path) -> None:
     metadata = ImageMetadata.from_scene(scene(crystal={"phi_deg": 10.0, "osc_deg": 0.5}))
     frames = [np.full((30, 40), i, dtype=np.uint16) for i in range(4)]
-    assert nexus.write(tmp_path / "a.nxs", (frame for frame in frames), metadata) == 4
+    assert nexus_writer.write(tmp_path / "a.nxs", (frame for frame in frames), metadata) == 4
     with h5py.File(tmp_path / "a.nxs") as file:
         (entry,) = nxmx.NXmx(file).entries
         omega = entry.samples[0].depends_on
@@ -130,12 +130,12 @@ def test_rotation_series(tmp_path: Path) -> None:
     assert read_image(tmp_path / "a.nxs", frame=None).image.shape == (4, 30, 40)
     with pytest.raises(InputError, match="has 4 frames; frame 9"):
         read_image(tmp_path / "a.nxs", frame=9)
-    nexus.write(tmp_path / "b.nxs", np.stack(frames), metadata, angles_deg=[0.0, 90.0, 180.0, 270.0])
+    nexus_writer.write(tmp_path / "b.nxs", np.stack(frames), metadata, angles_deg=[0.0, 90.0, 180.0, 270.0])
     with h5py.File(tmp_path / "b.nxs") as file:
         assert file["entry/sample/transformations/omega"][()].tolist() == [0.0, 90.0, 180.0, 270.0]
 
 
-@pytest.mark.parametrize("compression", nexus.COMPRESSIONS)
+@pytest.mark.parametrize("compression", nexus_writer.COMPRESSIONS)
 def test_compression(tmp_path: Path, compression: str) -> None:
     if compression in ("bitshuffle", "lz4"):
         pytest.importorskip("hdf5plugin")
@@ -155,7 +155,7 @@ def test_bad_frames_leave_nothing(tmp_path: Path) -> None:
     ]
     for frames, options, message in cases:
         with pytest.raises(InputError, match=message):
-            nexus.write(tmp_path / "a.nxs", frames, metadata, **options)
+            nexus_writer.write(tmp_path / "a.nxs", frames, metadata, **options)
         assert list(tmp_path.iterdir()) == []
 
     def broken() -> Any:
@@ -163,7 +163,7 @@ def test_bad_frames_leave_nothing(tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        nexus.write(tmp_path / "a.nxs", broken(), metadata)
+        nexus_writer.write(tmp_path / "a.nxs", broken(), metadata)
     assert list(tmp_path.iterdir()) == []
 
 

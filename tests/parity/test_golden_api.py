@@ -25,7 +25,7 @@ def printed(case_id: str, scene: Any, result: Any) -> dict[str, Any]:
     """What the reference printed, by the names of cases.json."""
     geometry, cell, found = scene.placement.panel, scene.placement.crystal.unit_cell, result.statistics
     line = g.command_line(g.arguments(case_id))
-    scale = smv.integer_image(result.image, scene.panel.roi, line.outputs.int_scale, line.outputs.adc)[1]
+    scale = smv.integer_image(result.image, scene.panel.roi, line.outputs.int_scale, line.outputs.offset)[1]
     # the reference divides by sources and orientations too, which share the solid angle (canonical 11)
     per_steps = len(scene.sources) * len(scene.crystal.orientations) / scene.panel.layers
     values = {
@@ -56,11 +56,11 @@ def printed(case_id: str, scene: Any, result: Any) -> dict[str, Any]:
     if "pgm_scale" in g.BY_ID[case_id]["values"]:
         preview = line.outputs.pgm_scale
         values["pgm_scale"] = [preview if preview > 0 else pgm.auto_scale(found.rmsd, scale)]
-        noise = noise_image(result.image, scene.panel.roi, line.seed, line.outputs.adc)
+        noise = noise_image(result.image, scene.panel.roi, line.seed, line.outputs.offset)
         # 10.2: the sum of the deviates before the offset, every pixel of the region drawn
         fmin, fmax, smin, smax = scene.panel.roi
         drawn = noise.pixels[smin : smax + 1, fmin : fmax + 1]
-        photons = int(drawn.astype(int).sum() - line.outputs.adc * drawn.size)
+        photons = int(drawn.astype(int).sum() - line.outputs.offset * drawn.size)
         values["noise_photons_overloads"] = [photons, noise.overloads]
     return values
 
@@ -104,9 +104,9 @@ def test_files_of_the_golden_image(case_id: str, folder: Path) -> None:
     scene = nbragg.build_scene(line.setup)
     image, out = golden["image"], line.outputs
     header = smv.header_bytes(scene)
-    integers, scale = smv.integer_image(image, scene.panel.roi, out.int_scale, out.adc)
+    integers, scale = smv.integer_image(image, scene.panel.roi, out.int_scale, out.offset)
     assert header + integers.astype("<u2").tobytes() == golden["int_file"].tobytes()
-    noise = noise_image(image, scene.panel.roi, line.seed, out.adc)
+    noise = noise_image(image, scene.panel.roi, line.seed, out.offset)
     assert header + noise.pixels.astype("<u2").tobytes() == golden["noise_file"].tobytes()
     preview = out.pgm_scale if out.pgm_scale > 0 else pgm.auto_scale(render(scene).statistics.rmsd, scale)
     assert b"".join(pgm.chunks(image, scene.panel.roi, preview)) == golden["pgm_file"].tobytes()

@@ -22,6 +22,7 @@ TOOLS = {
     "show": "draw an image, with resolution rings and predicted spots",
     "info": "what an image file says and holds, or how this installation was built",
     "trace": "every intermediate value of one pixel",
+    "truth": "what an image or a series holds, as files of DIALS, CrystFEL, XDS and CCP4",
     "noise": "photon noise on an image that is already rendered",
 }
 

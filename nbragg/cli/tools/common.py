@@ -15,6 +15,7 @@ from ..terminal import guarded
 
 if TYPE_CHECKING:
     from ...io.images import ImageFile
+    from ...model.setup import Setup
     from ...scene.record import Scene
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "read_image",
     "run_tool",
     "scene_from",
+    "setup_from",
     "write_text",
 ]
 
@@ -87,6 +89,16 @@ def add_scene_arguments(parser: ToolParser) -> None:
 
 def scene_from(arguments: argparse.Namespace, *, needed: bool = False) -> Scene | None:
     """The Scene of the recipe or of the command line; None without either, unless ``needed``."""
+    setup = setup_from(arguments, needed=needed)
+    if setup is None:
+        return None
+    from ...scene.build import build_scene
+
+    return build_scene(setup)
+
+
+def setup_from(arguments: argparse.Namespace, *, needed: bool = False) -> Setup | None:
+    """The Setup of the recipe or of the command line; None without either, unless ``needed``."""
     words: list[str] | None = arguments.command_line
     if words is not None and arguments.recipe is not None:
         raise InputError("give either --recipe or a nanobragg command line after --, not both")
@@ -94,19 +106,17 @@ def scene_from(arguments: argparse.Namespace, *, needed: bool = False) -> Scene 
         if needed:
             raise InputError("no set-up: give --recipe FILE, or -- and a nanobragg command line")
         return None
-    from ...scene.build import build_scene
-
     if words is not None:
         from ..commandline import from_cli
 
-        return build_scene(from_cli(words))
+        return from_cli(words)
     from ...io import recipe
     from ...model.setup import Setup
 
     setup = recipe.load(arguments.recipe)
     if not isinstance(setup, Setup):
         raise InputError(f"{arguments.recipe} holds a {type(setup).__name__}; a whole set-up was expected")
-    return build_scene(setup)
+    return setup
 
 
 def add_shape_argument(parser: ToolParser) -> None:
@@ -139,6 +149,8 @@ def read_image(arguments: argparse.Namespace, scene: Scene | None = None) -> Ima
             warn(f"{file} has no header; taken as {edge} x {edge} pixels, --shape SLOW FAST says otherwise")
             shape = (edge, edge)
     content = images.read_image(file, frame=arguments.frame, dataset=arguments.dataset, shape=shape)
+    if scene is None and content.metadata.get("panels"):
+        return _beneath(content)
     if content.image.ndim != 2:
         raise InputError(f"{file} has the shape {content.image.shape}; one image (slow, fast) was expected")
     if scene is not None and content.image.shape != scene.image_shape:
@@ -146,6 +158,17 @@ def read_image(arguments: argparse.Namespace, scene: Scene | None = None) -> Ima
             f"{file} has the shape {content.image.shape}; the set-up's is {scene.image_shape} (slow, fast)"
         )
     return content
+
+
+def _beneath(content: ImageFile) -> ImageFile:
+    """Several panels as one picture, below one another; the metadata of the first no longer fit it."""
+    from ...io.images.metadata import ImageMetadata
+    from ...io.images.panel_layout import PanelLayout
+
+    known = ImageMetadata.from_dict(content.metadata)
+    if content.image.shape != known.image_shape:
+        return content
+    return content._replace(image=PanelLayout.of(known).spread(content.image))
 
 
 def write_text(path: str | None, lines: Any) -> None:

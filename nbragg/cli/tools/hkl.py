@@ -138,24 +138,13 @@ def _save_text(path: str, reflections: ReflectionList) -> None:
 
 
 def _save_mtz(path: str, reflections: ReflectionList) -> None:
-    import gemmi
-    import numpy as np
-
     from ...base.errors import InputError
-    from ...io.files.atomic import open_atomic
+    from ...io.reflections.mtz_write import write_mtz
 
     r = reflections
     if r.cell is None:
         raise InputError(f"an MTZ file holds the cell, and {r.source} has none: give --cell")
-    mtz = gemmi.Mtz(with_base=True)
-    mtz.spacegroup = gemmi.SpaceGroup("P 1")
-    mtz.set_cell_for_all(gemmi.UnitCell(*r.cell))
-    dataset = mtz.add_dataset("nanobragg")
-    dataset.wavelength = r.wavelength_A or 0.0
-    mtz.add_column("F", "F")
-    mtz.set_data(np.column_stack([r.h, r.k, r.l, r.F]).astype(np.float32))
-    with open_atomic(path) as stream:
-        stream.write(mtz.write_to_bytes())
+    write_mtz(path, r.h, r.k, r.l, r.F, cell=r.cell, wavelength_A=r.wavelength_A)
 
 
 def _run(arguments: argparse.Namespace) -> None:

@@ -19,6 +19,7 @@ from .common import (
 
 if TYPE_CHECKING:
     from ...io.images import ImageFile
+    from ...io.images.metadata import ImageMetadata
     from ...response.reference_noise import NoiseImage
     from ...scene.record import Scene
 
@@ -60,6 +61,7 @@ def _run(arguments: argparse.Namespace) -> None:
     import numpy as np
 
     from ...base.errors import InputError
+    from ...base.warn import warn
     from ...io import images
     from ...response.reference_noise import noise_image
 
@@ -67,10 +69,12 @@ def _run(arguments: argparse.Namespace) -> None:
     if scene is not None and arguments.like is not None:
         raise InputError("give either --like or a set-up, not both: each makes the header")
     form = images.format_of(arguments.output)
+    arguments.seed = seed = int(time.time()) if arguments.seed is None else arguments.seed
     header = _header(arguments, scene, form)
     content = read_image(arguments, scene)
+    if content.metadata.get("pixels_are") == "counts":
+        warn(f"{arguments.image} holds counts with noise already")
     photons = (content.photons * arguments.scale).astype(np.float32)
-    seed = int(time.time()) if arguments.seed is None else arguments.seed
     roi = arguments.roi or (scene.panel.roi if scene is not None else None)
     noise = noise_image(photons, roi, seed, arguments.adc)
     _write(arguments, form, noise, header, content, scene)
@@ -83,6 +87,7 @@ def _header(arguments: argparse.Namespace, scene: Scene | None, form: str) -> by
     """The SMV header, and with ``--like`` also the shape; found before anything is read or drawn."""
     from ...base.errors import InputError
     from ...io.images import smv
+    from ...io.images.metadata import ImageMetadata
 
     if arguments.like is not None:
         other = smv.read(arguments.like)
@@ -92,6 +97,9 @@ def _header(arguments: argparse.Namespace, scene: Scene | None, form: str) -> by
             raise InputError(
                 f"{arguments.like} has {other.pixels.shape} pixels, not {tuple(arguments.shape)} (slow, fast)"
             )
+        if smv.is_full(other):
+            known = ImageMetadata.from_dict(smv.record_of(other))
+            return smv.full_header(_counted(known, arguments))
         size = int(smv.last_value(other.header_text, "HEADER_BYTES") or 512)
         return (other.header_text + "\f").encode("latin-1").ljust(size)
     if form != "smv":
@@ -104,6 +112,15 @@ def _header(arguments: argparse.Namespace, scene: Scene | None, form: str) -> by
     return smv.header_bytes(scene)
 
 
+def _counted(metadata: ImageMetadata, arguments: argparse.Namespace) -> ImageMetadata:
+    """What a file of the noisy image says."""
+    import dataclasses
+
+    return dataclasses.replace(
+        metadata, scale=arguments.scale, offset=arguments.adc, pixels_are="counts", seed=arguments.seed
+    )
+
+
 def _write(
     arguments: argparse.Namespace,
     form: str,
@@ -112,8 +129,6 @@ def _write(
     content: ImageFile,
     scene: Scene | None,
 ) -> None:
-    import dataclasses
-
     from ...io import images
     from ...io.images import smv
     from ...io.images.metadata import ImageMetadata
@@ -128,7 +143,7 @@ def _write(
     elif "nanobragg_image" in content.metadata:
         metadata = ImageMetadata.from_dict(content.metadata)
     if metadata is not None:
-        metadata = dataclasses.replace(metadata, scale=arguments.scale, offset=arguments.adc)
+        metadata = _counted(metadata, arguments)
     images.save_image(arguments.output, noise.pixels, scene=scene, metadata=metadata)
 
 

@@ -64,6 +64,8 @@ def _view(content: ImageFile, scene: Scene | None) -> View | None:
     view = View.from_scene(scene) if scene is not None else View.from_metadata(content.metadata)
     if view is None and (scene is not None or content.metadata.get("curved")):
         warn("no rings: they are drawn for flat detectors only")
+    elif view is None and content.metadata.get("panels"):
+        warn("no rings: the panels are drawn below one another, not where they stand")
     return view
 
 

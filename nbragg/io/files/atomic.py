@@ -65,7 +65,7 @@ def refuse_existing(path: PathLike) -> None:
 
 
 @contextlib.contextmanager
-def replacing(path: PathLike, *, overwrite: bool = True) -> Iterator[str]:
+def replacing(path: PathLike, *, overwrite: bool = True, only_writes: bool = True) -> Iterator[str]:
     """Name of a temporary file for others to write, which takes the place of ``path`` when the block ends.
 
     After an exception it is removed and an older file is unchanged.  Symbolic links are followed, and
@@ -76,6 +76,9 @@ def replacing(path: PathLike, *, overwrite: bool = True) -> Iterator[str]:
     path : path-like
     overwrite : bool
         False refuses a file that exists, also one that appears meanwhile.
+    only_writes : bool
+        Whatever the operating system refuses within the block is of this file.  False: the block does other
+        things too, whose errors pass as they are.
 
     Raises
     ------
@@ -90,8 +93,10 @@ def replacing(path: PathLike, *, overwrite: bool = True) -> Iterator[str]:
         refuse_existing(name)
     target = os.path.realpath(name)
     temporary = _temporary_name(target)
+    ended = False
     try:
         yield temporary
+        ended = True
         if overwrite:
             with contextlib.suppress(FileNotFoundError):
                 os.chmod(temporary, stat.S_IMODE(os.stat(target).st_mode))
@@ -101,7 +106,7 @@ def replacing(path: PathLike, *, overwrite: bool = True) -> Iterator[str]:
     except BaseException as error:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
-        if isinstance(error, OSError) and not isinstance(error, FileError):
+        if isinstance(error, OSError) and not isinstance(error, FileError) and (ended or only_writes):
             raise _failure(name, error) from error
         raise
 

@@ -18,6 +18,7 @@ from ..files.atomic import PathLike, refuse_existing
 from ..files.kinds import resolve
 from ..files.sniff import check_file
 from . import formats
+from .fixed_axes import require_fixed_axes
 from .formats import SUFFIXES as FORMATS  # suffix -> name
 from .formats import ImageFormat, format_of
 from .metadata import ImageMetadata
@@ -32,6 +33,7 @@ __all__ = [
     "FORMATS",
     "ImageFile",
     "check_format",
+    "check_geometry",
     "format_of",
     "read_image",
     "read_mask",
@@ -70,6 +72,40 @@ def check_format(path: PathLike, format: str | None = None, *, overwrite: bool =
     return entry.name
 
 
+def check_geometry(path: PathLike, scene: Scene, format: str | None = None) -> None:
+    """Refuse what `save_image` would refuse of a detector, before there is an image.
+
+    Parameters
+    ----------
+    path : path-like
+    scene : Scene
+    format : str, optional
+        Instead of the suffix.
+
+    Raises
+    ------
+    InputError
+        Several panels, rectangular pixels, a tilt or axes that the format cannot say.
+    """
+    entry = formats.FORMATS[format_of(path, format)]
+    _check_panels(entry, scene)
+    if entry.geometry:
+        _check_axes(entry, ImageMetadata.from_scene(scene))
+
+
+def _check_axes(
+    entry: ImageFormat, metadata: ImageMetadata, options: Mapping[str, Any] | None = None
+) -> None:
+    if metadata.rectangular and not entry.rectangular:
+        fast, slow = metadata.pixel_mm
+        able = formats.that_can(lambda e: e.geometry and e.rectangular)
+        raise InputError(
+            f"the pixels are {fast:g} x {slow:g} mm, which {entry.name} files cannot say; use {able}"
+        )
+    if not entry.any_axes and (options or {}).get("header") != "nanobragg":
+        require_fixed_axes(metadata, entry.name)
+
+
 def save_image(
     path: PathLike,
     image: ArrayLike,
@@ -94,7 +130,7 @@ def save_image(
         The file; one that exists is replaced when the new one is complete.
     image : array_like (slow, fast)
         Photons as float, or integer pixels.  TIFF, NeXus, ``.npy`` and ``.bin`` also take frames
-        (n, slow, fast); all of these but NeXus take images of several panels.
+        (n, slow, fast), and images of several panels.
     scene : Scene, optional
         What the image was rendered from; needed for SMV, CBF and NeXus headers unless `metadata` is given.
     beam, recipe : Beam, mapping, optional
@@ -116,20 +152,22 @@ def save_image(
     overwrite : bool
         False refuses a file that exists.
     **options
-        Passed on: `percentile`, `invert` ... (PNG), `compression`, `angles_deg`, `start_time` (NeXus).
+        Passed on: `percentile`, `invert` ... (PNG); `compression`, `angles_deg` (NeXus); `start_time` (NeXus,
+        CBF, SMV); ``header="nanobragg"`` (SMV), the reference program's header, whatever the geometry.
 
     Raises
     ------
     InputError
         Wrong shape or type, values that are not finite or not held by the pixel type, a missing scene, a
-        detector that the format cannot describe.
+        detector that the format cannot describe: SMV and CBF headers know no tilt, and no other rotation axis
+        than along fast.
     FileError
         The file cannot be written, or exists and is not to be replaced.
 
     Warns
     -----
     NbraggWarning
-        When photons are scaled unasked, or the header cannot say all of the geometry.
+        When photons are scaled unasked, or the header cannot say all of the sensor.
 
     Examples
     --------
@@ -150,15 +188,10 @@ def save_image(
         raise InputError(f"{entry.name} files take no option {', '.join(unknown)}{takes}")
     pixels = checked(image)
     _check_shape(pixels, entry, scene, metadata)
-    several = scene is not None and len(scene.panels) > 1
-    if metadata is None and scene is not None and entry.geometry and not several:
+    if metadata is None and scene is not None and entry.geometry:
         metadata = ImageMetadata.from_scene(scene, beam, recipe)
-    if metadata is not None and metadata.rectangular and entry.geometry and not entry.rectangular:
-        fast, slow = metadata.pixel_mm
-        able = formats.that_can(lambda e: e.geometry and e.rectangular)
-        raise InputError(
-            f"the pixels are {fast:g} x {slow:g} mm, which {entry.name} files cannot say; use {able}"
-        )
+    if metadata is not None and entry.geometry:
+        _check_axes(entry, metadata, options)
     if entry.own_pixels:
         written = Pixels(pixels, 1.0, 0.0)
     else:
@@ -171,19 +204,25 @@ def save_image(
     resolve(entry.write)(request)
 
 
+def _check_panels(entry: ImageFormat, scene: Scene) -> None:
+    if len(scene.panels) == 1:
+        return
+    flat = len(scene.image_shape) == 1
+    if not (entry.panels and (entry.flat or not flat)):
+        able = formats.that_can(lambda e: e.panels and (e.flat or not flat))
+        sizes = " of several sizes" if flat else ""
+        raise InputError(
+            f"{entry.name} files hold one panel, and the detector has {len(scene.panels)}{sizes}: use {able}"
+        )
+
+
 def _check_shape(
     pixels: NDArray[Any], entry: ImageFormat, scene: Scene | None, metadata: ImageMetadata | None
 ) -> None:
     """Refuse pixels that the format does not take, or that are not those of the scene."""
     if scene is not None and len(scene.panels) > 1:
         flat = len(scene.image_shape) == 1
-        if not (entry.panels and (entry.flat or not flat)):
-            able = formats.that_can(lambda e: e.panels and (e.flat or not flat))
-            sizes = " of several sizes" if flat else ""
-            raise InputError(
-                f"{entry.name} files hold one panel, and the detector has {len(scene.panels)}{sizes}: use "
-                f"{able}"
-            )
+        _check_panels(entry, scene)
         if pixels.shape != scene.image_shape:
             raise InputError(
                 f"the image has the shape {pixels.shape}; the scene's is {scene.image_shape}"
@@ -194,6 +233,13 @@ def _check_shape(
         extra = " or frames (n, slow, fast)" if entry.frames else ""
         raise InputError(f"the image has the shape {pixels.shape}; (slow, fast){extra} was expected")
     expected: tuple[int, ...] | None = None
+    if metadata is not None and metadata.panels:
+        if pixels.shape != metadata.image_shape:
+            raise InputError(
+                f"the image has the shape {pixels.shape}; {metadata.image_shape} was expected of "
+                f"{len(metadata.panels)} panels"
+            )
+        return
     if metadata is not None:
         expected = (metadata.spixels, metadata.fpixels)
     elif scene is not None:

@@ -1,18 +1,18 @@
-"""CBF images through fabio: byte-offset compressed int32 pixels under a miniCBF header (PILATUS header,
-version 1.2).
+"""CBF images through fabio: byte-offset compressed int32 pixels under a miniCBF header.
 
-The miniCBF header says wavelength, distance, beam centre and oscillation and takes the detector to be
-perpendicular to the beam; the exact geometry is in comment lines beginning with ``# nanobragg_json``.
+The header says wavelength, distance, beam centre, sensor and oscillation, and puts the detector perpendicular
+to the beam; geometries that it cannot say are refused.  Its convention is ``PILATUS_1.2`` for an image of
+the size and pixel of a Pilatus, whose gaps readers then know, else ``GENERIC_MINI``.  All fields of the
+record are in comment lines beginning with ``# nanobragg_json``.
 """
 
 from __future__ import annotations
 
 import base64
+import datetime
 import hashlib
-import os
 import re
 import tempfile
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...base import memory
-from ...base.errors import FileError, NbraggWarning
+from ...base.errors import FileError
 from ...base.optional import require
 from ..files.atomic import PathLike, check_writable, open_atomic
-from .metadata import ImageMetadata
+from .fixed_axes import require_fixed_axes
+from .metadata import NO_TIME, ImageMetadata
 from .requests import ImageFile, ReadRequest, WriteRequest
+from .sensor import sensor_for_readers, warn_of_attenuation
 
 __all__ = ["header_contents", "header_numbers", "load", "read", "save", "write"]
 
@@ -32,28 +34,50 @@ _JSON_MARK = "# nanobragg_json "
 _JSON_CHUNK = 1800  # CBF lines have at most 2048 characters
 
 
-def header_contents(metadata: ImageMetadata) -> str:
-    """The miniCBF header of an image."""
+#: a Pilatus: pixel (mm); pixels of a module along fast and slow; of the gaps between them
+_PILATUS = (0.172, (487, 195), (7, 17))
+
+
+def is_pilatus(metadata: ImageMetadata) -> bool:
+    """Whether size and pixel are those of a Pilatus, of any number of modules."""
+    edge, module, gap = _PILATUS
+    sizes = (metadata.fpixels, metadata.spixels)
+    whole = all((n + g) % (m + g) == 0 for n, m, g in zip(sizes, module, gap, strict=True))
+    return whole and all(abs(pixel - edge) < 1e-9 for pixel in metadata.pixel_mm)
+
+
+def header_contents(metadata: ImageMetadata, start_time: datetime.datetime | None = None) -> str:
+    """The miniCBF header of an image.
+
+    Parameters
+    ----------
+    metadata : ImageMetadata
+    start_time : datetime, optional
+        None: that of no measurement, 2000-01-01.
+    """
     m = metadata
+    moment = (start_time or NO_TIME).astimezone(datetime.timezone.utc)
+    name = "PILATUS of" if is_pilatus(m) else "GENERIC of"
     lines = [
-        "# Detector: nanobragg simulation, S/N 000",
-        f"# Pixel_size {m.pixel_mm[0] * 1e-3:.9g} m x {m.pixel_mm[1] * 1e-3:.9g} m",
+        f"# Detector: {name} {m.fpixels} x {m.spixels} pixels, nanobragg simulation, S/N 60-0000",
+        f"# {moment.strftime('%Y-%m-%dT%H:%M:%S')}.000",
+        f"# Pixel_size {m.pixel_mm[0] * 1e-3:.12g} m x {m.pixel_mm[1] * 1e-3:.12g} m",
+        # read as "sensor, thickness THICKNESS m": the third word after the material is the number
+        f"# Silicon sensor, thickness {sensor_for_readers(m.sensor_um) * 1e-6:.9g} m",
         f"# Exposure_time {m.exposure_s:.9g} s",
         f"# Exposure_period {m.exposure_s:.9g} s",
         f"# Count_cutoff {np.iinfo(np.int32).max} counts",
-        f"# Wavelength {m.wavelength_A:.9g} A",
-        f"# Detector_distance {m.distance_mm * 1e-3:.9g} m",
-        f"# Beam_xy ({m.beam_center_px[0]:.6f}, {m.beam_center_px[1]:.6f}) pixels",
+        f"# Wavelength {m.wavelength_A:.12g} A",
+        f"# Detector_distance {m.distance_mm * 1e-3:.14g} m",
+        f"# Beam_xy ({m.beam_center_px[0]:.9f}, {m.beam_center_px[1]:.9f}) pixels",
         f"# Flux {m.flux:.9g}",
-        f"# Start_angle {m.phi_deg:.9g} deg.",
-        f"# Angle_increment {m.osc_deg:.9g} deg.",
-        f"# Detector_2theta {m.twotheta_deg:.9g} deg.",
+        f"# Start_angle {m.phi_deg:.12g} deg.",
+        f"# Angle_increment {m.osc_deg:.12g} deg.",
+        f"# Detector_2theta {0:.4f} deg.",
         f"# Polarization {(1 + m.polarization) / 2:.6g}",
-        f"# Phi {m.phi_deg:.9g} deg.",
+        f"# Phi {m.phi_deg:.12g} deg.",
         f"# Photons (counts - {m.offset!r}) / {m.scale!r}",
     ]
-    if m.sensor_um:
-        lines.insert(2, f"# Silicon sensor, thickness {m.sensor_um * 1e-6:.9g} m")
     text = m.to_json()
     lines += [_JSON_MARK + text[i : i + _JSON_CHUNK] for i in range(0, len(text), _JSON_CHUNK)]
     return "\r\n".join(lines)
@@ -94,28 +118,26 @@ def write(
     metadata: ImageMetadata | None = None,
     *,
     overwrite: bool = True,
+    start_time: datetime.datetime | None = None,
 ) -> None:
     """Write an int32 image (slow, fast).
 
-    Warns when the detector is tilted or curved, which the miniCBF header cannot say.
+    Raises
+    ------
+    InputError
+        A geometry that a miniCBF header cannot say.
     """
     cbfimage = require("fabio.cbfimage", extra="io", purpose="writing CBF files")
     check_writable(path)
     header: dict[str, str] = {}
     if metadata is not None:
+        require_fixed_axes(metadata, "cbf")
+        warn_of_attenuation(metadata)
+        convention = "PILATUS_1.2" if is_pilatus(metadata) else "GENERIC_MINI"
         header = {
-            "_array_data.header_convention": '"PILATUS_1.2"',
-            "_array_data.header_contents": header_contents(metadata),
+            "_array_data.header_convention": f'"{convention}"',
+            "_array_data.header_contents": header_contents(metadata, start_time),
         }
-        if metadata.tilted or metadata.curved:
-            warnings.warn(
-                f"{os.fspath(path)}: a miniCBF header holds no detector tilt or curvature; programs other "
-                "than nanobragg "
-                "will take the detector to be flat and perpendicular to the beam: write NeXus (.nxs) for the "
-                "geometry",
-                NbraggWarning,
-                stacklevel=2,
-            )
     # fabio writes to a path only
     with (
         tempfile.TemporaryDirectory(prefix="nanobragg-") as folder,
@@ -130,7 +152,7 @@ def write(
 
 def save(request: WriteRequest) -> None:
     """Write an image as `nbragg.io.save_image` hands it over."""
-    write(request.path, request.pixels, request.known, overwrite=request.overwrite)
+    write(request.path, request.pixels, request.known, overwrite=request.overwrite, **request.options)
 
 
 def load(file: Path, request: ReadRequest) -> ImageFile:

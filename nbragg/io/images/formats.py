@@ -56,6 +56,13 @@ class ImageFormat:
         It makes its pixels from the photons by a rule of its own.
     geometry : bool
         Its header holds a geometry.
+    series : str
+        ``"module:function"`` that opens a file for frames one after the other; "" where there is none.
+    any_axes : bool
+        Its header takes a detector that is tilted anyhow, and a rotation axis in any direction; else
+        `fixed_axes` says what it cannot.
+    counts : str
+        Pixel type of counts with noise; "" where it takes what comes.
     rectangular : bool
         Pixels may be longer along one axis than along the other, as far as it says anything of them.
     frames : bool
@@ -76,6 +83,9 @@ class ImageFormat:
     options: tuple[str, ...] = ()
     own_pixels: bool = False
     geometry: bool = False
+    series: str = ""
+    any_axes: bool = False
+    counts: str = ""
     rectangular: bool = True
     frames: bool = False
     panels: bool = False
@@ -107,8 +117,10 @@ for _entry in (
         ("uint16",),
         f"{_HERE}.smv:save",
         f"{_HERE}.smv:load",
+        options=("header", "start_time"),
         own_pixels=True,
         geometry=True,
+        counts="uint16",
         rectangular=False,
     ),
     ImageFormat(
@@ -117,6 +129,7 @@ for _entry in (
         ("float32",),
         f"{_HERE}.raw:save",
         f"{_HERE}.raw:load",
+        counts="float32",
         frames=True,
         panels=True,
         flat=True,
@@ -138,6 +151,8 @@ for _entry in (
         f"{_HERE}.tiff:load",
         packages=(("tifffile", None),),
         geometry=True,
+        any_axes=True,
+        counts="uint32",
         frames=True,
         panels=True,
     ),
@@ -148,20 +163,27 @@ for _entry in (
         f"{_HERE}.cbf:save",
         f"{_HERE}.cbf:load",
         packages=(("fabio.cbfimage", "io"),),
+        options=("start_time",),
         geometry=True,
+        counts="int32",
         rectangular=False,
     ),
     ImageFormat(
         "nexus",
         "hdf5",
         ("float32", "uint16", "uint32", "int32"),
-        f"{_HERE}.nexus:save",
+        f"{_HERE}.nexus_writer:save",
         f"{_HERE}.nexus:load",
         f"{_HERE}.nexus:load_mask",
         packages=(("h5py", "io"),),
         options=("angles_deg", "compression", "start_time"),
+        series=f"{_HERE}.nexus_writer:open_stack",
         geometry=True,
+        any_axes=True,
+        counts="int32",
         frames=True,
+        panels=True,
+        flat=True,
     ),
     ImageFormat(
         "npy",
@@ -169,6 +191,7 @@ for _entry in (
         ("float32", "float64", "uint16", "uint32", "int32"),
         f"{_HERE}.npy:save",
         f"{_HERE}.npy:load",
+        counts="int32",
         frames=True,
         panels=True,
         flat=True,

@@ -1,12 +1,12 @@
 """What an image file says about how the image was made: geometry in the simulator's frame, and the recipe.
 
-One record, made from a Scene, is what the TIFF, CBF and NeXus writers put into their headers and what their
-readers give back.
+One record, made from a Scene, is what the writers put into their headers and what their readers give back.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import json
 import math
 from collections.abc import Mapping
@@ -20,20 +20,55 @@ from ...base.errors import InputError
 
 if TYPE_CHECKING:
     from ...model.beam import Beam
-    from ...scene.record import Scene
+    from ...scene.record import PlacedPanel, Scene
 
-__all__ = ["ImageMetadata"]
+__all__ = ["NO_TIME", "ImageMetadata", "PanelMetadata", "imgcif_frame", "mcstas_frame"]
 
 Vector = tuple[float, float, float]
+
+#: of headers that need a time, where none is given: a simulation has none, and the same image gives the same
+#: bytes
+NO_TIME = datetime.datetime(2000, 1, 1, tzinfo=datetime.timezone.utc)
 
 #: version of the JSON form
 _FORMAT = 1
 
 
 @dataclass(frozen=True, kw_only=True)
+class PanelMetadata:
+    """One of several panels; lengths mm, vectors in the laboratory frame of the simulation.
+
+    Attributes
+    ----------
+    fpixels, spixels : int
+    pixel_mm : (float, float)
+        Pixel edges along fast and slow.
+    fast, slow : 3 floats
+        Unit vectors.
+    origin_mm : 3 floats
+        Sample to the outer corner of the panel's own first pixel.
+    sensor_um, attenuation_um : float
+        As of `ImageMetadata`.
+    name : str
+    """
+
+    fpixels: int
+    spixels: int
+    pixel_mm: tuple[float, float]
+    fast: Vector
+    slow: Vector
+    origin_mm: Vector
+    sensor_um: float = 0.0
+    attenuation_um: float = 0.0
+    name: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ImageMetadata:
     """Geometry and beam of one image; lengths mm, angles degrees, vectors in the laboratory frame of the
     simulation.
+
+    Of a detector of several panels, what belongs to one panel is that of the first, and `panels` has all.
 
     Attributes
     ----------
@@ -51,6 +86,8 @@ class ImageMetadata:
         Detector axes, unit vectors.
     pix0_mm : 3 floats
         Sample to the outer corner of the first pixel.
+    panels : tuple of PanelMetadata
+        All panels, of a detector of several; else empty.
     beam, polar, spindle, twotheta_axis : 3 floats
         Beam direction of travel, electric field, rotation axis, two-theta axis; unit vectors.
     polarization : float
@@ -60,7 +97,9 @@ class ImageMetadata:
     twotheta_deg : float
         Swing of the detector.
     sensor_um : float
-        Sensor thickness; 0 for none.
+        Sensor thickness; 0 for none, which captures every photon at its surface.
+    attenuation_um : float
+        Attenuation depth of the sensor; 0 where there is none.
     fluence : float
         Photons/m^2.
     flux, exposure_s, beamsize_mm : float
@@ -73,6 +112,10 @@ class ImageMetadata:
         The set-up as :func:`nbragg.io.recipe.to_dict` gives it.
     scale, offset : float
         Of the pixels that these metadata belong to: photons are (pixels - offset)/scale.
+    pixels_are : {"photons", "counts"}
+        Expected photons, or counts with noise.
+    seed : int or None
+        Of the noise.
 
     Raises
     ------
@@ -99,6 +142,7 @@ class ImageMetadata:
     osc_deg: float = 0.0
     twotheta_deg: float = 0.0
     sensor_um: float = 0.0
+    attenuation_um: float = 0.0
     fluence: float = 0.0
     flux: float = 0.0
     exposure_s: float = 1.0
@@ -109,6 +153,9 @@ class ImageMetadata:
     recipe: Mapping[str, Any] | None = None
     scale: float = 1.0
     offset: float = 0.0
+    pixels_are: str = "photons"
+    seed: int | None = None
+    panels: tuple[PanelMetadata, ...] = ()
 
     def __post_init__(self) -> None:
         edges: Any = self.pixel_mm
@@ -126,20 +173,16 @@ class ImageMetadata:
         Parameters
         ----------
         scene : Scene
-            Of one panel.
         beam : Beam, optional
             Gives flux, exposure and beam size, which are not known without it.
         recipe : mapping, optional
             The whole set-up, to be kept as it is.
-
-        Raises
-        ------
-        InputError
-            A detector of several panels.
         """
-        g, panel, placement = scene.placement.panel, scene.panel, scene.placement
+        g, panel, placement = scene.placement.panels[0], scene.panels[0], scene.placement
         strength = ("flux", "exposure_s", "beamsize_mm")
-        more = {} if beam is None else {name: float(getattr(beam, name)) for name in strength}
+        more: dict[str, Any] = {}
+        if beam is not None:
+            more = {name: float(getattr(beam, name)) for name in strength}
         return cls(
             fpixels=int(panel.fpixels),
             spixels=int(panel.spixels),
@@ -150,7 +193,7 @@ class ImageMetadata:
             fast=_vector(panel.fdet),
             slow=_vector(panel.sdet),
             normal=_vector(panel.odet),
-            pix0_mm=_vector(np.asarray(panel.pix0) * 1e3),
+            pix0_mm=_own_corner(panel),
             beam=_vector(panel.beam),
             polar=_vector(scene.polar_vector),
             spindle=_vector(g.spindle),
@@ -160,11 +203,13 @@ class ImageMetadata:
             osc_deg=math.degrees(placement.osc),
             twotheta_deg=math.degrees(g.twotheta),
             sensor_um=panel.thickness * 1e6,
+            attenuation_um=_depth_um(panel),
             fluence=float(scene.fluence),
             convention=str(g.convention),
             physics=str(scene.physics),
             curved=panel.curved != "flat",
             recipe=recipe,
+            panels=tuple(map(_panel_metadata, scene.panels)) if len(scene.panels) > 1 else (),
             **more,
         )
 
@@ -178,6 +223,15 @@ class ImageMetadata:
         """True when the pixels are not square."""
         return self.pixel_mm[0] != self.pixel_mm[1]
 
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """(slow, fast) of one panel, (panel, slow, fast) of several of one size, else (pixels,)."""
+        sizes = {(panel.spixels, panel.fpixels) for panel in self.panels} or {(self.spixels, self.fpixels)}
+        if len(sizes) > 1:
+            return (sum(panel.spixels * panel.fpixels for panel in self.panels),)
+        size = sizes.pop()
+        return (len(self.panels), *size) if self.panels else size
+
     def scaled(self, scale: float, offset: float) -> ImageMetadata:
         """Those of the same image with pixels * scale + offset."""
         return dataclasses.replace(self, scale=self.scale * scale, offset=self.offset * scale + offset)
@@ -188,6 +242,10 @@ class ImageMetadata:
             "nanobragg_image": _FORMAT,
             **{f.name: getattr(self, f.name) for f in dataclasses.fields(self)},
         }
+        result["panels"] = [dataclasses.asdict(panel) for panel in self.panels]
+        for name, absent in (("panels", []), ("seed", None)):
+            if result[name] == absent:
+                del result[name]
         if not self.rectangular:
             result["pixel_mm"] = self.pixel_mm[0]
         if self.recipe is None:
@@ -196,7 +254,10 @@ class ImageMetadata:
 
     def to_json(self) -> str:
         """One line of ASCII JSON."""
-        return json.dumps(self.to_dict(), ensure_ascii=True, allow_nan=False)
+        try:
+            return json.dumps(self.to_dict(), ensure_ascii=True, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"image metadata cannot be written as JSON: {error}") from None
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ImageMetadata:
@@ -216,8 +277,9 @@ class ImageMetadata:
             k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k in known
         }
         try:
+            fields["panels"] = tuple(map(_panel_from, fields.get("panels", ())))
             return cls(**fields)
-        except TypeError as error:
+        except (TypeError, AttributeError) as error:
             raise InputError(f"image metadata is incomplete: {error}") from None
 
     @classmethod
@@ -230,6 +292,34 @@ class ImageMetadata:
         if not isinstance(values, dict):
             raise InputError("image metadata is not a JSON object")
         return cls.from_dict(values)
+
+
+def _panel_from(values: Mapping[str, Any]) -> PanelMetadata:
+    fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+    return PanelMetadata(**fields)
+
+
+def _own_corner(panel: PlacedPanel) -> Vector:
+    """Sample to the outer corner of a panel's own first pixel, mm."""
+    along = panel.first[0] * panel.pixel[0] * panel.fdet + panel.first[1] * panel.pixel[1] * panel.sdet
+    return _vector((panel.pix0 + along) * 1e3)
+
+
+def _depth_um(panel: PlacedPanel) -> float:
+    return 1e6 / panel.mu if panel.thickness > 0.0 and panel.mu > 0.0 else 0.0
+
+
+def _panel_metadata(panel: PlacedPanel) -> PanelMetadata:
+    return PanelMetadata(
+        fpixels=int(panel.fpixels),
+        spixels=int(panel.spixels),
+        pixel_mm=(panel.pixel[0] * 1e3, panel.pixel[1] * 1e3),
+        fast=_vector(panel.fdet),
+        slow=_vector(panel.sdet),
+        origin_mm=_own_corner(panel),
+        sensor_um=panel.thickness * 1e6,
+        attenuation_um=_depth_um(panel),
+    )
 
 
 def _vector(values: Any) -> Vector:
@@ -254,3 +344,11 @@ def mcstas_frame(metadata: ImageMetadata) -> NDArray[np.float64]:
             break
     x /= length
     return np.array([x, np.cross(z, x), z])
+
+
+def imgcif_frame(metadata: ImageMetadata) -> NDArray[np.float64]:
+    """Rotation (3, 3) from the laboratory frame to that of imgCIF, which DIALS uses.
+
+    x along the spindle, z towards the source: McStas' frame turned by half a turn about y.
+    """
+    return np.diag([-1.0, 1.0, -1.0]) @ mcstas_frame(metadata)

@@ -16,7 +16,11 @@ from .metadata import ImageMetadata
 if TYPE_CHECKING:
     from ...scene.record import Scene
 
-__all__ = ["ImageFile", "ReadRequest", "WriteRequest", "one_frame"]
+__all__ = ["COMPRESSIONS", "ImageFile", "ReadRequest", "WriteRequest", "one_frame"]
+
+
+#: of NeXus files
+COMPRESSIONS = ("gzip", "bitshuffle", "lz4", "none")
 
 
 class ImageFile(NamedTuple):

@@ -1,7 +1,13 @@
-"""SMV images: text header of 512 bytes, then unsigned 16-bit pixels (canonical 10.2, 10.4)."""
+"""SMV images: a text header, then unsigned 16-bit pixels (canonical 10.2, 10.4).
+
+Two headers are written: the reference program's, of 512 bytes, for the files that are to be the same as its;
+and one that DIALS, and what else reads the headers of simulated images, understands exactly.  Both say
+``BEAMLINE=fake``, by which dxtbx chooses a reader that takes BEAM_CENTER as ADXV's plus one pixel.
+"""
 
 from __future__ import annotations
 
+import datetime
 import math
 import os
 import re
@@ -14,7 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...base.errors import FileError, InputError
+from ...base.warn import warn
 from ..files.atomic import PathLike, write_files
+from .fixed_axes import require_fixed_axes
+from .header_fields import fields_from_text, fields_to_text
+from .metadata import NO_TIME, ImageMetadata, imgcif_frame
 from .pixels import finite, to_integers
 from .requests import ImageFile, ReadRequest, WriteRequest
 
@@ -24,11 +34,14 @@ if TYPE_CHECKING:
 __all__ = [
     "SmvImage",
     "chunks",
+    "full_header",
     "header_bytes",
     "integer_image",
+    "is_full",
     "last_value",
     "load",
     "read",
+    "record_of",
     "row_blocks",
     "save",
     "write",
@@ -69,6 +82,16 @@ def last_value(header_text: str, key: str) -> float | None:
     if match is None or not math.isfinite(float(match.group(1))):
         raise FileError(f"SMV header: no number after {key}")
     return float(match.group(1))
+
+
+def record_of(image: SmvImage) -> dict[str, Any]:
+    """The record in a header of `full_header`, as `ImageMetadata.to_dict`; empty in another."""
+    return fields_from_text(image.header)
+
+
+def is_full(image: SmvImage) -> bool:
+    """Whether the header is one of `full_header`."""
+    return bool(record_of(image))
 
 
 def _fields(text: str) -> dict[str, str]:
@@ -233,36 +256,139 @@ def write(path: PathLike, pixels: NDArray[np.uint16], header: bytes, *, overwrit
     write_files([(path, chunks(pixels, header))], overwrite=overwrite)
 
 
-def save(request: WriteRequest) -> None:
-    """Write an image as `nbragg.io.save_image` hands it over, scaled by the rule of canonical 10.2.
+def full_header(metadata: ImageMetadata, *, start_time: datetime.datetime | None = None) -> bytes:
+    """The header of an image, a multiple of 512 bytes: what dxtbx reads, and every field of the record.
+
+    Parameters
+    ----------
+    metadata : ImageMetadata
+        With the scale and the offset of the pixels.
+    start_time : datetime, optional
+        None: that of no measurement, 2000-01-01.
 
     Raises
     ------
     InputError
-        Without a scene, or for values that do not fit unless they are to be clipped.
+        A geometry that an SMV header cannot say.
+    """
+    m = metadata
+    require_fixed_axes(m, "smv")
+    px = m.pixel_mm[0]
+    fbeam, sbeam = (centre * px for centre in m.beam_center_px)
+    edge = px * m.spixels
+    moment = (start_time or NO_TIME).astimezone(datetime.timezone.utc)
+    lines: list[tuple[str, object]] = [
+        ("DIM", 2),
+        ("BYTE_ORDER", "little_endian"),
+        ("TYPE", "unsigned_short"),
+        ("SIZE1", m.fpixels),
+        ("SIZE2", m.spixels),
+        ("PIXEL_SIZE", px),
+        ("WAVELENGTH", m.wavelength_A),
+        ("BEAM_CENTER_X", fbeam - px),
+        ("BEAM_CENTER_Y", edge - sbeam + px),
+        ("ADXV_CENTER_X", fbeam),
+        ("ADXV_CENTER_Y", edge - sbeam),
+        ("MOSFLM_CENTER_X", sbeam - px / 2),
+        ("MOSFLM_CENTER_Y", fbeam - px / 2),
+        ("DENZO_X_BEAM", sbeam),
+        ("DENZO_Y_BEAM", fbeam),
+        ("DIALS_ORIGIN", ",".join(f"{x:.12g}" for x in imgcif_frame(m) @ np.asarray(m.pix0_mm))),
+        ("XDS_ORGX", m.beam_center_px[0] + 0.5),
+        ("XDS_ORGY", m.beam_center_px[1] + 0.5),
+        ("CLOSE_DISTANCE", m.distance_mm),
+        ("DISTANCE", m.distance_mm),
+        ("PHI", m.phi_deg),
+        ("OSC_START", m.phi_deg),
+        ("OSC_RANGE", m.osc_deg),
+        ("TWOTHETA", 0.0),
+        ("TIME", m.exposure_s),
+        ("DATE", moment.strftime("%a %b %d %H:%M:%S %Y")),
+        ("GAIN", m.scale),
+        ("ADC_OFFSET", m.offset),
+        ("DETECTOR_SN", "000"),
+        ("BEAMLINE", "fake"),
+    ]
+    body = "".join(
+        f"{key}={value:.12g};\n" if isinstance(value, float) else f"{key}={value};\n" for key, value in lines
+    )
+    body += fields_to_text(m) + "}\f"
+    size = _HEADER_BYTES
+    while len(text := f"{{\nHEADER_BYTES={size};\n{body}") > size:
+        size += _HEADER_BYTES
+    return text.encode("ascii").ljust(size)
+
+
+def save(request: WriteRequest) -> None:
+    """Write an image as `nbragg.io.save_image` hands it over, scaled by the rule of canonical 10.2.
+
+    The option ``header`` is "full", what dxtbx reads, or "nanobragg", the reference program's.
+
+    Raises
+    ------
+    InputError
+        Without a scene or metadata, for values that do not fit unless they are to be clipped, and for a
+        geometry that the full header cannot say.
     """
     scene, what = request.scene, os.fspath(request.path)
-    if scene is None:
-        raise InputError("an SMV header is made from the scene: give scene=")
-    header = header_bytes(scene)
+    kind = request.options.get("header", "full")
+    if kind not in ("full", "nanobragg"):
+        raise InputError(f'header = {kind!r}: "full" or "nanobragg" was expected')
+    if scene is None and kind == "nanobragg":
+        raise InputError("the reference program's SMV header is made from the scene: give scene=")
     pixels, scale, offset, clip = request.pixels, request.scale, request.offset, request.clip
+    header = header_bytes(scene) if scene is not None and kind == "nanobragg" else b""
     if pixels.dtype.kind in "iu":
-        data = to_integers(pixels, np.uint16, scale=scale or 1.0, offset=offset or 0.0, clip=clip, what=what)
+        # whole numbers that somebody has scaled already may come with metadata that say so
+        scale, offset = scale or 1.0, offset or 0.0
+        data = to_integers(pixels, np.uint16, scale=scale, offset=offset, clip=clip, what=what)
     else:
-        adc = 40.0 if offset is None else finite("offset", offset)
-        factor = 0.0 if scale is None else finite("scale", scale)
-        if factor > 0 or float(pixels.min()) < 0:
+        offset = 40.0 if offset is None else finite("offset", offset)
+        scale = 0.0 if scale is None else finite("scale", scale)
+        if scale > 0 or float(pixels.min()) < 0:
             # canonical 10.2 clips in silence; here clipping must be asked for
-            used = factor if factor > 0 else 55000.0 / max(float(pixels.max()), 1e-300)
-            to_integers(pixels, np.uint16, scale=used, offset=adc, clip=clip, what=what)
-        data, _ = integer_image(pixels.astype(np.float32), scene.panel.roi, factor, adc)
+            used = scale if scale > 0 else 55000.0 / max(float(pixels.max()), 1e-300)
+            to_integers(pixels, np.uint16, scale=used, offset=offset, clip=clip, what=what)
+        whole = (0, pixels.shape[1] - 1, 0, pixels.shape[0] - 1)
+        roi = whole if scene is None else scene.panel.roi
+        data, scale = integer_image(pixels.astype(np.float32), roi, scale, offset)
+    if not header:
+        _warn_of_sensor(request.known)
+        header = full_header(
+            request.known.scaled(scale, offset), start_time=request.options.get("start_time")
+        )
     write(request.path, data, header, overwrite=request.overwrite)
+
+
+def _warn_of_sensor(m: ImageMetadata) -> None:
+    """Readers of SMV know no sensor, and so no parallax."""
+    if m.sensor_um > 0.0 and m.attenuation_um > 0.0:
+        corner = max(
+            math.hypot(x, y)
+            for x in (m.beam_center_px[0] * m.pixel_mm[0], (m.fpixels - m.beam_center_px[0]) * m.pixel_mm[0])
+            for y in (m.beam_center_px[1] * m.pixel_mm[1], (m.spixels - m.beam_center_px[1]) * m.pixel_mm[1])
+        )
+        from ...analysis.spot_integrals import absorption_depth
+
+        straight = np.ones(1)
+        depth = float(absorption_depth(m.sensor_um, 1.0 / m.attenuation_um, straight)[0])
+        shift = depth * 1e-3 * corner / m.distance_mm / m.pixel_mm[0]
+        if shift > 0.05:
+            warn(
+                f"an SMV header says nothing of the sensor: programs leave out its parallax, here up to "
+                f"{shift:.2g} pixels; CBF (.cbf) and NeXus (.nxs) say it"
+            )
 
 
 def load(file: Path, request: ReadRequest) -> ImageFile:
     """Read an image for `nbragg.io.read_image`."""
     content = read(file)
     metadata: dict[str, Any] = {"format": "smv"}
+    own = fields_from_text(content.header)
+    if own:
+        metadata |= own
+        metadata["header"] = content.header
+        return ImageFile(content.pixels, metadata)
     for key, field in (
         ("wavelength_A", "WAVELENGTH"),
         ("distance_mm", "DISTANCE"),

@@ -1,0 +1,456 @@
+"""The reflections that an image holds: where each falls, how many photons it has, and what part it is.
+
+Nothing is rendered: photons of a spot are sums of `nbragg.analysis.spot_integrals` over orientations and
+sources.  docs/truth.md has the formulas.
+
+A lattice factor ends half an index from its reflection, as the renderer has it; that of the square, whose
+tails run into those of its neighbours, is followed two indices far, and every tail to where it is below 2e-4
+of the largest value (or ``least``, if smaller).  What is farther is left out: less than 0.003 of the
+turned-through intensity, 0.01 with 20 cells along each axis.  Structure factors are taken at whole indices,
+and the Ewald sphere is a plane over the spot.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..base.constants import R_E_SQR
+from ..base.errors import InputError
+from ..base.vectors import FloatArray, axis_rotation, rot_axis, unit
+from ..scene.reach import resolution_range
+from .prediction import (
+    MeanSource,
+    amplitudes,
+    listed_reflections,
+    mean_source,
+    meeting_points,
+    require_flat,
+)
+from .spot_integrals import Spot, absorption_depth
+
+if TYPE_CHECKING:
+    from ..scene.record import CrystalBlock, PlacedPanel, Scene
+
+__all__ = ["LEAST", "REFLECTION", "expected_reflections", "merged"]
+
+#: record of `expected_reflections`
+REFLECTION = np.dtype(
+    [
+        ("miller_index", "i4", (3,)),
+        ("crystal", "i4"),
+        ("panel", "i4"),
+        ("s1", "f8", (3,)),
+        ("xyz_px", "f8", (3,)),
+        ("xyz_mm", "f8", (3,)),
+        ("d_A", "f8"),
+        ("F_sqr", "f8"),
+        ("polarization", "f8"),
+        ("lorentz", "f8"),
+        ("capture", "f8"),
+        ("counts", "f8"),
+        ("full_counts", "f8"),
+        ("partiality", "f8"),
+        ("entering", "?"),
+        ("first_frame", "i4"),
+        ("last_frame", "i4"),
+    ]
+)
+
+#: smallest partiality that is listed
+LEAST = 1e-3
+
+#: how far, in indices, a reflection counts.  The renderer's lattice factors end half an index away.  The
+#: square's, sin^2(pi N h)/sin^2(pi h), has there what the tails of all its neighbours add up to; a reflection
+#: alone, sin^2(pi N h)/(pi h)^2, must be followed farther for the same sum.
+_SQUARE_ZONE = 2.0
+
+#: part of its largest value at which a slice is taken for 0 (or `least`, if smaller).  Tails fall off with
+#: the square of the distance: beyond lie less than 0.003 of what a crystal turned through gives
+_FADED = 2e-4
+
+#: pairs of reflection and orientation that are worked on at a time
+_PAIRS = 400_000
+
+
+def expected_reflections(
+    scene: Scene,
+    *,
+    d_min_A: float | None = None,
+    least: float = LEAST,
+    scan_start: float | None = None,
+    frame: int = 0,
+) -> NDArray[np.void]:
+    """The reflections of one image, still or rotation, with the photons that each is expected to have.
+
+    An image whose sample turns (``osc`` above 0) is a rotation, any other a still.
+
+    - ``counts``: photons of the whole spot in this image, whatever the panel's edges, masks and gaps cut off:
+      r_e^2 fluence F^2 lambda^2 P A S, with S the integral of the squared lattice factor over the spot, mean
+      over orientations (phi steps, mosaic domains) and sources by weight, P the polarization factor and A the
+      sensor's absorbed fraction.
+    - ``full_counts`` of a rotation: photons when the crystal turns through the whole reflection at the speed
+      of this image, Darwin's formula r_e^2 (fluence/osc) lambda^3 F^2 (crystal volume/cell volume^2) L P A
+      with L the ``lorentz`` factor.  Of a still: photons when every orientation and source had the reflection
+      exactly on its Ewald sphere.
+    - ``partiality`` = counts/full_counts: of a rotation the recorded part of the integrated intensity (those
+      of consecutive images add up to 1); of a still the ratio to the fully excited reflection.
+
+    Parameters
+    ----------
+    scene : Scene
+        With flat panels.
+    d_min_A : float, optional
+        Resolution limit; None: that of the detector's farthest corner.
+    least : float
+        Reflections of smaller partiality are left out.
+    scan_start : float, optional
+        Spindle angle, rad, at which frame number 0 begins; None: where this image begins.
+    frame : int
+        This image's number in its series, from 0; for ``first_frame`` and ``last_frame``.
+
+    Returns
+    -------
+    structured ndarray (n,) of REFLECTION
+        ``miller_index``; ``crystal`` and ``panel``, numbers from 0; ``s1``, the scattered beam, 1/angstrom,
+        laboratory frame; ``xyz_px``, fast and slow in pixels, corner of the first pixel 0, 0 and its centre
+        0.5, 0.5, where the absorbed photons are on average, and the frame, 0 where the first begins;
+        ``xyz_mm``, where the ray meets the panel's front, mm, and the spindle angle, rad; ``d_A``; ``F_sqr``,
+        electrons^2; ``polarization``, ``lorentz`` = 1/(lambda |i . (u x g)|), ``capture``, each without unit;
+        counts and partiality; ``entering``: into the Ewald sphere; first and last frame that record it.
+
+        A rotation has one row for each crossing of the Ewald sphere, at the place and angle where the mean
+        crystal crosses that of the mean source; where it only comes near, the closest angle, with
+        ``full_counts``, ``lorentz`` and ``partiality`` NaN.  A still has one, at the spot's centre weighted
+        by photons; frame and angle are 0.  A ray that meets several panels has a row on each.
+
+    Raises
+    ------
+    InputError, MemoryLimitError
+        A curved detector, a shape without a width (``fudge`` 0), too many reflections.
+
+    Examples
+    --------
+    >>> import nbragg
+    >>> setup = nbragg.from_cli("-cell 70 80 90 -default_F 100 -N 20 -physics exact -misset 10 20 30")
+    >>> table = nbragg.expected_reflections(nbragg.build_scene(setup))
+    >>> bool((table["partiality"] <= 1).all()), table["xyz_px"].shape[1]
+    (True, 3)
+    """
+    require_flat(scene)
+    source = mean_source(scene)
+    d_min = max((d_min_A or resolution_range(scene)[0]) * 1e-10, scene.dmin)
+    turning = _Turning.of(scene, scan_start)
+    tables = []
+    for number, crystal in enumerate(scene.crystals):
+        if crystal.fudge == 0.0 and crystal.shape != "square":
+            raise InputError("fudge = 0 gives spots without an end: give a number above 0")
+        kind = _Kind(scene, number, turning)
+        for hkl in listed_reflections(kind.table, kind.middle, d_min):
+            near = _near(kind, hkl, source, least)
+            for some in _chunks(near, len(crystal.orientations)):
+                tables += _rows(scene, kind, some, source, turning, least)
+    found = np.concatenate(tables) if tables else np.zeros(0, REFLECTION)
+    found["first_frame"] = found["last_frame"] = frame
+    return found
+
+
+class _Turning(NamedTuple):
+    """The rotation of an image; radians.  ``osc`` 0: a still."""
+
+    spindle: FloatArray
+    phi0: float
+    osc: float
+    start: float
+
+    @classmethod
+    def of(cls, scene: Scene, scan_start: float | None) -> _Turning:
+        placement = scene.placement
+        start = placement.phi0 if scan_start is None else scan_start
+        return cls(placement.panels[0].spindle, placement.phi0, placement.osc, start)
+
+    @property
+    def middle(self) -> float:
+        return self.phi0 + 0.5 * self.osc
+
+
+class _Kind:
+    """A crystal with what its reflections have in common."""
+
+    def __init__(self, scene: Scene, number: int, turning: _Turning) -> None:
+        self.number = number
+        self.block: CrystalBlock = scene.crystals[number]
+        self.table = scene.tables[self.block.table]
+        self.spot = Spot(self.block)
+        self.zone = _SQUARE_ZONE if self.block.shape == "square" else 0.5
+        self.unturned = scene.placement.crystals[number].unit_cell.vectors * 1e-10
+        #: rows a, b, c at the middle of the rotation
+        self.middle = rot_axis(self.unturned, turning.spindle, turning.middle)
+        self.reciprocal = np.linalg.inv(self.block.orientations).swapaxes(1, 2)
+        turns = np.linalg.inv(self.middle) @ self.block.orientations
+        chord = float(np.linalg.norm(turns - np.eye(3), axis=(1, 2)).max())
+        #: largest angle of an orientation from the middle
+        self.spread = 2.0 * math.asin(min(chord / math.sqrt(8.0), 1.0))
+        weights = self.block.orientation_weights
+        count = len(self.block.orientations)
+        self.weights = np.full(count, 1.0 / count) if weights is None else weights / weights.sum()
+
+    def limits(self, direction: FloatArray, along: FloatArray, axes: FloatArray, least: float) -> FloatArray:
+        """Excitation error, 1/m, up to which a reflection counts: its zone, or where it has faded."""
+        zone = self.zone / np.abs(direction @ axes.T).max(axis=1)
+        return np.asarray(np.minimum(zone, self.spot.reach(along, least)))
+
+
+class _Candidates(NamedTuple):
+    hkl: NDArray[np.int64]
+    limit: FloatArray  #: of the excitation error, 1/m
+
+
+def _near(kind: _Kind, hkl: NDArray[np.int64], source: MeanSource, least: float) -> _Candidates:
+    """Reflections that some orientation and source may excite."""
+    reciprocal = np.linalg.inv(kind.middle).T
+    g = hkl @ reciprocal
+    scattered = g + source.incident / source.wavelength
+    length = np.linalg.norm(scattered, axis=1)
+    direction = scattered / length[:, np.newaxis]
+    limit = kind.limits(direction, direction @ reciprocal.T, kind.middle, min(least, _FADED))
+    limit *= 1.2 * (1.0 + min(kind.spread, 1.0))  # they change with the orientation
+    size = np.linalg.norm(g, axis=1)
+    across = np.linalg.norm(np.cross(g, source.incident), axis=1)
+    angle = kind.spread + source.divergence
+    allowance = angle * across + 0.5 * angle**2 * size + source.bandwidth * 0.5 * source.wavelength * size**2
+    keep = np.abs(length - 1.0 / source.wavelength) < limit + 1.1 * allowance
+    return _Candidates(hkl[keep], limit[keep])
+
+
+def _chunks(all_: _Candidates, orientations: int) -> Iterator[_Candidates]:
+    count = max(_PAIRS // orientations, 1)
+    for first in range(0, len(all_.hkl), count):
+        yield _Candidates(all_.hkl[first : first + count], all_.limit[first : first + count])
+
+
+class _Crossing(NamedTuple):
+    """Where reflections cross the Ewald sphere: (m, k), k = 2 of a rotation (leaving, entering), else 1."""
+
+    phi: FloatArray
+    g: FloatArray  #: (m, k, 3), 1/m
+    real: NDArray[np.bool_]
+    speed: FloatArray  #: i . (u x g), 1/m per radian; of a still 0
+
+
+def _crossing(kind: _Kind, some: _Candidates, source: MeanSource, turning: _Turning) -> _Crossing:
+    g = some.hkl @ np.linalg.inv(kind.unturned).T
+    u, i = turning.spindle, source.incident
+    if turning.osc <= 0.0:
+        turned = rot_axis(g, u, turning.phi0)[:, np.newaxis]
+        nothing = np.zeros(turned.shape[:2])
+        return _Crossing(nothing, turned, np.ones(nothing.shape, bool), nothing)
+    # |i/lambda + R g| = 1/lambda  <=>  fixed + cosine cos(phi) + sine sin(phi) = -lambda g^2/2
+    fixed = (i @ u) * (g @ u)
+    cosine, sine = g @ i - fixed, np.cross(u, g) @ i
+    size = np.hypot(cosine, sine)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratio = (-0.5 * source.wavelength * (g**2).sum(axis=1) - fixed) / size
+    real = np.abs(ratio) < 1.0
+    half = np.arccos(np.clip(np.nan_to_num(ratio), -1.0, 1.0))
+    peak = np.arctan2(sine, cosine)
+    # past the peak the reflection sinks into the sphere; before it, it leaves
+    phi = np.stack([peak - half, peak + half], axis=1)
+    phi += 2.0 * math.pi * np.round((turning.middle - phi) / (2.0 * math.pi))
+    turned = np.einsum("mkij,mj->mki", axis_rotation(u, phi), g)
+    speed = np.cross(u, turned) @ i
+    return _Crossing(phi, turned, np.stack([real, real], axis=1), speed)
+
+
+class _Sums(NamedTuple):
+    """Of the rows of some reflections, (m, k); lengths in m: counts per r_e^2 fluence F^2 A."""
+
+    counts: FloatArray
+    full: FloatArray
+    polarization: FloatArray
+    direction: FloatArray  #: (m, k, 3), by photons, not of unit length
+
+
+def _sums(scene: Scene, kind: _Kind, some: _Candidates, at: _Crossing, turning: _Turning) -> _Sums:
+    """Sums over orientations and sources."""
+    shape = at.phi.shape
+    counts, full, polarization = np.zeros(shape), np.zeros(shape), np.zeros(shape)
+    direction = np.zeros((*shape, 3))
+    g = np.einsum("mi,oij->moj", some.hkl.astype(np.float64), kind.reciprocal)
+    sources = scene.sources
+    weights = sources.weight / sources.weight.sum()
+    for incident, wavelength, weight in zip(sources.incident, sources.wavelength, weights, strict=True):
+        photons, pointing = _excited(kind, some, g, incident, wavelength, turning, shape)
+        ray = unit(at.g + incident / wavelength)
+        polar = _polarization(scene, incident, ray)
+        strength = weight * wavelength**2 * polar
+        counts += strength * photons
+        direction += (strength[..., np.newaxis]) * pointing
+        polarization += weight * polar
+        if turning.osc > 0.0:
+            with np.errstate(divide="ignore"):
+                speed = np.abs(np.cross(turning.spindle, at.g) @ incident) * turning.osc
+                full += strength * kind.spot.volume / kind.spot.cell_volume / speed
+        else:
+            rays = ray.reshape(-1, 3)
+            along = rays @ np.linalg.inv(kind.middle)
+            full += strength * kind.spot.slice(np.zeros(len(rays)), along).reshape(shape)
+    full[~at.real] = np.nan
+    return _Sums(counts, full, polarization, direction)
+
+
+def _excited(
+    kind: _Kind,
+    some: _Candidates,
+    g: FloatArray,
+    incident: FloatArray,
+    wavelength: float,
+    turning: _Turning,
+    shape: tuple[int, ...],
+) -> tuple[FloatArray, FloatArray]:
+    """Slices of the lattice factor, mean over orientations, (m, k), and their sum of directions (m, k, 3)."""
+    scattered = g + incident / wavelength
+    length = np.linalg.norm(scattered, axis=2)
+    error = length - 1.0 / wavelength
+    which, turn = np.nonzero(np.abs(error) <= some.limit[:, np.newaxis])
+    error, ray = error[which, turn], scattered[which, turn] / length[which, turn][:, np.newaxis]
+    inside = (
+        np.abs(error[:, np.newaxis] * np.einsum("nij,nj->ni", kind.block.orientations[turn], ray))
+        <= kind.zone
+    ).all(axis=1)
+    which, turn, error, ray = which[inside], turn[inside], error[inside], ray[inside]
+    reciprocal = kind.reciprocal[turn]
+    along = np.einsum("nij,nj->ni", reciprocal, ray)
+    photons = kind.spot.slice(error, along) * kind.weights[turn]
+    # the brightest point of the spot lies where the plane cuts the lattice factor's middle
+    beside = np.einsum("ni,nij->nj", kind.spot.centre(-error, along), reciprocal)
+    pointing = unit(g[which, turn] + beside + incident / wavelength) * photons[:, np.newaxis]
+    place = which * shape[1]
+    if shape[1] == 2:
+        place = place + (np.cross(turning.spindle, g[which, turn]) @ incident < 0.0)
+    size = shape[0] * shape[1]
+    total: FloatArray = np.bincount(place, photons, size).astype(np.float64)
+    towards = np.stack([np.bincount(place, pointing[:, x], size) for x in range(3)], axis=-1)
+    return total.reshape(shape), towards.reshape(*shape, 3).astype(np.float64)
+
+
+def _polarization(scene: Scene, incident: FloatArray, ray: FloatArray) -> FloatArray:
+    """Kahn's factor (canonical 8)."""
+    if scene.nopolar:
+        return np.ones(ray.shape[:-1])
+    cosine_sqr = (ray @ incident) ** 2
+    across = unit(np.cross(scene.polar_vector, incident))
+    b, e = ray @ across, ray @ unit(np.cross(incident, across))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        twice = np.where(b**2 + e**2 > 0.0, (e**2 - b**2) / (b**2 + e**2), 1.0)
+    return np.asarray(0.5 * (1.0 + cosine_sqr - scene.polarization * twice * (1.0 - cosine_sqr)))
+
+
+def _rows(
+    scene: Scene, kind: _Kind, some: _Candidates, source: MeanSource, turning: _Turning, least: float
+) -> list[NDArray[np.void]]:
+    """Rows of some reflections, panel by panel."""
+    at = _crossing(kind, some, source, turning)
+    sums = _sums(scene, kind, some, at, turning)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        partiality = sums.counts / sums.full
+    listed = np.where(np.isnan(partiality), sums.counts > 0.0, partiality >= least)
+    which, side = np.nonzero(listed)
+    if turning.osc > 0.0:
+        crossed = at.real[which, side][:, np.newaxis]
+        exact = unit(at.g[which, side] + source.incident / source.wavelength)
+        ray = np.where(crossed, exact, unit(sums.direction[which, side]))
+    else:
+        ray = unit(sums.direction[which, side])
+    amplitude = amplitudes(kind.table, some.hkl[which])
+    scale = R_E_SQR * scene.fluence * kind.block.weight * amplitude**2
+    tables = []
+    for number, panel in enumerate(scene.panels):
+        place, on = meeting_points(panel, ray)
+        w, k, d = which[on], side[on], ray[on]
+        table = np.zeros(len(w), REFLECTION)
+        table["miller_index"], table["crystal"], table["panel"] = some.hkl[w], kind.number, number
+        table["s1"] = d / (source.wavelength * 1e10)
+        phi = at.phi[w, k]
+        place, capture, shift = _at_panel(scene, panel, place[on], d)
+        frames = (phi - turning.start) / turning.osc if turning.osc > 0.0 else 0.0 * phi
+        table["xyz_px"] = np.column_stack([(place + shift) / panel.pixel, frames])
+        table["xyz_mm"] = np.column_stack([place * 1e3, phi])
+        table["d_A"] = 1e10 / np.linalg.norm(at.g[w, k], axis=1)
+        table["F_sqr"] = amplitude[on] ** 2
+        table["polarization"], table["capture"] = sums.polarization[w, k], capture
+        if turning.osc > 0.0:
+            with np.errstate(divide="ignore"):
+                table["lorentz"] = 1.0 / (source.wavelength * np.abs(at.speed[w, k]))
+            table["lorentz"][~at.real[w, k]] = np.nan
+            table["entering"] = k == 1
+        table["counts"] = scale[on] * capture * sums.counts[w, k]
+        table["full_counts"] = scale[on] * capture * sums.full[w, k]
+        table["partiality"] = partiality[w, k]
+        tables.append(table)
+    return tables
+
+
+def _at_panel(
+    scene: Scene, panel: PlacedPanel, place: FloatArray, ray: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Places (m), absorbed fractions, and how much farther out the absorbed photons are on average (m)."""
+    cosine = ray @ panel.odet
+    axes = np.column_stack([panel.fdet, panel.sdet])
+    if panel.thickness <= 0.0 or panel.mu <= 0.0:
+        capture, path = np.ones(len(ray)), np.zeros(len(ray))
+    elif scene.oversample_thick and scene.physics == "exact":
+        capture = -np.expm1(-panel.layers * panel.layer_step * panel.mu / cosine)
+        path = absorption_depth(panel.layers * panel.layer_step, panel.mu, cosine)
+    else:
+        # each layer at its front; without oversample_thick all count like the last one (canonical 6.3, 8)
+        t = np.arange(panel.layers)[:, np.newaxis]
+        thin = panel.layer_step * panel.mu / cosine
+        share = np.exp(-t * thin) * -np.expm1(-thin)
+        if not scene.oversample_thick:
+            share = np.broadcast_to(share[-1], share.shape)
+        capture = share.sum(axis=0)
+        path = (share * t).sum(axis=0) * panel.layer_step / cosine / capture
+    if panel.point_pixel:  # 1/R^2 takes the place of the solid angle
+        reach = float(panel.pix0 @ panel.odet) / cosine
+        capture = capture * reach / (panel.close_distance * panel.pixel[0] * panel.pixel[1])
+    return place, capture, path[:, np.newaxis] * (ray @ axes)
+
+
+def merged(tables: Sequence[NDArray[np.void]]) -> NDArray[np.void]:
+    """One table of consecutive rotation images: a reflection recorded on several of them is one row.
+
+    Parameters
+    ----------
+    tables : sequence of structured ndarray
+        As `expected_reflections` gives them, of one ``scan_start``.
+
+    Returns
+    -------
+    structured ndarray
+        Counts and partialities are summed over the images; the place, the frame number and the angle are
+        those of the crossing, which all images share.
+    """
+    rows: NDArray[np.void] = np.concatenate(tables) if tables else np.zeros(0, REFLECTION)
+    if len(rows) == 0:
+        return rows
+    keys: list[NDArray[Any]] = [rows["crystal"], rows["panel"], rows["entering"]]
+    keys += [rows["miller_index"][:, x] for x in (2, 1, 0)]
+    phi = rows["xyz_mm"][:, 2]
+    order = np.lexsort([phi, *keys])
+    # crossings of one kind are far apart, and those of one event agree to rounding
+    changes = [np.diff(key[order].astype(np.int64)) != 0 for key in keys] + [np.diff(phi[order]) > 1e-3]
+    new = np.concatenate([[True], np.any(changes, axis=0)])
+    group = np.empty(len(rows), np.int64)
+    group[order] = np.cumsum(new) - 1
+    first = order[new]
+    result: NDArray[np.void] = rows[first]
+    for name in ("counts", "partiality"):
+        result[name] = np.bincount(group, rows[name], len(first))
+    for name, choose in (("first_frame", np.minimum), ("last_frame", np.maximum)):
+        choose.at(result[name], group, rows[name])
+    return result
