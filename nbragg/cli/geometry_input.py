@@ -69,8 +69,8 @@ def merge_geometry(settings: Settings, given: Sequence[Given]) -> None:
     refused = _refused(given)
     if refused:
         raise InputError(
-            f"{', '.join(refused)}: {option} {path} says where the detector is, and what of; leave out "
-            f"{'it' if len(refused) == 1 else 'them'} or {option}"
+            f"{', '.join(refused)}: {option} {path} says where the detector is and which pixels it "
+            f"has; leave out {', '.join(refused)}, or {option}"
         )
     explicit = {target for item in given for target in item.option.sets}
     explicit |= {"beam.wavelength_A"} if "beam.energy_eV" in explicit else set()

@@ -33,10 +33,15 @@ def need() -> None:
 
 def run(code: str, *arguments: Any) -> Any:
     """What a Python program prints as JSON in its last line; ``sys.argv[1:]`` are the arguments."""
+    return json.loads(output(code, *arguments).splitlines()[-1])
+
+
+def output(code: str, *arguments: Any) -> str:
+    """All that a Python program prints."""
     words = [PYTHON, "-c", code, *map(str, arguments)]
     done = subprocess.run(words, env=_CLEAN, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stdout + done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
+    return done.stdout
 
 
 def command(name: str, *arguments: Any, folder: Path) -> str:

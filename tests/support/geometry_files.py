@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import math
-import shutil
-import subprocess
-from pathlib import Path
 from typing import Any
 
+import dials_run
 import numpy as np
-import pytest
 from numpy.typing import NDArray
 
 from nbragg import Panel
 from nbragg.io.geometry.record import Geometry
-
-SYSTEM_PYTHON = "/usr/bin/python3"
 
 
 def centres(panel: Panel) -> NDArray[np.float64]:
@@ -110,14 +105,5 @@ def geom_text(*panels: str, top: str = "") -> str:
 
 def dxtbx(code: str, *arguments: str) -> str:
     """What a program of the system's Python prints, which has dxtbx; skips where it is missing."""
-    environment = {"PATH": "/usr/bin:/bin", "HOME": "/tmp", "LC_ALL": "C.UTF-8"}
-    if not Path(SYSTEM_PYTHON).exists() or shutil.which("dials.show", path="/usr/bin") is None:
-        pytest.skip("dxtbx is not installed: apt-get install dials python3-dials")
-    done = subprocess.run(
-        [SYSTEM_PYTHON, "-c", code, *arguments],
-        env=environment, cwd="/tmp", capture_output=True, text=True, timeout=240,
-    )  # fmt: skip
-    if "No module named 'dxtbx'" in done.stderr:
-        pytest.skip("dxtbx is not installed: apt-get install dials python3-dials")
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    dials_run.need()
+    return dials_run.output(code, *arguments)
