@@ -260,14 +260,15 @@ def test_dials_refines_the_truth(tmp_path: Path) -> None:
 def test_dials_takes_stills(tmp_path: Path) -> None:
     """dials.refine and dials.report take them; places differ from DIALS' by 0.2 pixel at most.
 
-    DIALS turns a reflection onto the Ewald sphere; a finite crystal shines where the sphere cuts it.
+    DIALS turns a reflection onto the Ewald sphere; a finite crystal shines where the sphere cuts it.  These
+    differences are no noise, so the search for outliers, which fits a Rayleigh distribution to them, is off.
     """
     dials.need()
     setup = nbragg.from_cli(f"{CELL} -N 40 -gauss_xtal -distance 200 -detpixels 900")
     files = (tmp_path / "truth.expt", tmp_path / "truth.refl")
     nbragg.Series.random(setup, 3, seed=1).save_truth(*files, images="s_####.cbf", indexed=True)
     dials.command("dials.report", *files, folder=tmp_path)
-    dials.command("dials.refine", *files, folder=tmp_path)
+    dials.command("dials.refine", *files, "outlier.algorithm=null", folder=tmp_path)
     ours, theirs, _ = dials.run(PREDICT, *files)
     same = [key for key in ours if key in theirs]
     assert len(same) > 100
