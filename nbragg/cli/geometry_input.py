@@ -66,18 +66,18 @@ def merge_geometry(settings: Settings, given: Sequence[Given]) -> None:
     if len(named) > 1:
         raise InputError("-geometry and -expt both place the detector: give one of them")
     ((option, path),) = named
-    refused = _refused(given)
-    if refused:
-        raise InputError(
-            f"{', '.join(refused)}: {option} {path} says where the detector is and which pixels it "
-            f"has; leave out {', '.join(refused)}, or {option}"
-        )
     explicit = {target for item in given for target in item.option.sets}
     explicit |= {"beam.wavelength_A"} if "beam.energy_eV" in explicit else set()
     for image in settings["input.images"].values():  # of a mask only its pixels count
         for target in image.settings.keys() - explicit:
             settings.pop(target, None)
     read = _read(option, str(path), settings)
+    refused = _refused(given)
+    if refused:
+        raise InputError(
+            f"{', '.join(refused)}: {option} {path} says where the detector is and which pixels it "
+            f"has; leave out {', '.join(refused)}, or {option}"
+        )
     settings["input.read_geometry"] = read
     _merge_beam(settings, read)
     _merge_detector(settings, read)

@@ -85,6 +85,12 @@ def test_what_places_a_detector_is_refused(files: Path, option: str) -> None:
         cli(f"{CELL} {option} -geometry flat.expt")
 
 
+@pytest.mark.parametrize("option", ["-geometry", "-expt"])
+def test_a_missing_file_is_said_before_what_it_would_refuse(option: str) -> None:
+    with pytest.raises(nbragg.FileError, match=r"nosuch\.expt does not exist"):
+        cli(f"{CELL} -distance 100 {option} nosuch.expt")
+
+
 def test_both_files_are_refused(files: Path) -> None:
     with pytest.raises(nbragg.InputError, match="give one of them"):
         cli("-default_F 1 -geometry flat.expt -expt scan.expt")

@@ -272,8 +272,8 @@ def write_reflections(path: PathLike, truth: Truth, *, frame: str = "imgcif", in
     indexed : bool
         As if every reflection had been found where it is and indexed, which dials.refine asks for: flags
         strong and indexed, ``xyzobs.px.value`` and ``xyzobs.mm.value`` equal to those calculated, with the
-        variances of a place known to a pixel and a frame, 1/12.  Residuals of a rotation are then 0, for
-        which DIALS' outlier rejection must be off (outlier.algorithm=null).
+        variances of a place known to a pixel and a frame, 1/12.  Two predictions then differ by no noise,
+        those of a rotation not at all, so DIALS' outlier rejection must be off (outlier.algorithm=null).
 
     Raises
     ------
