@@ -1,4 +1,4 @@
-"""Build of nbragg._engine: nb_image.c and nb_trace.c are compiled once per instruction set.
+"""Build of nbragg._engine: nb_image.c, nb_gradient.c and nb_trace.c are compiled once per instruction set.
 
 Environment: NBRAGG_SANITIZE=1 adds the address and undefined-behaviour sanitizers, NBRAGG_NO_OPENMP=1 builds
 single-threaded, NBRAGG_CFLAGS appends flags.
@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from Cython.Build import cythonize
@@ -99,16 +100,18 @@ class BuildEngine(build_ext):
                 depends=sorted(str(p) for p in Path("csrc").glob("*.h")),
             )
 
-        objects: list[str] = []
-        for name, flags in {"baseline": [], **levels}.items():
-            for source in ("csrc/nb_image.c", "csrc/nb_trace.c"):
-                objects += build(source, [*ARITHMETIC, *flags], [("NB_ISA", name)], name)
         have = [(f"NB_HAVE_{name.upper()}", "1") for name in levels]
         kept = " ".join([*COMMON, *ARITHMETIC, *openmp, *extra, *sanitize])
-        objects += build("csrc/nb_dispatch.c", [], [*have, ("NB_FLAGS", f'"{kept}"')])
-        objects += build("csrc/nb_probe.c", ARITHMETIC, [])
-        objects += build("csrc/nb_reach.c", ARITHMETIC, [])
-        objects += build("csrc/nb_random.c", ["-ffp-contract=off"], [])
+        work: list[tuple[str, list[str], list[tuple[str, str]], str]] = [
+            (source, [*ARITHMETIC, *flags], [("NB_ISA", name)], name)
+            for source in ("csrc/nb_gradient.c", "csrc/nb_image.c", "csrc/nb_trace.c")  # the longest first
+            for name, flags in {"baseline": [], **levels}.items()
+        ]
+        work.append(("csrc/nb_dispatch.c", [], [*have, ("NB_FLAGS", f'"{kept}"')], ""))
+        work += [(source, ARITHMETIC, [], "") for source in ("csrc/nb_probe.c", "csrc/nb_reach.c")]
+        work.append(("csrc/nb_random.c", ["-ffp-contract=off"], [], ""))
+        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+            objects = [name for made in pool.map(lambda job: build(*job), work) for name in made]
         ext.extra_objects = objects
         ext.extra_compile_args = [*COMMON, "-Wno-unused-function", *openmp, *sanitize]
         ext.extra_link_args = [*openmp, *sanitize]
@@ -124,7 +127,7 @@ class AddKernels(build_py):
             return  # nbragg/engine/cuda_kernel.py finds csrc beside the package
         target = Path(self.build_lib, "nbragg", "csrc")
         target.mkdir(parents=True, exist_ok=True)
-        for path in [Path("csrc/nb_render.cu"), *Path("csrc").glob("*.h")]:
+        for path in [*Path("csrc").glob("*.cu"), *Path("csrc").glob("*.h")]:
             if path.name != "nb_host_shim.h":  # of the tests
                 shutil.copy(path, target)
 

@@ -6,8 +6,8 @@
 
 Taken are the ceilings of the card (float and double multiply-adds, copies), the workloads W1 to W7 in both
 precisions and every arithmetic of h, k, l, the scaling with mosaic domains, the fixed cost of a warm call,
-and batches.  Kernel times are those of CUDA events, medians of several runs; wall times include everything a
-caller waits for.  Each workload is compared with the CPU engine on a part of the image.
+batches, and derivatives.  Kernel times are those of CUDA events, medians of several runs; wall times include
+everything a caller waits for.  Each workload is compared with the CPU engine on a part of the image.
 """
 
 from __future__ import annotations
@@ -33,10 +33,12 @@ from nbragg import Scene
 from nbragg._engine import INDEX_ARITHMETICS, SHAPES, TABLE_KINDS
 from nbragg.engine import cpu, cuda
 from nbragg.engine.cuda_engine import Rendering
-from nbragg.engine.cuda_kernel import INDEX_DOUBLE, Specialisation, choose
+from nbragg.engine.cuda_gradient import CudaGradient
+from nbragg.engine.cuda_kernel import INDEX_DOUBLE, Kernels, Specialisation, choose
 from nbragg.engine.cuda_plan import DeviceProfile, Request, make_plan
 from nbragg.engine.options import RenderOptions
 from nbragg.io.files.atomic import open_atomic
+from nbragg.scene.tangent import CrystalTangent, Frame, PanelTangent, SceneTangent
 
 from .workloads import BY_KEY, WORKLOADS, Workload, parsed, samples_of, scene_of, whole_scene
 
@@ -91,7 +93,7 @@ class TimedRuntime(cuda.CupyRuntime):
         self.profile = replace(self.profile, double_cost=double_cost)
 
     def launch(
-        self, spec: Specialisation, kernel: str, grid: tuple[int, int, int], arguments: Sequence[Any]
+        self, spec: Kernels, kernel: str, grid: tuple[int, int, int], arguments: Sequence[Any]
     ) -> None:
         begin, end = self._cupy.cuda.Event(), self._cupy.cuda.Event()
         begin.record()
@@ -322,8 +324,54 @@ def run(folder: Path, index: int, quick: bool, repetitions: int) -> dict[str, An
         runtime.pretend(runtime.own_cost)
         document["fixed"] = fixed_costs(runtime, folder, repetitions)
         w7 = BY_KEY["W7"].shrunk(16) if quick else BY_KEY["W7"]
+        document["derivatives"] = [
+            time_derivatives(runtime, job_scene(workload, folder, domains), precision, repetitions, index)
+            for section, workload, domains in planned(quick)
+            for precision in ("mixed", "double")
+            if (section, domains) == ("mosaic", 100) or (section, workload.key) == ("workloads", "W1")
+        ]
         document["batch"] = time_batch(runtime, w7, folder, index)
     return document
+
+
+def some_tangents(scene: Scene) -> tuple[list[SceneTangent], list[Frame]]:
+    """Orientation, cell, detector position, wavelength and fluence: 12 parameters."""
+    count = len(scene.crystal.orientations)
+    cell = scene.crystal.orientations[0]
+    axes = np.eye(3)
+    crystals = [CrystalTangent(turn=np.tile(axis, (count, 1))) for axis in axes]
+    crystals += [CrystalTangent(cell=cell * axis[:, None]) for axis in axes]
+    crystals.append(CrystalTangent(N=np.ones(3)))
+    found = [SceneTangent(crystals=(crystal,)) for crystal in crystals]
+    found += [SceneTangent(panels=(PanelTangent(pix0=1e-3 * axis),)) for axis in axes]
+    found.append(SceneTangent(source_wavelength=0.01 * scene.sources.wavelength))
+    found.append(SceneTangent(fluence=scene.fluence))
+    return found, [Frame(cell, np.repeat(axes[None], count, 0))]
+
+
+def time_derivatives(
+    runtime: TimedRuntime, scene: Scene, precision: str, repetitions: int, index: int
+) -> dict[str, Any]:
+    """Kernel seconds of an image and of each product with its derivatives by 12 parameters."""
+    options = RenderOptions(device=f"cuda:{index}", precision=precision)
+    gradient = CudaGradient(scene, *some_tangents(scene), options, index=index)
+    weights = np.random.default_rng(1).uniform(0.1, 1, scene.image_shape)
+    calls: dict[str, Callable[[], Any]] = {
+        "vjp": lambda: gradient.vjp(weights),
+        "scene_vjp": lambda: gradient.scene_vjp(weights),
+        "gauss_newton": lambda: gradient.gauss_newton(weights, weights),
+    }
+    record = time_scene(runtime, scene, precision, repetitions)
+    found: dict[str, Any] = {
+        "samples": samples_of(scene), "precision": precision, "image_s": sum(record["kernel_s"].values()),
+    }  # fmt: skip
+    for name, call in calls.items():
+        call()
+        runtime.kernel_seconds()
+        begin = time.perf_counter()
+        call()
+        found[name] = {"wall_s": time.perf_counter() - begin, "kernel_s": runtime.kernel_seconds()}
+    return found
 
 
 def fixed_costs(runtime: TimedRuntime, folder: Path, repetitions: int) -> dict[str, Any]:

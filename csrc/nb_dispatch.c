@@ -1,4 +1,5 @@
-/* Chooses the instruction set at run time; each level is nb_image.c and nb_trace.c compiled with other flags (see setup.py). */
+/* Chooses the instruction set at run time; each level is nb_image.c, nb_gradient.c and nb_trace.c compiled with other flags (see setup.py). */
+#include "nb_gradient.h"
 #include "nb_render.h"
 #include "nb_trace.h"
 
@@ -13,6 +14,7 @@
 
 #define NB_DECLARE(isa)                                                                                                \
     int nb_render_##isa(const nb_scene *scene, nb_job *job);                                                           \
+    int nb_differentiate_##isa(const nb_scene *scene, nb_gradient *job);                                               \
     void nb_trace_##isa(const nb_scene *, int32_t panel, int32_t fast, int32_t slow, int interpolate, nb_trace_row *,      \
                         nb_trace_total *);
 NB_DECLARE(baseline)
@@ -40,14 +42,15 @@ static const struct {
     const char *name;
     int (*available)(void);
     int (*render)(const nb_scene *, nb_job *);
+    int (*differentiate)(const nb_scene *, nb_gradient *);
     void (*trace)(const nb_scene *, int32_t, int32_t, int32_t, int, nb_trace_row *, nb_trace_total *);
 } LEVELS[] = {
-    {"baseline", always, nb_render_baseline, nb_trace_baseline},
+    {"baseline", always, nb_render_baseline, nb_differentiate_baseline, nb_trace_baseline},
 #ifdef NB_HAVE_AVX2
-    {"avx2", has_avx2, nb_render_avx2, nb_trace_avx2},
+    {"avx2", has_avx2, nb_render_avx2, nb_differentiate_avx2, nb_trace_avx2},
 #endif
 #ifdef NB_HAVE_AVX512
-    {"avx512", has_avx512, nb_render_avx512, nb_trace_avx512},
+    {"avx512", has_avx512, nb_render_avx512, nb_differentiate_avx512, nb_trace_avx512},
 #endif
 };
 
@@ -97,6 +100,11 @@ int nb_has_openmp(void)
 int nb_render(const nb_scene *scene, nb_job *job, int isa)
 {
     return nb_isa_available(isa) ? LEVELS[isa].render(scene, job) : NB_NO_ISA;
+}
+
+int nb_differentiate(const nb_scene *scene, nb_gradient *job, int isa)
+{
+    return nb_isa_available(isa) ? LEVELS[isa].differentiate(scene, job) : NB_NO_ISA;
 }
 
 int64_t nb_trace_length(const nb_scene *s, int32_t panel)

@@ -98,7 +98,7 @@ static int launch(void (*kernel)(A...), const uint32_t grid[3], uint32_t threads
     };
     const int64_t blocks = (int64_t)grid[0] * grid[1] * grid[2];
     int failed = 0;
-#pragma omp parallel
+#pragma omp parallel if (blocks > 16)
     {
         machine m;
         m.threads = (int)threads;
@@ -180,6 +180,11 @@ static inline unsigned long long atomicMin(unsigned long long *place, unsigned l
     while (v < old && !__atomic_compare_exchange_n(place, &old, v, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
     }
     return old;
+}
+
+template <class T> static inline T atomicAdd(T *place, T v)
+{
+    return __atomic_fetch_add(place, v, __ATOMIC_RELAXED);
 }
 
 #endif

@@ -38,4 +38,36 @@ typedef struct {
     int64_t sequence; /* its number among the pixel's samples */
 } nb_block_cut;
 
+/* ---- derivatives (nb_gradient.cu) ---- */
+
+#define NB_WORDS 3 /* numbers that a sum of an entry is made of: nb_put_entry */
+
+/* What is asked of one crystal; three kinds of rates: turns, moves, weights (nb_asked). */
+typedef struct {
+    int64_t want, extras, weighted;
+    int64_t first;                         /* its first column */
+    int64_t start[3], column[3], value[3]; /* addresses on the device; 0: none of the kind */
+} nb_request;
+
+/* What is the same for all crystals. */
+typedef struct {
+    int64_t source, table, columns;  /* nb_layout */
+    int64_t asks;                    /* enum nb_asks */
+    int64_t cut_pixel, cut_sequence; /* nb_cut */
+    double norm;                     /* of the cotangent image */
+} nb_questions;
+
+/* Some pixels of one panel. */
+typedef struct {
+    int64_t first, last;        /* units of the launch, `last` is not */
+    int64_t groups;             /* of NB_THREADS pixels, in a unit */
+    int64_t pixels;             /* of the panel that are rendered */
+    int64_t columns, extras;    /* of the basis; the most of a crystal */
+    int64_t rows, factors;      /* rows that are sums of columns, and of single structure factors */
+    int64_t origin, slots;      /* pixels before those that are stored, and how many those are */
+    int64_t crystal, lanes;     /* which, and how many threads its orientations take: nb_by_orientation */
+    int64_t before, per_source; /* as nb_part */
+    int64_t tables, bits;       /* whether cotangents of tables are asked for; see nb_put_entry */
+} nb_sweep;
+
 #endif

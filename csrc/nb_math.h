@@ -6,15 +6,7 @@
  * processor has it NB_REDUCE.
  * Errors stated are of the polynomials; tests/engine/test_engine_math.py measures the functions against mpmath. */
 
-#define NB_MOST 6 /* arguments of an nb_..._each */
-#if NB_FLOAT
-#define NB_K(c) ((float)(c))
-#else
-#define NB_K(c) ((double)(c))
-#endif
-#ifndef NB_DIVIDE /* a faster division where there is one, within 2 ulp */
-#define NB_DIVIDE(a, b) ((a) / (b))
-#endif
+#include "nb_kind.h"
 
 /* Nearest integer, ties to even, |x| < 2^51 (2^22 in float): adding 1.5 * 2^52 leaves no bits below one. */
 NB_FN NB_REAL NB_R(nb_round)(NB_REAL x)
@@ -40,18 +32,11 @@ NB_FN NB_REAL NB_R(nb_reduce_product)(NB_SCALAR a, NB_REAL x)
     return a * x - whole;
 }
 
-/* x[i] becomes sin(pi x[i]) for |x[i]| <= 1/2.  Relative error of the minimax polynomial: 1.5e-16 (float: 5.4e-9).
- * Several at once go step by step together, so that no step waits for the one before. */
+/* x[i] becomes sin(pi x[i]) for |x| <= 1/2.  Several at once go step by step together, so that no step waits for the one
+ * before. */
 NB_FN void NB_R(nb_sinpi_each)(NB_REAL *x, const int count)
 {
-#if NB_FLOAT
-    const NB_SCALAR c[] = {0.07756038772650278f, -0.5982421268412718f, 2.5500697264114103f, -5.167709684803433f,
-                           3.141592636895439f};
-#else
-    const NB_SCALAR c[] = {-2.1122952964745312695e-05, 4.6597761701861739525e-04, -7.3703610716849553144e-03,
-                           8.2145878256553402807e-02, -5.9926452877570980953e-01, 2.5501640398597762665,
-                           -5.1677127800497525669, 3.1415926535897927919};
-#endif
+    const NB_SCALAR c[] = NB_SINC;
     NB_REAL z[NB_MOST], p[NB_MOST];
     for (int i = 0; i < count; i++) z[i] = x[i] * x[i];
     for (int i = 0; i < count; i++) p[i] = z[i] * c[0] + c[1];

@@ -10,9 +10,11 @@
 
 #ifdef __CUDACC__
 #define NB_FN __device__ static __forceinline__
+#define NB_SMALL __device__ static inline
 #else
 #include <math.h>
 #define NB_FN static inline __attribute__((always_inline, unused))
+#define NB_SMALL static inline /* not in the loops: as the compiler likes */
 #endif
 
 /* a block with one cell along every axis has no lattice factor at all */
@@ -42,51 +44,18 @@ NB_FN int nb_at_mean_depth(const nb_panel *p)
     return p->mean_depth && nb_absorbs(p);
 }
 
-#define NB_SELECT(m, a, b) ((m) ? (a) : (b))
-#define NB_ANY(m) (m)
-#define NB_SET(c) (c)
-
-#define NB_REAL double
-#define NB_SCALAR double
-#define NB_FLOAT 0
-#define NB_MASK int64_t
-#define NB_BITS uint64_t
-#define NB_R(name) name##_d
-#define NB_SQRT sqrt
-#ifdef __CUDACC__
-#define NB_RSQRT rsqrt
-#else
-#define NB_RSQRT(x) (1.0 / sqrt(x))
-#endif
-#define NB_ABS fabs
+#include "nb_as_d.h"
 #include "nb_math.h"
 #include "nb_lattice.h"
 #include "nb_sample.h"
 #include "nb_pixel.h"
 #include "nb_undefine.h"
 
-#define NB_REAL float
-#define NB_SCALAR float
-#define NB_FLOAT 1
-#define NB_MASK int32_t
-#define NB_BITS uint32_t
-#define NB_R(name) name##_f
-#define NB_SQRT sqrtf
-#ifdef __CUDACC__
-#define NB_RSQRT rsqrtf
-#define NB_DIVIDE __fdividef
-#else
-#define NB_RSQRT(x) (1.0f / sqrtf(x))
-#endif
-#define NB_ABS fabsf
+#include "nb_as_f.h"
 #include "nb_math.h"
 #include "nb_lattice.h"
 #include "nb_tricubic.h"
 #include "nb_undefine.h"
-
-#undef NB_SELECT
-#undef NB_ANY
-#undef NB_SET
 
 /* ---- curved detector ---- */
 

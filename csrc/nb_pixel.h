@@ -31,10 +31,16 @@ NB_FN double nb_photon_scale(const nb_scene *s)
     return NB_R_E_SQR * s->fluence / steps;
 }
 
+/* What a crystal of weight 1 counts for beside the first. */
+NB_FN double nb_unit_share(const nb_scene *s, const nb_crystal *c)
+{
+    return c == s->crystal ? 1.0 : s->crystal->weight_sum / c->weight_sum;
+}
+
 /* What crystal c counts for beside the first: exactly its weight where there is no other. */
 NB_FN double nb_crystal_share(const nb_scene *s, const nb_crystal *c)
 {
-    return c == s->crystal ? c->weight : c->weight * (s->crystal->weight_sum / c->weight_sum);
+    return c->weight * nb_unit_share(s, c);
 }
 
 /* Water's forward scattering, photons/sr: F^2 r_e^2 fluence times the number of molecules in the cube (canonical 8). */

@@ -16,6 +16,7 @@ typedef struct {
     const int32_t *cancel;   /* set to 1 by another thread to stop */
     int64_t *progress;       /* pixels done so far, updated while running */
     nb_summary summary;      /* out */
+    int64_t cut_sequence;    /* out: which of the samples of summary.cut_pixel ended the interpolation */
 } nb_job;
 
 enum nb_status { NB_OK = 0, NB_CANCELLED = 1, NB_NO_MEMORY = 2, NB_NO_ISA = 3 };

@@ -28,6 +28,24 @@ NB_FN NB_REAL NB_R(nb_mean_absorption)(NB_REAL u)
     return NB_SELECT(u < 0.0, 1.0 - g, g);
 }
 
+/* Slope of nb_mean_absorption: -1/u^2 + e^u/(e^u - 1)^2, an even function, -1/12 at u = 0. */
+NB_FN NB_REAL NB_R(nb_mean_absorption_slope)(NB_REAL u)
+{
+    const NB_REAL x = NB_ABS(u), xx = x * x;
+    NB_REAL series = xx * (13.0 / 74724249600.0) - 11.0 * 691.0 / 1307674368000.0;
+    series = series * xx + 9.0 / 47900160.0;
+    series = series * xx - 7.0 / 1209600.0;
+    series = series * xx + 5.0 / 30240.0;
+    series = series * xx - 3.0 / 720.0;
+    series = series * xx + 1.0 / 12.0;
+    NB_REAL slope = -series;
+    if (NB_ANY(x >= 0.5)) {
+        const NB_REAL left = NB_R(nb_exp)(-x), gone = 1.0 - left;
+        slope = NB_SELECT(x < 0.5, slope, left / (gone * gone) - 1.0 / xx);
+    }
+    return slope;
+}
+
 /* Where layer t of a flat sensor has the photons of the point (F, S): at its front, or at the mean depth of what it absorbs
  * along the ray to the point on its front (canonical 6.1, 11). */
 NB_FN void NB_R(nb_layer_position)(const nb_panel *p, NB_REAL F, NB_REAL S, int t, NB_REAL P[3])

@@ -6,109 +6,37 @@
 #ifndef NB_TILE_H
 #define NB_TILE_H
 
-#include "nb_physics.h"
-#include "nb_vector.h"
+#include "nb_walk.h"
 
-#define NB_TILE 128 /* lanes: q and the sums of a tile stay in L1 */
-#define NB_BLOCK 64 /* orientations between two additions to the double sum; bounds the float error of `mixed` */
 
 typedef struct {
     double x[NB_TILE], y[NB_TILE], z[NB_TILE];
     int lanes; /* in use: a whole number of vectors */
 } __attribute__((aligned(64))) nb_q;
 
-/* One crystal and what the inner loop wants to know of it, worked out once for an image. */
-typedef struct {
-    const nb_crystal *crystal;
-    int shape;             /* enum nb_shape, or NB_POINT */
-    int interpolation;     /* enum nb_interpolation, of all its tables */
-    int wet;               /* there is water: samples without intensity are looked at, too (canonical 6.5) */
-    double n[3];           /* cells along a, b, c */
-    double metric[6];      /* fudge * (aa bb cc 2ab 2ac 2bc) */
-    double peak;           /* (Na Nb Nc)^2 times nb_crystal_share */
-    const int32_t *cancel; /* looked at between blocks of orientations */
-} nb_block;
-
-/* The end of a run of orientations that are added up before they are scaled: all of one weight. */
-static inline int64_t nb_run_end(const nb_crystal *k, int64_t first)
-{
-    const int64_t end = first + NB_BLOCK < k->orientations ? first + NB_BLOCK : k->orientations;
-    if (!k->orientation_weight) return end;
-    int64_t last = first + 1;
-    while (last < end && k->orientation_weight[last] == k->orientation_weight[first]) last++;
-    return last;
-}
-
 /* the formulas and the inner loop for vectors of double ... */
-#define NB_SET(c) ((c) - (NB_REAL){0})
-#define NB_REAL nb_vd
-#define NB_SCALAR double
-#define NB_FLOAT 0
-#define NB_MASK nb_vdmask
-#define NB_BITS nb_vdbits
-#define NB_R(name) name##_vd
-#define NB_SELECT nb_select_vd
-#define NB_SQRT nb_sqrt_vd
-#define NB_RSQRT nb_rsqrt_vd
-#define NB_ABS nb_abs_vd
-#define NB_ANY nb_bits_vd
-#ifdef NB_REDUCE_VD
-#define NB_REDUCE NB_REDUCE_VD
-#endif
-#define NB_STORE nb_store_vd
-#define NB_LOAD nb_load_vd
+#include "nb_as_vd.h"
 #include "nb_math.h"
 #include "nb_lattice.h"
 #include "nb_sample.h"
 #include "nb_pixel.h"
 #include "nb_orient.h"
 #include "nb_undefine.h"
-#undef NB_SELECT
-#undef NB_ANY
-#undef NB_STORE
-#undef NB_LOAD
 
 /* ... and of float */
-#define NB_REAL nb_vf
-#define NB_SCALAR float
-#define NB_FLOAT 1
-#define NB_MASK nb_vfmask
-#define NB_BITS nb_vfbits
-#define NB_R(name) name##_vf
-#define NB_SELECT nb_select_vf
-#define NB_SQRT nb_sqrt_vf
-#define NB_RSQRT nb_rsqrt_vf
-#define NB_ABS nb_abs_vf
-#define NB_ANY nb_bits_vf
-#ifdef NB_REDUCE_VF
-#define NB_REDUCE NB_REDUCE_VF
-#endif
-#define NB_STORE nb_store_narrow
-#define NB_LOAD nb_load_vf
+#include "nb_as_vf.h"
 #include "nb_math.h"
 #include "nb_lattice.h"
 #include "nb_orient.h"
 #include "nb_undefine.h"
-#undef NB_SELECT
-#undef NB_ANY
-#undef NB_STORE
-#undef NB_LOAD
-
-/* The first sample that cannot be interpolated, in raster order (canonical 7.3); a sequence number counts the samples of a
- * pixel, those of all crystals.  pixel = INT64_MAX: none. */
-typedef struct {
-    int64_t pixel, sequence;
-} nb_cut;
 
 typedef struct {
-    double f[NB_TILE], s[NB_TILE]; /* whole pixels from the corner of the panel's plane */
+    nb_places at;
     double px[NB_TILE], py[NB_TILE], pz[NB_TILE]; /* position, then the unit vector d */
     double omega[NB_TILE], capture[NB_TILE], polar[NB_TILE], keep[NB_TILE], sum[NB_TILE];
     nb_q q;
-    int64_t pixel[NB_TILE]; /* image index */
     int64_t bad[NB_TILE], limit[NB_TILE];
     nb_pixel_vd p[NB_TILE / NB_LANES]; /* vector by vector: what a pixel adds up to */
-    int count;
 } __attribute__((aligned(64))) nb_tile; /* every array starts on a vector's boundary */
 
 /* Positions that take more than a few products: of curved panels and of layers at their mean depth.  Not in the loop of
@@ -118,7 +46,7 @@ static void tile_positions(const nb_panel *p, nb_tile *t, int layer, double f0, 
     if (p->curved == NB_FLAT)
         for (int i = 0; i < t->q.lanes; i += NB_LANES) {
             nb_vd P[3];
-            nb_layer_position_vd(p, p->pixel[0] * nb_load_vd(t->f + i) + f0, p->pixel[1] * nb_load_vd(t->s + i) + s0, layer, P);
+            nb_layer_position_vd(p, p->pixel[0] * nb_load_vd(t->at.f + i) + f0, p->pixel[1] * nb_load_vd(t->at.s + i) + s0, layer, P);
             nb_store_vd(t->px + i, P[0]);
             nb_store_vd(t->py + i, P[1]);
             nb_store_vd(t->pz + i, P[2]);
@@ -126,7 +54,7 @@ static void tile_positions(const nb_panel *p, nb_tile *t, int layer, double f0, 
     else
         for (int i = 0; i < t->q.lanes; i++) {
             double P[3];
-            nb_position(p, p->pixel[0] * t->f[i] + f0, p->pixel[1] * t->s[i] + s0, layer, P);
+            nb_position(p, p->pixel[0] * t->at.f[i] + f0, p->pixel[1] * t->at.s[i] + s0, layer, P);
             t->px[i] = P[0], t->py[i] = P[1], t->pz[i] = P[2];
         }
 }
@@ -139,7 +67,7 @@ static void tile_geometry(const nb_scene *s, const nb_panel *p, nb_tile *t, int 
     for (int i = 0; i < t->q.lanes; i += NB_LANES) {
         nb_vd P[3] = {nb_load_vd(t->px + i), nb_load_vd(t->py + i), nb_load_vd(t->pz + i)};
         if (fronts)
-            nb_position_flat_vd(p, p->pixel[0] * nb_load_vd(t->f + i) + f0, p->pixel[1] * nb_load_vd(t->s + i) + s0, deep, P);
+            nb_position_flat_vd(p, p->pixel[0] * nb_load_vd(t->at.f + i) + f0, p->pixel[1] * nb_load_vd(t->at.s + i) + s0, deep, P);
         const nb_vd per_R = nb_rsqrt_vd(P[0] * P[0] + P[1] * P[1] + P[2] * P[2]);
         nb_store_vd(t->omega + i, nb_solid_angle_vd(p, per_R));
         nb_store_vd(t->px + i, P[0] * per_R);
@@ -210,8 +138,8 @@ static void tile_limits(const nb_block *c, const nb_cut *cut, nb_tile *t, int64_
     const int ends = c->interpolation == NB_TRICUBIC;
     for (int i = 0; i < t->q.lanes; i++) {
         int64_t limit = all;
-        if (ends && t->pixel[i] > cut->pixel) limit = -1;
-        else if (ends && t->pixel[i] == cut->pixel) limit = cut->sequence - base;
+        if (ends && t->at.pixel[i] > cut->pixel) limit = -1;
+        else if (ends && t->at.pixel[i] == cut->pixel) limit = cut->sequence - base;
         /* a sample beyond dmin is never looked at, so it must not end the interpolation */
         if (limit < -1 || t->keep[i] == 0.0) limit = -1;
         t->limit[i] = limit > all ? all : limit;
@@ -244,18 +172,6 @@ static void tile_weigh(const nb_scene *s, nb_tile *t, double weight)
         const nb_vd w = nb_sample_weight_vd(s, weight * nb_load_vd(t->keep + i), capture, polar, omega);
         p->intensity += w * nb_load_vd(t->sum + i);
         nb_pixel_wet_vd(s, weight, capture, polar, omega, p);
-    }
-}
-
-/* Ends the filling of a tile with `count` pixels, one or more. */
-static void tile_pad(nb_tile *t, int count)
-{
-    t->count = count;
-    t->q.lanes = (count + NB_FLANES - 1) / NB_FLANES * NB_FLANES;
-    for (int i = count; i < t->q.lanes; i++) {
-        t->pixel[i] = t->pixel[count - 1];
-        t->f[i] = t->f[count - 1];
-        t->s[i] = t->s[count - 1];
     }
 }
 

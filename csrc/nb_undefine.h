@@ -12,3 +12,9 @@
 #undef NB_K
 #undef NB_DIVIDE
 #undef NB_MOST
+#undef NB_SINC
+#undef NB_SELECT
+#undef NB_ANY
+#undef NB_SET
+#undef NB_STORE
+#undef NB_LOAD

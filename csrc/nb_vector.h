@@ -175,4 +175,37 @@ NB_INLINE nb_vd nb_store_narrow(float *p, nb_vd v)
     return __builtin_convertvector(rounded, nb_vd);
 }
 
+/* two vectors of doubles as one of floats, and one half of it again */
+NB_INLINE nb_vf nb_join(nb_vd low, nb_vd high)
+{
+    const nb_vhalf a = __builtin_convertvector(low, nb_vhalf), b = __builtin_convertvector(high, nb_vhalf);
+#if NB_WIDTH == 64
+    return (nb_vf)_mm512_insertf32x8(_mm512_castps256_ps512((__m256)a), (__m256)b, 1);
+#elif NB_WIDTH == 32
+    return (nb_vf)_mm256_insertf128_ps(_mm256_castps128_ps256((__m128)a), (__m128)b, 1);
+#else
+    return (nb_vf){a[0], a[1], b[0], b[1]};
+#endif
+}
+
+NB_INLINE nb_vd nb_part(nb_vf v, int high)
+{
+#if NB_WIDTH == 64
+    const nb_vhalf half = (nb_vhalf)(high ? _mm512_extractf32x8_ps((__m512)v, 1) : _mm512_castps512_ps256((__m512)v));
+#elif NB_WIDTH == 32
+    const nb_vhalf half = (nb_vhalf)(high ? _mm256_extractf128_ps((__m256)v, 1) : _mm256_castps256_ps128((__m256)v));
+#else
+    const nb_vhalf half = high ? (nb_vhalf){v[2], v[3]} : (nb_vhalf){v[0], v[1]};
+#endif
+    return __builtin_convertvector(half, nb_vd);
+}
+
+/* sum of the lanes, in a fixed order */
+NB_INLINE double nb_lane_sum(nb_vd v)
+{
+    double total = 0.0;
+    for (int i = 0; i < NB_LANES; i++) total += v[i];
+    return total;
+}
+
 #endif

@@ -16,6 +16,7 @@ sys.path.insert(0, str(HERE))
 
 import option_table  # noqa: E402
 import page_runner  # noqa: E402
+import parameter_table  # noqa: E402
 from sphinx.errors import ExtensionError  # noqa: E402
 
 import nbragg  # noqa: E402
@@ -57,10 +58,11 @@ SECTIONS = {number for _, number in _SECTION.findall(SPECIFICATION)}
 
 
 def make_pages(app: Sphinx) -> None:
-    """Run the tutorials and write the table of options."""
+    """Run the tutorials and write the tables of options and of parameters."""
     shutil.rmtree(MADE, ignore_errors=True)
     MADE.mkdir()
     (MADE / "options.md").write_text(option_table.markdown(), encoding="utf-8")
+    (MADE / "parameters.md").write_text(parameter_table.markdown(), encoding="utf-8")
     for page in sorted(MADE.parent.glob("*.md")):
         try:
             page_runner.run(page, MADE / page.stem)

@@ -23,6 +23,7 @@ ROOMS = (
     "io.geometry",
     "io.truth",
     "io",
+    "inverse",
     "simulation",
     "cli",
     "nbragg",
@@ -42,9 +43,10 @@ TITLES = {
     "io.geometry": "detectors of other programs, in and out",
     "io.truth": "what was simulated, for other programs",
     "io": "recipes, crystals from files; the face of io",
+    "inverse": "from images back to parameters: derivatives",
     "simulation": "simulate, Simulator, Series, Result",
     "cli": "commands",
-    "nbragg": "the public face, datasets, demo",
+    "nbragg": "the public face, datasets, demo, torch, jax",
 }
 
 

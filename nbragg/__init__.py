@@ -25,6 +25,9 @@ _EXPORTS = {
     "Result": "simulation.result",
     "render": "simulation.simulate",
     "simulate": "simulation.simulate",
+    "derivatives": "simulation.simulate",
+    "Linearization": "inverse.linearization",
+    "GaussNewton": "inverse.linearization",
     "Simulator": "simulation.simulator",
     "simulate_batch": "simulation.simulator",
     "Series": "simulation.series",
@@ -56,7 +59,7 @@ _EXPORTS = {
 }
 
 #: public modules
-_MODULES = ("datasets", "io")
+_MODULES = ("datasets", "io", "jax", "torch")
 
 __all__ = ["__version__", *_EXPORTS, *_MODULES]
 

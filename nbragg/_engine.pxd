@@ -80,6 +80,7 @@ cdef extern from "nb_render.h":
         const int32_t *cancel
         int64_t *progress
         nb_summary summary
+        int64_t cut_sequence
     const char *nb_isa_name(int isa)
     int nb_isa_available(int isa)
     int nb_isa_best()
@@ -88,6 +89,68 @@ cdef extern from "nb_render.h":
     const char *nb_flags()
     int nb_has_openmp()
     int nb_render(const nb_scene *scene, nb_job *job, int isa) nogil
+
+cdef extern from "nb_block.h":
+    ctypedef struct nb_cut:
+        int64_t pixel, sequence
+    ctypedef struct nb_block:
+        pass
+
+cdef extern from "nb_columns.h":
+    enum:
+        NB_BY_PIX0, NB_BY_FDET, NB_BY_SDET, NB_BY_ODET, NB_BY_BEAM, NB_BY_PIXEL, NB_BY_LAYER_STEP, NB_BY_MU
+        NB_BY_CLOSE_DISTANCE, NB_BY_DISTANCE, NB_PANEL_COLUMNS
+        NB_BY_POLARIZATION, NB_BY_POLAR_VECTOR, NB_BY_FLUENCE, NB_BY_WATER, NB_IMAGE_COLUMNS
+        NB_BY_INCIDENT, NB_BY_WAVELENGTH, NB_BY_WEIGHT, NB_SOURCE_COLUMNS
+        NB_BY_N, NB_BY_METRIC, NB_BY_CRYSTAL_WEIGHT, NB_BY_CELL, NB_CRYSTAL_COLUMNS
+        NB_F_CONSTANT, NB_F_NEAREST, NB_F_TRICUBIC
+        NB_WANT_PULL, NB_WANT_CELL, NB_WANT_SHAPE, NB_WANT_DEFAULT, NB_WANT_ORIENTATIONS, NB_WANT_TABLE
+        NB_ASK_PANELS, NB_ASK_SOURCES, NB_ASK_POLARIZATION
+    ctypedef struct nb_rates:
+        const int64_t *start
+        const int32_t *column
+        const double *value
+    ctypedef struct nb_asked:
+        int want
+        int32_t extras, weighted
+        nb_rates turn, move, weight
+    ctypedef struct nb_layout:
+        int32_t source, table
+        const int32_t *crystal
+        int32_t columns
+
+cdef extern from "nb_gradient.h":
+    ctypedef struct nb_terms:
+        const int64_t *start
+        const int32_t *column
+        const double *value
+    ctypedef struct nb_gradient:
+        int32_t precision, threads
+        nb_cut cut
+        nb_layout layout
+        const nb_asked *asked
+        int32_t asks
+        const double *given
+        double norm
+        int32_t rows
+        nb_terms terms
+        const nb_terms *panel_terms
+        int32_t factors
+        const int32_t **slot
+        const double **share
+        const double *residual
+        const double *weights
+        double *sums
+        double **orientations
+        double **tables
+        void *image
+        const int32_t *place
+        int32_t image_is_float
+        double *H
+        double *b
+        const int32_t *cancel
+        int64_t *progress
+    int nb_differentiate(const nb_scene *scene, nb_gradient *job, int isa) nogil
 
 cdef extern from "nb_random.h":
     ctypedef struct nb_stream:
@@ -136,9 +199,26 @@ cdef extern from "nb_launch.h":
     enum:
         NB_INDEX_DOUBLE, NB_INDEX_FIXED, NB_INDEX_PAIRS
         NB_TABLE_CONSTANT, NB_TABLE_NEAREST, NB_TABLE_TRICUBIC
-        NB_PER_THREAD
+        NB_PER_THREAD, NB_WORDS
     ctypedef struct nb_part:
         int64_t first_row, rows, origin, image_stride, splits, crystal, before, per_source
         double index_bound
     ctypedef struct nb_block_cut:
         int64_t beyond, sequence
+    ctypedef struct nb_request:
+        int64_t want, extras, weighted, first
+        int64_t start[3]
+        int64_t column[3]
+        int64_t value[3]
+    ctypedef struct nb_questions:
+        int64_t source, table, columns, asks, cut_pixel, cut_sequence
+        double norm
+    ctypedef struct nb_sweep:
+        int64_t first, last, groups, pixels, columns, extras, rows, factors, origin, slots, crystal, lanes, before
+        int64_t per_source, tables, bits
+
+cdef extern from "nb_axes.h":
+    ctypedef struct nb_axes:
+        pass
+    ctypedef struct nb_course:
+        pass

@@ -63,6 +63,8 @@ class Job:
     def progress(self) -> float: ...
     @property
     def summary(self) -> dict[str, Any]: ...
+    @property
+    def cut(self) -> tuple[int, int] | None: ...
     def cancel(self) -> None: ...
     def run(self) -> str: ...
 
@@ -83,3 +85,66 @@ TABLE_KINDS: dict[str, int]
 POINT: int
 PER_THREAD: int
 PART_DTYPE: np.dtype[np.void]
+
+# derivatives
+COLUMNS: dict[str, int]
+WANTS: dict[str, int]
+ASKS: dict[str, int]
+FACTOR_SOURCES: dict[str, int]
+WORDS: int
+REQUEST_DTYPE: np.dtype[np.void]
+QUESTIONS_DTYPE: np.dtype[np.void]
+SWEEP_DTYPE: np.dtype[np.void]
+
+class Rates:
+    def __init__(
+        self, start: NDArray[np.int64], column: NDArray[np.int32], value: NDArray[np.float64]
+    ) -> None: ...
+    @property
+    def arrays(self) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float64]]: ...
+
+Asked = tuple[int, int, int, Rates | None, Rates | None, Rates | None]
+
+class GradientJob:
+    def __init__(
+        self,
+        scene: EngineScene,
+        asked: Sequence[Asked],
+        asks: int,
+        *,
+        precision: str,
+        threads: int,
+        isa: str,
+        cut: tuple[int, int] | None = None,
+    ) -> None: ...
+    @property
+    def layout(self) -> tuple[int, int, tuple[int, ...], int]: ...
+    def sum_columns(
+        self,
+        given: NDArray[np.float64],
+        norm: float,
+        sums: NDArray[np.float64],
+        orientations: Sequence[NDArray[np.float64] | None] | None = None,
+        tables: Sequence[NDArray[np.float64] | None] | None = None,
+    ) -> None: ...
+    def make_rows(
+        self,
+        rows: int,
+        terms: Rates,
+        panel_terms: Sequence[Rates],
+        factors: int = 0,
+        slots: Sequence[NDArray[np.int32] | None] | None = None,
+        shares: Sequence[NDArray[np.float64] | None] | None = None,
+    ) -> None: ...
+    def store(self, image: NDArray[np.floating[Any]], place: NDArray[np.int32]) -> None: ...
+    def square(
+        self,
+        residual: NDArray[np.float64],
+        weights: NDArray[np.float64],
+        H: NDArray[np.float64],
+        b: NDArray[np.float64],
+    ) -> None: ...
+    @property
+    def progress(self) -> float: ...
+    def cancel(self) -> None: ...
+    def run(self) -> str: ...

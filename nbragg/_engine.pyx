@@ -41,6 +41,7 @@ SIZES = {
     "nb_panel": sizeof(nb_panel), "nb_source": sizeof(nb_source), "nb_crystal": sizeof(nb_crystal),
     "nb_table": sizeof(nb_table), "nb_scene": sizeof(nb_scene), "nb_summary": sizeof(nb_summary),
     "nb_trace_row": sizeof(nb_trace_row), "nb_part": sizeof(nb_part), "nb_block_cut": sizeof(nb_block_cut),
+    "nb_asked": sizeof(nb_asked), "nb_block": sizeof(nb_block), "nb_axes": sizeof(nb_axes), "nb_course": sizeof(nb_course),
 }
 
 _PROBES = {
@@ -522,6 +523,13 @@ cdef class Job:
         """nb_summary as a dict."""
         return self.job.summary
 
+    @property
+    def cut(self):
+        """Image index and sequence number of the sample that ended the interpolation; None: none did."""
+        if self.job.summary.cut_pixel < 0:
+            return None
+        return self.job.summary.cut_pixel, self.job.cut_sequence
+
     def cancel(self):
         """Ask run() to stop at the next sub-pixel."""
         self.cancelled = 1
@@ -564,3 +572,6 @@ def trace_pixel(EngineScene scene, int panel, int fast, int slow, bint interpola
     if status:
         raise ValueError(f"{isa}: {STATUS[status]}")
     return total
+
+
+include "_engine_gradient.pxi"

@@ -35,6 +35,7 @@ MARKERS = {
     "acceptance": "numbers",
     "analysis": "numbers",
     "engine": "numbers",
+    "gradient": "numbers",
     "cuda": "cuda",
     "dials": "dials",
     "io": "files",

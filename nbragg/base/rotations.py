@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from .._engine import RandomStream
-from . import memory
+from . import memory, numbers
 from . import validate as check
 from .vectors import FloatArray, axis_rotation
 
@@ -21,6 +23,7 @@ __all__ = [
     "random_misset",
     "random_orientations",
     "uniform_rotation",
+    "vector_rotation",
 ]
 
 #: canonical 5.3: the cap of a random missetting, 90 degrees taken as radians
@@ -35,7 +38,9 @@ def _cap_axis_angle(stream: RandomStream, cap: float) -> tuple[tuple[float, floa
     ring = math.sqrt(1.0 - r2 * r2)
     # float32 throughout, scalar by scalar: array powers may differ in the last place
     radius = np.float32(1.0 - r3 * r3) ** np.float32(1.0 / 3.0)
-    angle = float(np.float32(cap) * radius)
+    angle: Any = float(np.float32(cap.real) * radius)
+    if isinstance(cap, complex):  # the product steps with the cap: it moves as the true product does
+        angle += 1j * cap.imag * float(radius)
     return (ring * math.sin(math.pi * r1), ring * math.cos(math.pi * r1), r2), angle
 
 
@@ -81,6 +86,31 @@ def misset_angles(matrix: FloatArray) -> tuple[float, float, float]:
             math.atan2(m[1][0], m[0][0]),
         )
     return math.pi, math.pi / 2, math.atan2(m[0][1], -m[1][1])
+
+
+def vector_rotation(vector: npt.ArrayLike) -> FloatArray:
+    """The matrix that rotates about a vector's direction by its length, radians; for a zero vector, none.
+
+    Parameters
+    ----------
+    vector : array_like (3,)
+
+    Returns
+    -------
+    ndarray (3, 3)
+        I + s K + c K K with K the matrix of the cross product, s = sin(t)/t and c = (1 - cos(t))/t^2.
+    """
+    x, y, z = numbers.array(vector)
+    square = x * x + y * y + z * z
+    if abs(square) < 1e-8:  # the series is exact to rounding there, and needs no angle
+        s, c = 1.0 - square / 6.0 + square * square / 120.0, 0.5 - square / 24.0 + square * square / 720.0
+    else:
+        angle = numbers.sqrt(square)
+        half = numbers.sin(0.5 * angle) / angle
+        s, c = numbers.sin(angle) / angle, 2.0 * half * half
+    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
+    result: FloatArray = np.eye(3) + s * cross + c * (cross @ cross)
+    return result
 
 
 def random_misset(seed: int, *, uniform: bool) -> tuple[float, float, float]:

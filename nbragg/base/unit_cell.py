@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from . import numbers
 from .cached import cached_property
 from .records import FrozenArrays
 from .vectors import FloatArray, dual_products
@@ -39,13 +40,14 @@ class UnitCell(FrozenArrays):
     @cached_property
     def edges(self) -> tuple[float, float, float]:
         """a, b, c, angstrom."""
-        a, b, c = (math.sqrt(v.dot(v)) for v in self.vectors)
+        a, b, c = (numbers.sqrt(v.dot(v)) for v in self.vectors)
         return a, b, c
 
     @property
     def right_handed(self) -> bool:
         """Whether a, b, c form a right-handed set."""
-        return float(dual_products(self.vectors)[0] @ self.vectors[0]) > 0
+        vectors = self.vectors.real
+        return float(dual_products(vectors)[0] @ vectors[0]) > 0
 
     @cached_property
     def direct(self) -> Cell:
@@ -62,11 +64,10 @@ class UnitCell(FrozenArrays):
 def cell_volume(cell: Cell) -> float:
     """V = 2abc sqrt(|sin S sin(S-al) sin(S-be) sin(S-ga)|), S half the sum of the angles (canonical 5.1)."""
     a, b, c = cell[:3]
-    al, be, ga = (math.radians(x) for x in cell[3:])
-    s = (al + be + ga) / 2
-    return (
-        2.0 * a * b * c * math.sqrt(abs(math.sin(s) * math.sin(s - al) * math.sin(s - be) * math.sin(s - ga)))
-    )
+    al, be, ga = (numbers.radians(x) for x in cell[3:])
+    sin, s = numbers.sin, (al + be + ga) / 2
+    product = sin(s) * sin(s - al) * sin(s - be) * sin(s - ga)
+    return 2.0 * a * b * c * numbers.sqrt(numbers.absolute(product))
 
 
 @functools.lru_cache(maxsize=16)
@@ -86,16 +87,17 @@ def standard_reciprocal_axes(cell: Cell, *, exact: bool) -> FloatArray:
         Rows a*, b*, c*, 1/angstrom.
     """
     a, b, c = cell[:3]
-    al, be, ga = (math.radians(x) for x in cell[3:])
+    al, be, ga = (numbers.radians(x) for x in cell[3:])
+    sin, cos, clamp = numbers.sin, numbers.cos, numbers.clamp
     volume = cell_volume(cell)
-    a_star = b * c * math.sin(al) / volume
-    b_star = c * a * math.sin(be) / volume
-    c_star = a * b * math.sin(ga) / volume
+    a_star = b * c * sin(al) / volume
+    b_star = c * a * sin(be) / volume
+    c_star = a * b * sin(ga) / volume
     cos_al, cos_be, cos_ga = (
-        max(-1.0, min(1.0, (math.cos(y) * math.cos(z) - math.cos(x)) / (math.sin(y) * math.sin(z))))
+        clamp((cos(y) * cos(z) - cos(x)) / (sin(y) * sin(z)), -1.0, 1.0)
         for x, y, z in ((al, be, ga), (be, ga, al), (ga, al, be))
     )
-    sin_ga = max(-1.0, min(1.0, c / (volume * a_star * b_star)))
+    sin_ga = clamp(c / (volume * a_star * b_star), -1.0, 1.0)
     # height of c* over the a* b* plane: c* times the volume spanned by three unit axes, over sin(ga*)
     corner = 1.0 / (volume * a_star * b_star * c_star) if exact else volume / (a * b * c)
     axes = np.array(

@@ -8,6 +8,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from .numbers import FloatArray, array, norm
+
 __all__ = [
     "FloatArray",
     "Rows",
@@ -20,7 +22,6 @@ __all__ = [
     "unit",
 ]
 
-FloatArray = npt.NDArray[np.float64]
 #: a matrix as lists: small ones are worked on faster so
 Rows = list[list[float]]
 
@@ -37,12 +38,12 @@ def unit(v: npt.ArrayLike) -> FloatArray:
     -------
     ndarray (..., 3)
     """
-    vectors = np.asarray(v, dtype=np.float64)
+    vectors = array(v)
     largest = np.abs(vectors).max(axis=-1, keepdims=True, initial=0.0)
     if ((largest > 1e150) | ((largest < 1e-150) & (largest > 0))).any():  # squares would leave doubles
         vectors = np.divide(vectors, largest, out=np.zeros_like(vectors), where=largest > 0)
-    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    result: FloatArray = np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0)
+    length = norm(vectors, keepdims=True)
+    result: FloatArray = np.divide(vectors, length, out=np.zeros_like(vectors), where=length.real > 0)
     return result
 
 
@@ -101,7 +102,7 @@ def rot_xyz(v: npt.ArrayLike, x: float, y: float, z: float) -> FloatArray:
     -------
     ndarray (..., 3)
     """
-    vx, vy, vz = np.moveaxis(np.asarray(v, dtype=np.float64), -1, 0)
+    vx, vy, vz = np.moveaxis(array(v), -1, 0)
     cos, sin = np.cos(x), np.sin(x)
     vy, vz = vy * cos - vz * sin, vy * sin + vz * cos
     cos, sin = np.cos(y), np.sin(y)
@@ -126,9 +127,9 @@ def rot_axis(v: npt.ArrayLike, n: npt.ArrayLike, t: npt.ArrayLike) -> FloatArray
     -------
     ndarray (..., 3)
     """
-    vectors = np.asarray(v, dtype=np.float64)
-    axis = np.asarray(n, dtype=np.float64)
-    angle = np.asarray(t, dtype=np.float64)[..., np.newaxis]
+    vectors = array(v)
+    axis = array(n)
+    angle = array(t)[..., np.newaxis]
     along = (vectors @ axis)[..., np.newaxis]
     cos = np.cos(angle)
     return axis * along * (1.0 - cos) + vectors * cos + np.cross(axis, vectors) * np.sin(angle)
@@ -148,8 +149,8 @@ def axis_rotation(n: npt.ArrayLike, t: npt.ArrayLike) -> FloatArray:
     -------
     ndarray (..., 3, 3)
     """
-    axis = np.asarray(n, dtype=np.float64)
-    angle = np.asarray(t, dtype=np.float64)
+    axis = array(n)
+    angle = array(t)
     axis, angle = np.broadcast_arrays(axis, angle[..., np.newaxis])
     x, y, z = np.moveaxis(axis, -1, 0)
     zero = np.zeros_like(x)

@@ -34,12 +34,14 @@ _SPECIAL = {
         "a_matrix",
         "misset_deg",
         "orientation",
+        "rotation_deg",
+        "domain_weight",
         "N",
         "size_mm",
         "shape",
     },
-    "beam": {"sources", "polarization", "nopolar"},
-    "detector": {"convention", "pivot", "mask", "panels", "header_fields"},
+    "beam": {"sources", "polarization", "polarization_azimuth_deg", "nopolar"},
+    "detector": {"convention", "pivot", "shift_mm", "mask", "panels", "header_fields"},
     "sampling": {"interpolate"},
 }
 
@@ -131,15 +133,16 @@ def to_cli(setup: Setup, folder: str | os.PathLike[str] | None = None) -> str:
     ------
     InputError
         When files are needed and no folder is given, or for what a command line cannot say: several crystals,
-        panels by their places, rectangular pixels.
+        panels by their places, rectangular pixels, numbers of cells that are not whole, weights of domains, a
+        shifted detector, a turned polarization.
     FileError
         When they cannot be written.
 
     Notes
     -----
     A file keeps the numbers of an A matrix and of wavelengths to the last place or the one before.  An
-    orientation matrix becomes missetting angles.  Structure factors without a list are as given as long as
-    there is no dump file in the current folder.
+    orientation matrix and ``rotation_deg`` become missetting angles.  Structure factors without a list are as
+    given as long as there is no dump file in the current folder.
     """
     _check_expressible(setup)
     words = list(_words(setup, _Files(setup, folder)))
@@ -167,6 +170,15 @@ def _check_expressible(setup: Setup) -> None:
     elif isinstance(detector.pixel_mm, tuple):
         what = f"rectangular pixels {detector.pixel_mm} mm"
     else:
+        crystal, beam = setup.crystal, setup.beam
+        unsaid = {
+            f"N {crystal.N}": all(float(n).is_integer() for n in crystal.N),
+            "domain_weight": crystal.domain_weight is None,
+            f"shift_mm {detector.shift_mm}": not any(detector.shift_mm),
+            f"polarization_azimuth_deg {beam.polarization_azimuth_deg:g}": not beam.polarization_azimuth_deg,
+        }
+        what = ", ".join(name for name, said in unsaid.items() if not said)
+    if not what:
         return
     raise InputError(f"{what} cannot be said in a command line: keep the set-up in a recipe (nbragg.dump)")
 
@@ -205,10 +217,12 @@ def _crystal(setup: Setup, files: _Files) -> Iterator[str]:
         yield from ("-mat", files.path("-mat"))
     if crystal.cell is not None:
         yield from ("-cell", *map(_text, crystal.cell))
-    if crystal.orientation is not None:
+    if crystal.orientation is not None or any(crystal.rotation_deg):
         from ..base.rotations import misset_angles
+        from ..scene.crystal_cell import standing_rotation
 
-        yield from ("-misset", *(_text(math.degrees(x)) for x in misset_angles(crystal.orientation)))
+        turned = standing_rotation(crystal, setup.rules)
+        yield from ("-misset", *(_text(math.degrees(x)) for x in misset_angles(turned)))
     elif isinstance(crystal.misset_deg, str):
         yield from ("-misset", crystal.misset_deg)
     elif crystal.misset_deg is not None:

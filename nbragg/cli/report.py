@@ -71,7 +71,7 @@ def _crystal(scene: Scene) -> list[str]:
     micrometres = _numbers((1e6 * size for size in report.size_m), "%.4g").replace(" ", " x ")
     lines += [
         _line("misset", f"{_numbers(report.misset_deg)} deg"),
-        _line("unit cells", _numbers(block.N, "%.0f").replace(" ", " x ") + f"  ({micrometres} um)"),
+        _line("unit cells", _numbers(block.N, "%.10g").replace(" ", " x ") + f"  ({micrometres} um)"),
         _line("shape", block.shape + (f", fudge {block.fudge:g}" if block.fudge != 1.0 else "")),
         _line("mosaic domains", f"{report.mosaic_domains} over {report.mosaic_spread * _DEGREES:g} deg"),
         _line(

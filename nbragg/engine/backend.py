@@ -22,12 +22,15 @@ from .options import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import TracebackType
 
     import numpy as np
     from numpy.typing import NDArray
 
     from ..scene.record import Scene
+    from ..scene.tangent import Frame, SceneTangent
+    from .gradient import Gradient
 
 __all__ = [
     "DEVICES",
@@ -41,6 +44,7 @@ __all__ = [
     "Summary",
     "backend",
     "default_precision",
+    "gradient",
     "parse",
     "resolve",
 ]
@@ -107,6 +111,38 @@ def backend(device: str) -> Backend:
     from .cuda import CudaBackend
 
     return CudaBackend(index)
+
+
+def gradient(
+    scene: Scene, tangents: Sequence[SceneTangent], frames: Sequence[Frame], options: RenderOptions
+) -> Gradient:
+    """Derivatives of an image, on the device that the options name.
+
+    Parameters
+    ----------
+    scene : Scene
+    tangents : sequence of SceneTangent
+        How the Scene moves with each parameter.
+    frames : sequence of Frame
+        Of each crystal, where a tangent moves its ``cell``; otherwise it may be empty.
+    options : RenderOptions
+        Device, precision, threads, progress.  "auto": a GPU as long as it can, then the CPU with a warning.
+
+    Raises
+    ------
+    InputError
+        When the device is not known.
+    DeviceError
+        With device "cuda" where there is none; the message says what is missing.
+    """
+    from .gradient import Gradient
+
+    kind, index = parse(options.device)
+    if kind == "cpu" or resolve(options.device) == "cpu":
+        return Gradient(scene, tangents, frames, options)
+    from .cuda_gradient import CudaGradient
+
+    return CudaGradient(scene, tangents, frames, options, index=index, fall_back=kind == "auto")
 
 
 def resolve(device: str) -> str:

@@ -19,7 +19,15 @@ from .threads import EngineThread, Task, borrowed
 if TYPE_CHECKING:
     from ..scene.record import Scene
 
-__all__ = ["CpuBackend", "CpuQueue", "choose_isa", "cpu_precision", "render_double", "thread_count"]
+__all__ = [
+    "CpuBackend",
+    "CpuQueue",
+    "choose_isa",
+    "cpu_precision",
+    "render_cut",
+    "render_double",
+    "thread_count",
+]
 
 POLL_SECONDS = 0.05
 #: pixels that one thread takes at a time from a large image (NB_UNIT in csrc/nb_image.c)
@@ -161,6 +169,16 @@ def _abandon(waiting: _Waiting) -> None:
     waiting.job.cancel()
     while waiting.task.is_ours() and not waiting.task.wait(POLL_SECONDS):
         pass
+
+
+def render_cut(scene: Scene, options: RenderOptions) -> tuple[NDArray[np.float64], tuple[int, int] | None]:
+    """The image before it is rounded, and the sample that ended interpolation: its image index and number."""
+    image64 = np.zeros(scene.image_shape)
+    with CpuQueue(options) as queue:
+        queue.submit(scene, image64=image64)
+        job = queue._waiting[0].job
+        queue.collect()
+    return image64, job.cut
 
 
 def render_double(

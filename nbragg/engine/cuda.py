@@ -18,7 +18,7 @@ from ..base.errors import DeviceError, InputError, MemoryLimitError, NbraggError
 from ..base.memory import readable
 from ..base.optional import require
 from .cuda_engine import Rendering, Tables
-from .cuda_kernel import Specialisation, source
+from .cuda_kernel import Kernels, source
 from .cuda_plan import THREADS, DeviceProfile, largest_group
 from .options import RawImage, RenderOptions
 
@@ -80,7 +80,7 @@ class CupyRuntime:
         self.tables = Tables()
         self.process = os.getpid()
         self._local = threading.local()
-        self._modules: dict[Specialisation, dict[str, Any]] = {}
+        self._modules: dict[Kernels, dict[str, Any]] = {}
         self._pinned = 0
         self._guard = threading.Lock()
 
@@ -138,11 +138,11 @@ class CupyRuntime:
     # ---- launches ----
 
     def launch(
-        self, spec: Specialisation, kernel: str, grid: tuple[int, int, int], arguments: Sequence[Any]
+        self, spec: Kernels, kernel: str, grid: tuple[int, int, int], arguments: Sequence[Any]
     ) -> None:
         self.kernel(spec, kernel)(grid, (self.threads, 1, 1), tuple(arguments))
 
-    def kernel(self, spec: Specialisation, name: str) -> Any:
+    def kernel(self, spec: Kernels, name: str) -> Any:
         """A compiled kernel; CuPy keeps the machine code on disk."""
         with self._guard:
             kernels = self._modules.setdefault(spec, {})
@@ -150,7 +150,7 @@ class CupyRuntime:
                 module = kernels.get("")
                 if module is None:
                     options = (*spec.options, f"-DNB_THREADS={self.threads}")
-                    module = kernels[""] = self._cupy.RawModule(code=source(), options=options)
+                    module = kernels[""] = self._cupy.RawModule(code=source(spec.file), options=options)
                 kernels[name] = module.get_function(name)
             return kernels[name]
 

@@ -12,12 +12,13 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
 from .. import _engine
 from ..base.errors import InputError
-from .cuda_kernel import FINISH, TRICUBIC, Specialisation
+from .cuda_kernel import FINISH, TRICUBIC, Kernels
 from .cuda_plan import Band, DeviceProfile, Request, make_plan
+from .cuda_scene import DeviceScene
 from .options import RawImage, RenderOptions, Summary
 from .progress import reporting
 
@@ -61,7 +62,7 @@ class Runtime(Protocol):
     def download(self, array: Any, out: NDArray[Any]) -> None: ...
 
     def launch(
-        self, spec: Specialisation, kernel: str, grid: tuple[int, int, int], arguments: Sequence[Any]
+        self, spec: Kernels, kernel: str, grid: tuple[int, int, int], arguments: Sequence[Any]
     ) -> None:
         """Arguments are NumPy scalars or arrays of one element, passed by value."""
 
@@ -115,7 +116,8 @@ class Rendering:
     image : ndarray of float32, C-contiguous, shape (images, *Scene.image_shape), optional
         Filled in, unless ``on_device``; default a new one.
     double : bool
-        Also keep the images before rounding, as `images64`.
+        Also keep the images before rounding, as `images64`, and as `cut` the first one's sample that ends
+        interpolation: its image index and its number among the samples of the pixel, or None.
 
     Raises
     ------
@@ -158,6 +160,7 @@ class Rendering:
         self._buffers: tuple[Any, Any] = (None, None)  # of float32, of float64 where wanted
         self._buffered_panel = -1
         self.images64: NDArray[np.float64] | None = None
+        self.cut: tuple[int, int] | None = None
 
     # ---- launching ----
 
@@ -172,41 +175,18 @@ class Rendering:
 
     def _upload(self) -> None:
         """The Scene, as structs that point to arrays on the device."""
-        scene, runtime, packed = self._scene, self._runtime, self._engine_scene
-        numbers = [orientations.ravel() for orientations in self._orientations]
-        weights = [block.orientation_weights for block in scene.crystals]
-        numbers += [weight for weight in weights if weight is not None]
-        at = self._address_of(runtime.upload(np.concatenate(numbers)))
-        addresses = list(at + np.cumsum([0, *(array.nbytes for array in numbers)]))
-        abc, rest = addresses[: len(weights)], iter(addresses[len(weights) :])
-        weight_at = [0 if weight is None else next(rest) for weight in weights]
         kind = np.float32 if self.plan.bands[0].shares[0].spec.single else np.float64
-        factors = [0 if t.values is None else self._held(t.values, kind) for t in scene.tables]
-        masks = [
-            0 if panel.mask is None or listed is None else self._held(panel.mask, np.uint8)
-            for panel, listed in zip(scene.panels, packed.listed, strict=True)
-        ]
-        crystal = packed.device_bytes("crystal", abc=abc, orientation_weight=weight_at)
-        structs = {
-            "source": packed.device_bytes("source"),
-            "crystal": crystal,
-            "table": packed.device_bytes("table", F=factors),
-        }
-        at = self._address_of(runtime.upload(np.frombuffer(b"".join(structs.values()), np.uint8)))
-        places = {}
-        for name, data in structs.items():
-            places[name] = at
-            at += len(data)
-        self._scene_value = _values(packed.device_bytes("scene", **places), "nb_scene")
-        self._panel_values = _values(packed.device_bytes("panel", mask=masks), "nb_panel")
-        self._crystal_values = _values(crystal, "nb_crystal")
+        orientations = self._orientations
+        on_device = DeviceScene(
+            self._runtime, self._tables, self._scene, self._engine_scene, kind, orientations=orientations
+        )
+        self._keep.append(on_device)
+        self._scene_value, self._panel_values = on_device.scene, on_device.panels
+        self._crystal_values = on_device.crystals
 
     def _address_of(self, array: Any) -> int:
         self._keep.append(array)
         return self._runtime.address(array)
-
-    def _held(self, host: NDArray[Any], dtype: DTypeLike) -> int:
-        return self._address_of(self._tables.on_device(self._runtime, host, dtype))
 
     def _make_room(self) -> None:
         """Images where they are to end up, and the summaries of all blocks."""
@@ -254,6 +234,7 @@ class Rendering:
         """Find where tricubic interpolation ends (canonical 7.3)."""
         scene, runtime = self._scene, self._runtime
         self._cut_pixel, self._cuts = _NULL, [_NULL] * len(scene.panels)
+        self._found_cuts: list[Any] = []
         shares = self.plan.bands[0].shares
         searched = [
             number
@@ -270,7 +251,9 @@ class Rendering:
             whole = Band(number, smin, smax - smin + 1, fmax - fmin + 1, shares)
             blocks = -(-whole.pixels // runtime.threads)
             size = self._images * blocks * _engine.SIZES["nb_block_cut"]
-            self._cuts[number] = np.uint64(self._address_of(runtime.zeros((size,), np.uint8)))
+            found = runtime.zeros((size,), np.uint8)
+            self._found_cuts.append(found)
+            self._cuts[number] = np.uint64(self._address_of(found))
             for crystal in searched:
                 arguments = self._arguments(whole, crystal, 1)
                 runtime.launch(
@@ -371,9 +354,29 @@ class Rendering:
             raise
         if self.images64 is not None:
             self.images64 = self.images64.reshape(self._images, *self._scene.image_shape)
+            self.cut = self._read_cut()
         images = [self._raw(i) for i in range(self._images)]
         self._forget()
         return images
+
+    def _read_cut(self) -> tuple[int, int] | None:
+        """The first image's, from what nb_search left."""
+        pixel = int(self._found[0]["cut_pixel"])
+        if pixel < 0:
+            return None
+        runtime, offsets = self._runtime, self._scene.offsets
+        number = int(np.searchsorted(offsets, pixel, side="right")) - 1
+        panel = self._scene.panels[number]
+        fmin, fmax, smin, _ = panel.roi
+        slow, fast = divmod(pixel - offsets[number], panel.fpixels)
+        block = ((slow - smin) * (fmax - fmin + 1) + fast - fmin) // runtime.threads
+        with runtime.lane(self._lane):
+            device = self._found_cuts[number]
+            host = np.zeros(device.shape, np.uint8)
+            runtime.download(device, host)
+            runtime.wait(runtime.mark())
+        _beyond, sequence = host.view(np.int64).reshape(-1, 2)[block].tolist()
+        return pixel, sequence
 
     def _wait(self) -> None:
         """Until the last step has ended, each step but the first being queued while the one before runs."""
@@ -399,6 +402,7 @@ class Rendering:
 
     def _forget(self) -> None:
         self._keep.clear()
+        self._found_cuts = []
         self._buffers = (None, None)
 
     def _raw(self, i: int) -> RawImage:
@@ -419,8 +423,3 @@ def _orientations(scene: Scene, stack: NDArray[np.float64] | None) -> list[NDArr
             f"a stack of orientations must have the shape (images, {expected[0]}, 3, 3), not {stack.shape}"
         )
     return [np.ascontiguousarray(stack, np.float64)]
-
-
-def _values(data: bytes, name: str) -> NDArray[Any]:
-    """C structs as an array of opaque records; a kernel takes one by value."""
-    return np.frombuffer(data, f"V{_engine.SIZES[name]}")

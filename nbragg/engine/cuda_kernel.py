@@ -6,11 +6,11 @@ import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import numpy as np
 
-from .._engine import INDEX_ARITHMETICS, POINT, SHAPES, TABLE_KINDS
+from .._engine import FACTOR_SOURCES, INDEX_ARITHMETICS, POINT, SHAPES, TABLE_KINDS
 from ..base.errors import InputError, RenderError
 
 if TYPE_CHECKING:
@@ -23,9 +23,13 @@ __all__ = [
     "INDEX_DOUBLE",
     "INDEX_FIXED",
     "INDEX_PAIRS",
+    "GradientSpecialisation",
+    "Kernels",
     "Specialisation",
     "choose",
+    "choose_gradient",
     "every",
+    "every_gradient",
     "source",
 ]
 
@@ -53,8 +57,37 @@ _OPTIONS = (
 )
 
 
+class Kernels(Protocol):
+    """What to compile: a file of csrc and its macros."""
+
+    @property
+    def file(self) -> str: ...
+
+    @property
+    def macros(self) -> dict[str, int]:
+        """Macros to define."""
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """Options for NVRTC, except the architecture."""
+
+
+class _Macros:
+    """Options from macros."""
+
+    @property
+    def macros(self) -> dict[str, int]:
+        """Macros to define."""
+        raise NotImplementedError
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """Options for NVRTC, except the architecture."""
+        return (*_OPTIONS, *(f"-D{name}={value}" for name, value in self.macros.items()))
+
+
 @dataclass(frozen=True)
-class Specialisation:
+class Specialisation(_Macros):
     """The compile-time switches of csrc/nb_render.cu.
 
     Attributes
@@ -73,6 +106,7 @@ class Specialisation:
         The kernels that complete and summarise an image, which are the same for all of the above.
     """
 
+    file: ClassVar[str] = "nb_render.cu"
     shape: int
     table: int
     single: bool
@@ -92,10 +126,63 @@ class Specialisation:
             "NB_USE_FINISH": int(self.finish),
         }
 
+
+@dataclass(frozen=True)
+class GradientSpecialisation(_Macros):
+    """The compile-time switches of csrc/nb_gradient.cu.
+
+    Attributes
+    ----------
+    kinds : int
+        Bit 3 * shape + source of F for each kind of crystal: `_engine.SHAPES`, `_engine.FACTOR_SOURCES`.
+    single : bool
+        Precision "mixed".
+    entries : bool
+        Single structure factors have rows.
+    """
+
+    file: ClassVar[str] = "nb_gradient.cu"
+    kinds: int
+    single: bool
+    entries: bool
+
     @property
-    def options(self) -> tuple[str, ...]:
-        """Options for NVRTC, except the architecture."""
-        return (*_OPTIONS, *(f"-D{name}={value}" for name, value in self.macros.items()))
+    def macros(self) -> dict[str, int]:
+        """Macros to define."""
+        return {
+            "NB_USE_KINDS": self.kinds,
+            "NB_USE_FLOAT": int(self.single),
+            "NB_USE_ENTRIES": int(self.entries),
+        }
+
+
+def every_gradient() -> Iterator[GradientSpecialisation]:
+    """Those that a Scene whose crystals are of one kind can ask for."""
+    for shape in SHAPES.values():
+        for of_F in FACTOR_SOURCES.values():
+            for single in (False, True):
+                for entries in (False, True) if of_F != FACTOR_SOURCES["constant"] else (False,):
+                    yield GradientSpecialisation(1 << (len(FACTOR_SOURCES) * shape + of_F), single, entries)
+
+
+def choose_gradient(scene: Scene, precision: str, *, entries: bool = False) -> GradientSpecialisation:
+    """What to compile for the derivatives of a Scene.
+
+    Parameters
+    ----------
+    scene : Scene
+    precision : {"double", "mixed"}
+    entries : bool
+        Whether single structure factors have rows.
+    """
+    kinds = 0
+    for block in scene.crystals:
+        table = scene.tables[block.table]
+        kind = "nearest" if table.interpolation == "nearest" else "tricubic"
+        if table.values is None:
+            kind = "constant"
+        kinds |= 1 << (len(FACTOR_SOURCES) * SHAPES[block.shape] + FACTOR_SOURCES[kind])
+    return GradientSpecialisation(kinds, precision == "mixed", entries)
 
 
 #: with nb_finish and nb_summarise
@@ -171,8 +258,8 @@ def _sharpness(block: CrystalBlock) -> float:
 
 
 @cache
-def source() -> str:
-    """csrc/nb_render.cu with the headers it includes in their places.
+def source(file: str = Specialisation.file) -> str:
+    """A CUDA source of csrc with the headers it includes in their places.
 
     One text instead of a folder of headers, so that CuPy's disk cache, which knows the text, notices every
     change.
@@ -182,15 +269,15 @@ def source() -> str:
     RenderError
         When the package was installed without its CUDA source.
     """
-    return _with_headers(_folder() / "nb_render.cu")
+    return _with_headers(_folder(file) / file)
 
 
-def _folder() -> Path:
+def _folder(file: str = Specialisation.file) -> Path:
     package = Path(__file__).resolve().parent.parent
     for folder in (package / "csrc", package.parent / "csrc"):  # an installed package; a source tree
-        if (folder / "nb_render.cu").is_file():
+        if (folder / file).is_file():
             return folder
-    raise RenderError(f"the CUDA source nb_render.cu is not in {package / 'csrc'}: install the package again")
+    raise RenderError(f"the CUDA source {file} is not in {package / 'csrc'}: install the package again")
 
 
 def _with_headers(path: Path) -> str:

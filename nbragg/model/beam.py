@@ -138,6 +138,8 @@ class Beam(Record):
     polarization : float
         Kahn factor, -1 to 1; 0 is unpolarised, and the default, as in the reference program.  Programs that
         integrate images assume a synchrotron: 0.99 or so.
+    polarization_azimuth_deg : float
+        Turns the electric field about the beam, right-handed, degrees; the divergence keeps its axes.
     nopolar : bool
         Polarization factor 1 everywhere.
     fluence : float, optional
@@ -183,6 +185,7 @@ class Beam(Record):
     round_div: bool = True
     sources: SourceList | None = None
     polarization: float = 0.0
+    polarization_azimuth_deg: float = 0.0
     nopolar: bool = False
     fluence: float | None = None
     flux: float = 0.0
@@ -203,6 +206,8 @@ class Beam(Record):
         if self.sources is not None and not isinstance(self.sources, SourceList):
             raise InputError(f"sources must be a SourceList, not {type(self.sources).__name__}")
         self._set("polarization", check.number("polarization", self.polarization, at_least=-1, at_most=1))
+        azimuth = check.number("polarization_azimuth_deg", self.polarization_azimuth_deg)
+        self._set("polarization_azimuth_deg", azimuth)
         for name in ("flux", "exposure_s"):
             self._set(name, check.number(name, getattr(self, name), at_least=0))
         self._set("beamsize_mm", check.number("beamsize_mm", self.beamsize_mm, at_most=1e15))

@@ -52,8 +52,14 @@ class Crystal(Record):
         ``orientation @ v``.
     misset_seed : int, optional
         For ``"random"``; filled in from the clock when not given.
-    N : int or 3 ints
-        Unit cells along a, b, c.
+    rotation_deg : 3 floats
+        One more rotation, after ``misset_deg`` or ``orientation`` and before the spindle's: about the
+        direction of this vector in the laboratory by its length in degrees.  Small components are rotations
+        about x, y and z, which makes it the one to refine.  A new orientation leaves it as it is.
+    N : float or 3 floats
+        Unit cells along a, b, c, at least 1.  Where they are not whole, a block ("square") has the lattice
+        factor sin^2(pi N x)/sin^2(pi x) along each axis, x the distance from the nearest index: the same
+        formula, which for whole numbers is the same for every index.
     size_mm : 3 floats or None each
         Crystal edges along a, b, c, mm; where given they decide N (canonical 5.5).
     shape : str
@@ -64,6 +70,9 @@ class Crystal(Record):
         Mosaic cap (canonical 5.6), degrees.
     mosaic_domains : int, optional
     mosaic_seed : int
+    domain_weight : sequence of float, optional
+        How many times each mosaic domain counts, one number for each; the sum is still divided by the number
+        of domains.  None: 1 each.
     phi_deg : float
         Spindle angle where the rotation begins, degrees.
     osc_deg, phistep_deg : float, optional
@@ -101,13 +110,15 @@ class Crystal(Record):
     misset_deg: Triple | str | None = None
     orientation: FloatArray | None = None
     misset_seed: int | None = None
-    N: tuple[int, int, int] = (1, 1, 1)
+    rotation_deg: Triple = (0.0, 0.0, 0.0)
+    N: tuple[int | float, int | float, int | float] = (1, 1, 1)
     size_mm: tuple[float | None, float | None, float | None] = (None, None, None)
     shape: str = "square"
     fudge: float = 1.0
     mosaic_spread_deg: float | None = None
     mosaic_domains: int | None = None
     mosaic_seed: int = 12345678
+    domain_weight: tuple[float, ...] | None = None
     phi_deg: float = 0.0
     osc_deg: float | None = None
     phistep_deg: float | None = None
@@ -131,7 +142,10 @@ class Crystal(Record):
             if self.misset_deg is not None:
                 raise InputError("misset_deg and orientation both turn the crystal: give one of them")
             self._set("orientation", rotation_matrix("orientation", self.orientation))
-        self._set("N", tuple(check.count(f"N[{i}]", n) for i, n in enumerate(_three("N", _thrice(self.N)))))
+        self._set("rotation_deg", check.vector("rotation_deg", self.rotation_deg))
+        for i, x in enumerate(self.rotation_deg):
+            check.number(f"rotation_deg[{i}]", x, at_least=-_MOST_DEGREES, at_most=_MOST_DEGREES)
+        self._set("N", tuple(_cells(f"N[{i}]", n) for i, n in enumerate(_three("N", _thrice(self.N)))))
         sizes = enumerate(_three("size_mm", self.size_mm))
         self._set(
             "size_mm",
@@ -146,6 +160,8 @@ class Crystal(Record):
         for name in ("mosaic_domains", "phisteps"):
             self._set(name, check.optional_count(name, getattr(self, name)))
         self._set("mosaic_seed", check.seed("mosaic_seed", self.mosaic_seed))
+        if self.domain_weight is not None:
+            self._set("domain_weight", _checked_weights(self.domain_weight))
         self._set("phi_deg", check.number("phi_deg", self.phi_deg))
         self._set("spindle_axis", check.optional_direction("spindle_axis", self.spindle_axis))
 
@@ -168,6 +184,7 @@ class Crystal(Record):
         Notes
         -----
         Reciprocal axes, in 1/angstrom, are far shorter than 1: that tells the two kinds of matrix apart.
+        ``rotation_deg`` stays, and turns the new orientation as it did the old one.
 
         Examples
         --------
@@ -233,6 +250,22 @@ def rotation_matrix(name: str, value: Any) -> FloatArray:
 def _thrice(value: object) -> object:
     """One number stands for all three axes."""
     return (value,) * 3 if isinstance(value, numbers.Real) else value
+
+
+def _cells(name: str, value: object) -> float:
+    """Unit cells along an axis: as int where they are whole."""
+    cells = check.number(name, value, at_least=1, at_most=2**31 - 1)
+    return int(cells) if cells.is_integer() else cells
+
+
+def _checked_weights(weights: object) -> tuple[float, ...]:
+    """One number for each mosaic domain, not all zero."""
+    if not isinstance(weights, (tuple, list, np.ndarray)) or len(weights) == 0:
+        raise InputError(f"domain_weight must be one number for each mosaic domain, not {weights!r}")
+    values = tuple(check.number(f"domain_weight[{i}]", w, at_least=0) for i, w in enumerate(weights))
+    if not any(values):
+        raise InputError("domain_weight must not be zero for every mosaic domain")
+    return values
 
 
 def _three(name: str, value: object) -> tuple[object, object, object]:

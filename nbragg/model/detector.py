@@ -54,6 +54,8 @@ class Detector(Record):
         Fast axis, slow axis, normal and two-theta axis, any length.
     pix0_vector_m : 3 floats, optional
         Sample to the outer corner of the first pixel, m, as finally placed; used by ``physics="exact"`` only.
+    shift_mm : 3 floats
+        Moves the detector, as all of this places it, along laboratory x, y, z, mm.
     curved : bool
         Every pixel at ``distance`` from the sample (canonical 6.2).
     point_pixel : bool
@@ -70,8 +72,9 @@ class Detector(Record):
     mask : array_like (spixels, fpixels), optional
         Pixels equal to 0 are skipped.
     panels : sequence of Panel, optional
-        Panels by their places in the laboratory, instead of all of the above but ``convention``, which then
-        only says the directions of beam, polarization and spindle.
+        Panels by their places in the laboratory, instead of all of the above but ``shift_mm``, which moves
+        all of them, and ``convention``, which then only says the directions of beam, polarization and
+        spindle.
     header_fields : tuple of str
         Names of fields that were read from an image header: they may be without effect, and nothing is said
         then.  No part of what the detector is: not compared.
@@ -117,6 +120,7 @@ class Detector(Record):
     odet_vector: tuple[float, float, float] | None = None
     twotheta_axis: tuple[float, float, float] | None = None
     pix0_vector_m: tuple[float, float, float] | None = None
+    shift_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)
     curved: bool = False
     point_pixel: bool = False
     attenuation_um: float | None = None
@@ -144,6 +148,9 @@ class Detector(Record):
             self._set(name, check.optional_direction(name, getattr(self, name)))
         for i, x in enumerate(self.pix0_vector_m or ()):
             check.number(f"pix0_vector_m[{i}]", x, at_least=-FARTHEST, at_most=FARTHEST)
+        self._set("shift_mm", check.vector("shift_mm", self.shift_mm))
+        for i, x in enumerate(self.shift_mm):
+            check.number(f"shift_mm[{i}]", x, at_least=-FARTHEST, at_most=FARTHEST)
         for name in ("curved", "point_pixel"):
             self._set(name, check.flag(name, getattr(self, name)))
         self._set("thickness_um", check.number("thickness_um", self.thickness_um, at_least=0))
@@ -167,7 +174,7 @@ class Detector(Record):
                 raise InputError(f"panels[{i}] must be a Panel, not a {type(panel).__name__}")
         self._set("panels", tuple(given))
         for entry in dataclasses.fields(self):
-            if entry.name in ("panels", "convention", "header_fields"):
+            if entry.name in ("panels", "shift_mm", "convention", "header_fields"):
                 continue
             value = getattr(self, entry.name)
             if isinstance(value, np.ndarray) or value != entry.default:

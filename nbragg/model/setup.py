@@ -133,7 +133,8 @@ class Setup(Record):
             ``sample``, ``crystal``, ``beam``, ``detector``, ``sampling``, ``physics``, ``files``, or the name
             of any field of the records (``phi_deg``, ``wavelength_A``, ``distance_mm`` ...).  ``orientation``
             and ``misset_deg`` replace each other; ``orientation`` takes all that `Crystal.with_orientation`
-            does.  Of a sample of several crystals, only fields that turn it as a whole can be named.
+            does, and like it leaves ``rotation_deg``.  Of a sample of several crystals, only fields that turn
+            it as a whole can be named.
 
         Raises
         ------

@@ -6,13 +6,16 @@ Conventions, pivots, defaults and random orientations end here; nothing past thi
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..base import numbers
+from ..base.errors import InputError
 from ..base.rotations import mosaic_rotations
 from ..base.unit_cell import Cell, UnitCell
-from ..base.vectors import FloatArray
+from ..base.vectors import FloatArray, rot_axis
 from ..model.beam import Beam
 from ..model.crystal import Crystal
 from ..model.detector import Detector
@@ -27,7 +30,7 @@ from .checks import (
     interpolation,
     warn_of_left_hand,
 )
-from .crystal_cell import misset, placed_cell, shape_metric
+from .crystal_cell import misset, placed_cell, shape_metric, standing_rotation
 from .crystal_size import Sizes, cells_along_axes, clip_to_beam, recommended_oversample
 from .detector_frame import Directions, Vector
 from .detector_geometry import DetectorGeometry
@@ -41,7 +44,7 @@ from .sources import Rays, SourceSteps, beam_fluence, beam_sources, source_steps
 from .stages import Stages
 from .steps import Steps, resolve_mosaic, resolve_phi
 
-__all__ = ["build_scene", "detector_view", "make_scene"]
+__all__ = ["HELD", "build_scene", "detector_view", "make_scene"]
 
 Mosaic = tuple[float, int, int]
 
@@ -92,6 +95,7 @@ class _Surroundings(NamedTuple):
     steps: SourceSteps
     sources: Sources
     shortest: float  #: wavelength, m
+    polar_vector: FloatArray
     fluence: float
 
 
@@ -115,9 +119,11 @@ def make_scene(setup: Setup, run: Stages) -> Scene:
     reports = tuple(report for _, _, report in made)
 
     wavelength = beam.wavelength_A * 1e-10
-    longest = max(max(report.size_m.tolist()) for report in reports)
+    longest = max(max(report.size_m.real.tolist()) for report in reports)
     recommended = max(
-        recommended_oversample(longest, wavelength, panel.distance, max(panel.pixel))
+        recommended_oversample(
+            longest, wavelength, panel.distance, max(panel.pixel[0].real, panel.pixel[1].real)
+        )
         for panel in around.panels
     )
     run(check_oversampling, sampling, f"{longest * 1e10:.4g}", recommended)
@@ -136,7 +142,7 @@ def make_scene(setup: Setup, run: Stages) -> Scene:
         oversample_omega=physics.factors_per_sample or sampling.oversample_omega,
         dmin=(sampling.dmin_A or 0.0) * 1e-10,
         polarization=beam.polarization,
-        polar_vector=around.places[0].polar_vector,
+        polar_vector=around.polar_vector,
         nopolar=beam.nopolar,
         fluence=around.fluence,
         water=sampling.water_um * 1e-6,
@@ -187,14 +193,15 @@ def _crystal(
     lookup = (factors, setup.sampling.interpolate, counts, crystal.cell, crystal.a_matrix, physics)
     table = run(_factor_table, *lookup, part=i)
     orientations = crystal_orientations(cell.vectors * 1e-10, turns, kind.domains)
+    weights, times = _orientation_weights(crystal.domain_weight, kind, len(turns))
     block = CrystalBlock(
-        orientations=_read_only(orientations),
-        orientation_weights=None,
-        N=_read_only(cells),
+        orientations=numbers.read_only(orientations),
+        orientation_weights=weights,
+        N=numbers.read_only(cells),
         shape=crystal.shape,
         fudge=crystal.fudge,
-        shape_metric=_read_only(shape_metric(crystal.shape, cells, cell, physics)),
-        weight=setup.sample.weights[i],
+        shape_metric=numbers.read_only(shape_metric(crystal.shape, cells, cell, physics)),
+        weight=setup.sample.weights[i] * times,
         table=i,
     )
     report = CrystalPlacement(
@@ -203,7 +210,7 @@ def _crystal(
         mosaic_spread=kind.mosaic[0],
         mosaic_domains=kind.mosaic[1],
         mosaic_rotations=kind.domains,
-        size_m=_read_only(cells * np.array(cell.edges) * 1e-10),
+        size_m=numbers.read_only(cells * np.array(cell.edges) * 1e-10),
         n_listed=factors.n_listed or 0,
     )
     return block, table, report
@@ -226,9 +233,17 @@ def _surroundings(
     run(check_polarization, beam, places)
     steps = run(source_steps, beam)
     sources = run(_sources, beam, places, steps, physics)
-    return _Surroundings(
-        places, panels, steps, sources, float(sources.wavelength.min()), run(beam_fluence, beam)
-    )
+    shortest = float(sources.wavelength.real.min())
+    fluence = run(beam_fluence, beam)
+    return _Surroundings(places, panels, steps, sources, shortest, _polar_vector(beam, places[0]), fluence)
+
+
+def _polar_vector(beam: Beam, place: DetectorGeometry) -> FloatArray:
+    """Direction of the electric field, turned about the beam."""
+    if not beam.polarization_azimuth_deg:
+        return place.polar_vector
+    azimuth = numbers.radians(beam.polarization_azimuth_deg)
+    return numbers.read_only(rot_axis(place.polar_vector, place.beam_vector, azimuth))
 
 
 def _sources(
@@ -237,7 +252,7 @@ def _sources(
     rays: Rays = beam_sources(beam, places[0], steps, physics)
     table = np.zeros(len(rays.wavelength), np.int64)
     table.setflags(write=False)
-    incident, wavelength, weight = (_read_only(array) for array in rays)
+    incident, wavelength, weight = (numbers.read_only(array) for array in rays)
     return Sources(incident, wavelength, weight, table)
 
 
@@ -245,7 +260,7 @@ def _phi(
     phi_deg: float, osc_deg: float | None, phistep_deg: float | None, phisteps: int | None
 ) -> tuple[float, Steps]:
     """Start (radians) and steps (radians) of the rotation."""
-    return math.radians(phi_deg), resolve_phi(_radians(osc_deg), _radians(phistep_deg), phisteps)
+    return numbers.radians(phi_deg), resolve_phi(_radians(osc_deg), _radians(phistep_deg), phisteps)
 
 
 def _kind(
@@ -258,18 +273,41 @@ def _kind(
 ) -> _Kind:
     spread, count = resolve_mosaic(_radians(spread_deg), domains)
     rotations = mosaic_rotations(spread, count, seed, gaussian=physics.gaussian_mosaic)
-    return _Kind((spread, count, seed), _read_only(rotations), clip_to_beam(size_mm, beamsize_mm))
+    return _Kind((spread, count, seed), numbers.read_only(rotations), clip_to_beam(size_mm, beamsize_mm))
+
+
+def _orientation_weights(
+    domain_weight: tuple[float, ...] | None, kind: _Kind, steps: int
+) -> tuple[FloatArray | None, float]:
+    """Weights of the orientations, and how many times the crystal counts for them.
+
+    A renderer divides by the sum of the weights; their mean makes the divisor the number of orientations.
+    """
+    if domain_weight is None:
+        return None, 1.0
+    domains = len(kind.domains)
+    if len(domain_weight) != domains:
+        raise InputError(
+            f"domain_weight has {len(domain_weight)} numbers, and there are {domains} mosaic domain(s): "
+            "give one for each"
+        )
+    return numbers.read_only(np.tile(domain_weight, steps)), sum(domain_weight) / domains
 
 
 def _standing(crystal: Crystal, physics: Physics) -> tuple[tuple[float, float, float] | FloatArray, UnitCell]:
     """Missetting angles, or the matrix that takes their place, and the cell as it is mounted."""
+    turned: tuple[float, float, float] | FloatArray
     if crystal.orientation is not None:
-        return crystal.orientation, placed_cell(crystal, (0.0, 0.0, 0.0), physics)
-    angles = misset(crystal, physics)
-    cell = placed_cell(crystal, angles, physics)
-    if crystal.a_matrix is not None and not cell.right_handed:
-        warn_of_left_hand()
-    return angles, cell
+        turned = crystal.orientation
+        cell = placed_cell(crystal, (0.0, 0.0, 0.0), physics)
+    else:
+        turned = misset(crystal, physics)
+        cell = placed_cell(crystal, turned, physics)
+        if crystal.a_matrix is not None and not cell.right_handed:
+            warn_of_left_hand()
+    if any(crystal.rotation_deg):
+        turned = standing_rotation(crystal, physics)
+    return turned, cell
 
 
 def _factor_table(
@@ -298,7 +336,7 @@ class _QuirkKey(NamedTuple):
     spread_deg: float | None
     domains: int | None
     shape: str
-    N: tuple[int, int, int]
+    N: tuple[float, float, float]
     size_mm: Sizes
     phi: tuple[float | None, float | None, int | None]
 
@@ -360,11 +398,11 @@ def _facts(key: _QuirkKey, beam: Beam, physics: Physics) -> CrystalFacts:
     )
 
 
-def _read_only(array: FloatArray) -> FloatArray:
-    result = np.ascontiguousarray(array, dtype=np.float64)
-    result.setflags(write=False)
-    return result
-
-
 def _radians(degrees: float | None) -> float | None:
-    return None if degrees is None else math.radians(degrees)
+    return None if degrees is None else numbers.radians(degrees)
+
+
+#: stages that only choose, check and report: where a Scene is made for its derivatives, they stay as they are
+HELD: frozenset[Callable[..., Any]] = frozenset(
+    (check_polarization, check_oversampling, _factor_table, _tell_quirks)
+)

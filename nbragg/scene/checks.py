@@ -46,7 +46,7 @@ def check_indices(cell: UnitCell, shortest_wavelength: float) -> None:
     shortest_wavelength : float
         Metres.
     """
-    longest = max(cell.edges)
+    longest = max([edge.real for edge in cell.edges])
     largest = 2.0 * longest * 1e-10 / shortest_wavelength
     if not largest <= _LARGEST_INDEX:
         raise InputError(

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
-from ..base.rotations import misset_angles, random_misset
+from ..base import numbers
+from ..base.rotations import misset_angles, random_misset, vector_rotation
 from ..base.unit_cell import UnitCell, cell_volume, standard_reciprocal_axes
 from ..base.vectors import FloatArray, dual_rows, rot_xyz
 from ..model.crystal import Crystal
 from ..model.physics import Physics
 
-__all__ = ["misset", "placed_cell", "shape_metric"]
+__all__ = ["misset", "placed_cell", "rotation_matrix", "shape_metric", "standing_rotation"]
 
 
 def misset(crystal: Crystal, physics: Physics) -> tuple[float, float, float]:
@@ -28,13 +27,18 @@ def misset(crystal: Crystal, physics: Physics) -> tuple[float, float, float]:
         assert crystal.misset_seed is not None  # filled in by the record
         return random_misset(crystal.misset_seed, uniform=physics.uniform_misset)
     x, y, z = crystal.misset_deg
-    return math.radians(x), math.radians(y), math.radians(z)
+    return numbers.radians(x), numbers.radians(y), numbers.radians(z)
+
+
+def rotation_matrix(crystal: Crystal) -> FloatArray:
+    """The rotation of ``rotation_deg``, shape (3, 3)."""
+    return vector_rotation([numbers.radians(x) for x in crystal.rotation_deg])
 
 
 def placed_cell(crystal: Crystal, misset_rad: tuple[float, float, float], physics: Physics) -> UnitCell:
     """Direct and reciprocal vectors of the misset crystal (canonical 5.2 to 5.4).
 
-    An orientation matrix of the crystal takes the place of ``misset_rad``.
+    An orientation matrix of the crystal takes the place of ``misset_rad``; its ``rotation_deg`` follows.
 
     With both a matrix and a cell the cell's lengths are imposed on the matrix's directions; its volume too,
     except with the true cell, where the volume is that of the resulting vectors.
@@ -48,16 +52,18 @@ def placed_cell(crystal: Crystal, misset_rad: tuple[float, float, float], physic
         reciprocal = reciprocal @ crystal.orientation.T
     else:
         reciprocal = rot_xyz(reciprocal, *misset_rad)
+    if any(crystal.rotation_deg):
+        reciprocal = reciprocal @ rotation_matrix(crystal).T
     crosses = dual_rows(reciprocal.tolist())
     if crystal.cell is not None:
         direct = []
         for row, edge in zip(crosses, crystal.cell[:3], strict=True):
             x, y, z = row
-            scale = edge / math.sqrt(x * x + y * y + z * z)
+            scale = edge / numbers.sqrt(x * x + y * y + z * z)
             direct.append([x * scale, y * scale, z * scale])
         volume = cell_volume(crystal.cell)
     else:
-        volume = 1.0 / float(reciprocal[0] @ np.array(crosses[0]))
+        volume = 1.0 / numbers.scalar(reciprocal[0] @ np.array(crosses[0]))
         direct = [[x * volume for x in row] for row in crosses]
     dual = dual_rows(direct)
     if crystal.cell is not None and physics.true_cell:
@@ -67,6 +73,14 @@ def placed_cell(crystal: Crystal, misset_rad: tuple[float, float, float], physic
     for array in (vectors, reciprocal):
         array.setflags(write=False)
     return UnitCell(vectors, reciprocal, volume)
+
+
+def standing_rotation(crystal: Crystal, physics: Physics) -> FloatArray:
+    """How the crystal is turned from its setting, misset and ``rotation_deg`` together, shape (3, 3)."""
+    turned = crystal.orientation
+    if turned is None:
+        turned = rot_xyz(np.eye(3), *misset(crystal, physics)).T
+    return numbers.read_only(rotation_matrix(crystal) @ turned)
 
 
 def shape_metric(shape: str, cells: FloatArray, cell: UnitCell, physics: Physics) -> FloatArray:
@@ -89,4 +103,4 @@ def shape_metric(shape: str, cells: FloatArray, cell: UnitCell, physics: Physics
     if physics.cells_metric or shape not in ("gauss", "tophat"):
         return np.diag(cells**2)
     gram = cell.reciprocal_vectors @ cell.reciprocal_vectors.T
-    return np.asarray(float(np.prod(cells)) ** 2 * gram)
+    return np.asarray(numbers.scalar(np.prod(cells)) ** 2 * gram)

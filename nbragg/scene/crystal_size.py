@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from ..base import numbers
 from ..base.unit_cell import UnitCell
 from ..base.vectors import FloatArray
 from ..base.warn import warn
@@ -22,24 +23,24 @@ def clip_to_beam(size_mm: Sizes, beamsize_mm: float) -> Sizes:
     """
     clipped: list[float | None] = [size_mm[0]]
     for axis, size in zip("bc", size_mm[1:], strict=True):
-        if size is not None and 0 <= beamsize_mm < size:
+        if size is not None and 0 <= beamsize_mm.real < size:
             warn(
                 f"size_mm along {axis} is clipped from {size:g} to {beamsize_mm:g} mm, "
                 "the beam size (beamsize_mm)"
             )
-            size = beamsize_mm or None
+            size = beamsize_mm.real or None
         clipped.append(size)
     return clipped[0], clipped[1], clipped[2]
 
 
-def cells_along_axes(N: tuple[int, int, int], size_mm: Sizes, cell: UnitCell) -> FloatArray:
+def cells_along_axes(N: tuple[float, float, float], size_mm: Sizes, cell: UnitCell) -> FloatArray:
     """Unit cells along a, b, c: ceil(size/edge) where a size is given, else N (canonical 5.5)."""
     edges = cell.edges
     cells = [
-        float(n) if size is None else math.ceil(size * 1e-3 / (edge * 1e-10))
+        numbers.scalar(n) if size is None else math.ceil(size * 1e-3 / (edge.real * 1e-10))
         for n, size, edge in zip(N, size_mm, edges, strict=True)
     ]
-    return np.maximum(np.array(cells, dtype=np.float64), 1.0)
+    return np.maximum(numbers.array(cells), 1.0)
 
 
 def recommended_oversample(longest: float, wavelength: float, distance: float, pixel_size: float) -> int:
@@ -50,4 +51,5 @@ def recommended_oversample(longest: float, wavelength: float, distance: float, p
     longest, wavelength, distance, pixel_size : float
         Metres.
     """
+    wavelength, distance, pixel_size = wavelength.real, distance.real, pixel_size.real
     return max(math.ceil(3.0 * longest / (wavelength * distance / pixel_size)), 1)

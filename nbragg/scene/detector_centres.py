@@ -25,12 +25,12 @@ def image_size(detector: Detector) -> tuple[int, int, float, float]:
             return count, pixel * 1e-3 * count
         edge = 102.4 if size is None else size
         pixels = edge / pixel - 0.5
-        if not 0 < pixels < 2**31:
+        if not 0 < pixels.real < 2**31:
             raise InputError(
                 f"detsize_{axis}_mm {edge:g} with pixel_mm {pixel:g} gives {pixels + 0.5:.3g} pixels; "
                 "expected at least 1 and fewer than 2^31: change the size or the pixel"
             )
-        return math.ceil(pixels), edge * 1e-3
+        return math.ceil(pixels.real), edge * 1e-3
 
     fast, slow = detector.pixel_edges_mm
     fpixels, detsize_f = along("f", fast, detector.fpixels, detector.detsize_f_mm)

@@ -86,7 +86,7 @@ def effective_pivot(detector: Detector, convention: str, physics: Physics) -> st
             detector.ORGX,
             detector.ORGY,
         )
-        return "sample" if detector.twotheta_deg != 0 or any(x is not None for x in near) else "beam"
+        return "sample" if detector.twotheta_deg.real != 0 or any(x is not None for x in near) else "beam"
     own = CONVENTIONS[convention].pivot
     if detector.pivot in (None, own):
         return own

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from dataclasses import dataclass
 
 import numpy as np
 
+from ..base import numbers
 from ..base.errors import InputError
 from ..base.records import FrozenArrays, freeze
 from ..base.vectors import FloatArray, rot_axis, rot_xyz, unit
@@ -19,7 +19,7 @@ from .detector_centres import image_size, initial_centres, metres
 from .detector_frame import Directions, effective_convention, effective_pivot, given_vectors, initial_frame
 from .detector_warnings import warn_of_ignored_input
 
-__all__ = ["DetectorGeometry", "detector_geometry", "dials_origin", "vertical"]
+__all__ = ["DetectorGeometry", "detector_geometry", "dials_origin", "shifted", "vertical"]
 
 _NONE_GIVEN = Directions()
 
@@ -115,17 +115,17 @@ def detector_geometry(
     centres = initial_centres(detector, CONVENTIONS[name], (detsize_f, detsize_s), pixel, physics)
     warn_of_ignored_input(detector, name, pivot, physics)
 
-    turn = tuple(math.radians(x) for x in (detector.rotx_deg, detector.roty_deg, detector.rotz_deg))
-    twotheta = math.radians(detector.twotheta_deg)
+    turn = tuple(numbers.radians(x) for x in (detector.rotx_deg, detector.roty_deg, detector.rotz_deg))
+    twotheta = numbers.radians(detector.twotheta_deg)
 
     def turned(v: FloatArray) -> FloatArray:
         return rot_axis(rot_xyz(v, *turn), frame.twotheta_axis, twotheta)
 
-    ratio = float(frame.beam @ rot_xyz(frame.normal, *turn)) or sys.float_info.min
+    ratio = numbers.scalar(frame.beam @ rot_xyz(frame.normal, *turn)) or sys.float_info.min
     distance = metres(detector.distance_mm, 0.1)
-    close_distance = metres(detector.close_distance_mm, abs(ratio * distance))
+    close_distance = metres(detector.close_distance_mm, numbers.absolute(ratio * distance))
     distance = close_distance / ratio
-    _warn_of_lost_distance(detector, distance)
+    _warn_of_lost_distance(detector, distance.real)
     fast, slow, normal = turned(frame.fast), turned(frame.slow), turned(frame.normal)
 
     if physics.honours_placing and name == "custom" and detector.pix0_vector_m is not None:
@@ -137,9 +137,10 @@ def detector_geometry(
         fbeam, sbeam = centres.fs_beam
         pix0 = -fbeam * fast - sbeam * slow + distance * frame.beam
 
-    close_distance = float(pix0 @ normal)
-    _check_plane(close_distance, pix0, distance)
-    fclose, sclose = -float(pix0 @ fast), -float(pix0 @ slow)
+    pix0 = shifted(pix0, detector)
+    close_distance = numbers.scalar(pix0 @ normal)
+    _check_plane(close_distance.real, pix0.real, distance.real)
+    fclose, sclose = -numbers.scalar(pix0 @ fast), -numbers.scalar(pix0 @ slow)
     distance = close_distance / ratio
     with np.errstate(over="ignore", invalid="ignore"):  # the beam may run along the plane
         reach = distance * frame.beam - pix0
@@ -165,8 +166,8 @@ def detector_geometry(
         ratio=ratio,
         Xbeam=centres.xy_beam[0],
         Ybeam=centres.xy_beam[1],
-        Fbeam=float(fast @ reach),
-        Sbeam=float(slow @ reach),
+        Fbeam=numbers.scalar(fast @ reach),
+        Sbeam=numbers.scalar(slow @ reach),
         Xclose=centres.xy_close[0],
         Yclose=centres.xy_close[1],
         Fclose=fclose,
@@ -182,6 +183,13 @@ def detector_geometry(
     for value in vars(place).values():
         freeze(value)
     return place
+
+
+def shifted(corner: FloatArray, detector: Detector) -> FloatArray:
+    """A panel's corner, m, moved by the detector's ``shift_mm``."""
+    if not any(detector.shift_mm):
+        return corner
+    return np.asarray(corner + np.array(detector.shift_mm) * 1e-3)
 
 
 def dials_origin(pix0: FloatArray) -> FloatArray:

@@ -42,7 +42,7 @@ def phi_rotations(phi0: float, steps: Steps, spindle: FloatArray, physics: Physi
     memory.require(
         _BYTES_EACH * steps.count, f"a list of {steps.count} phi steps", "give fewer phisteps (-phisteps)"
     )
-    first = phi0 + 0.5 * steps.step if physics.mid_step and steps.range > 0 else phi0
+    first = phi0 + 0.5 * steps.step if physics.mid_step and steps.range.real > 0 else phi0
     return axis_rotation(spindle, first + steps.step * np.arange(steps.count))
 
 

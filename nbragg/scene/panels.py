@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import numpy.typing as npt
 
-from ..base import memory
+from ..base import memory, numbers
 from ..base.errors import InputError
 from ..base.records import freeze
 from ..base.vectors import FloatArray, unit
@@ -16,7 +16,7 @@ from ..model.detector import Detector
 from ..model.panel import Panel
 from ..model.physics import Physics
 from .detector_frame import Axes, Directions, effective_convention, given_vectors, initial_frame
-from .detector_geometry import DetectorGeometry, detector_geometry, dials_origin, vertical
+from .detector_geometry import DetectorGeometry, detector_geometry, dials_origin, shifted, vertical
 from .record import PlacedPanel
 from .steps import Layers, resolve_layers
 
@@ -43,32 +43,37 @@ def detector_places(
     given = given_vectors(detector, directions)
     name = effective_convention(detector, given)
     axes = initial_frame(CONVENTIONS[name], given)
-    return tuple(_panel_geometry(panel, name, axes, i) for i, panel in enumerate(detector.panels))
+    corners = [shifted(np.array(panel.origin_mm) * 1e-3, detector) for panel in detector.panels]
+    return tuple(
+        _panel_geometry(panel, corner, name, axes, i)
+        for i, (panel, corner) in enumerate(zip(detector.panels, corners, strict=True))
+    )
 
 
-def _panel_geometry(panel: Panel, convention: str, axes: Axes, number: int) -> DetectorGeometry:
+def _panel_geometry(
+    panel: Panel, corner: FloatArray, convention: str, axes: Axes, number: int
+) -> DetectorGeometry:
     """An explicit panel: its plane is known, and all that reports say follows."""
     fast, slow = unit(panel.fast), unit(panel.slow)
-    corner = np.array(panel.origin_mm) * 1e-3
     edges = panel.pixel_mm if isinstance(panel.pixel_mm, tuple) else (panel.pixel_mm, panel.pixel_mm)
     pixel = (edges[0] * 1e-3, edges[1] * 1e-3)
     normal = unit(np.cross(fast, slow))
-    if normal @ corner < 0:
+    if (normal @ corner).real < 0:
         normal = -normal
-    close_distance = float(corner @ normal)
-    if close_distance <= 1e-9 * float(np.linalg.norm(corner)):
+    close_distance = numbers.scalar(corner @ normal)
+    if close_distance.real <= 1e-9 * float(np.linalg.norm(corner)):
         raise InputError(
             f"panel {number} {panel.name!r}: its plane passes through the sample (close distance "
             f"{close_distance * 1e3:g} mm): change origin_mm or the axes"
         )
-    ratio = float(axes.beam @ normal) or sys.float_info.min
+    ratio = numbers.scalar(axes.beam @ normal) or sys.float_info.min
     distance = close_distance / ratio
     # the panel's own first pixel, which the plane's corner may be far from
     own = corner + panel.first[0] * pixel[0] * fast + panel.first[1] * pixel[1] * slow
-    fclose, sclose = -float(own @ fast), -float(own @ slow)
+    fclose, sclose = -numbers.scalar(own @ fast), -numbers.scalar(own @ slow)
     with np.errstate(over="ignore", invalid="ignore"):  # the beam may run along the plane
         reach = distance * axes.beam - own
-        fbeam, sbeam = float(fast @ reach), float(slow @ reach)
+        fbeam, sbeam = numbers.scalar(fast @ reach), numbers.scalar(slow @ reach)
     place = DetectorGeometry(
         convention=convention,
         pivot="none",
@@ -181,11 +186,11 @@ def _placed(what: Detector | Panel, place: DetectorGeometry, roi: Region, physic
         spixels=place.spixels,
         first=what.first if isinstance(what, Panel) else (0, 0),
         pixel=place.pixel,
-        fdet=_read_only(place.fdet),
-        sdet=_read_only(place.sdet),
-        odet=_read_only(place.odet),
-        beam=_read_only(place.beam_vector),
-        pix0=_read_only(place.pix0),
+        fdet=numbers.read_only(place.fdet),
+        sdet=numbers.read_only(place.sdet),
+        odet=numbers.read_only(place.odet),
+        beam=numbers.read_only(place.beam_vector),
+        pix0=numbers.read_only(place.pix0),
         distance=place.distance,
         close_distance=place.close_distance,
         curved=("axes" if physics.curved_by_axes else "laboratory") if curved else "flat",
@@ -203,9 +208,3 @@ def _placed(what: Detector | Panel, place: DetectorGeometry, roi: Region, physic
 def _layers(what: Detector | Panel, physics: Physics) -> Layers:
     attenuation = None if what.attenuation_um is None else what.attenuation_um * 1e-6
     return resolve_layers(what.thickness_um * 1e-6, what.thicksteps, attenuation, whole=physics.whole_layers)
-
-
-def _read_only(array: FloatArray) -> FloatArray:
-    result = np.ascontiguousarray(array, dtype=np.float64)
-    result.setflags(write=False)
-    return result

@@ -15,7 +15,15 @@ from ..model.physics import Physics
 from .detector_geometry import DetectorGeometry
 from .steps import Steps, resolve_steps
 
-__all__ = ["Rays", "SourceSteps", "beam_fluence", "beam_sources", "divergence_grid", "source_steps"]
+__all__ = [
+    "Rays",
+    "SourceSteps",
+    "beam_fluence",
+    "beam_sources",
+    "divergence_grid",
+    "flux_decides",
+    "source_steps",
+]
 
 
 _ONE_POINT = Steps(0.0, 0.0, 1)
@@ -48,10 +56,15 @@ class Rays(NamedTuple):
     weight: FloatArray
 
 
+def flux_decides(beam: Beam) -> bool:
+    """Whether flux, exposure and beam size give the fluence (canonical 3.1)."""
+    return beam.flux.real != 0 and beam.exposure_s.real > 0 and beam.beamsize_mm.real >= 0
+
+
 def beam_fluence(beam: Beam) -> float:
     """Photons/m^2: from the flux where one is given, else as given, else the default (canonical 3.1)."""
-    if beam.flux != 0 and beam.exposure_s > 0 and beam.beamsize_mm >= 0:
-        if beam.beamsize_mm == 0:
+    if flux_decides(beam):
+        if beam.beamsize_mm.real == 0:
             raise InputError(
                 "beamsize_mm 0 with a flux gives an infinite fluence: give a beam size above 0, or fluence"
             )
@@ -107,7 +120,7 @@ def divergence_grid(hdiv: Steps, vdiv: Steps, round_div: bool) -> FloatArray:
         return grid
     # a range of 0 gives 0/0, which is never above the limit: then nothing is trimmed
     with np.errstate(invalid="ignore", divide="ignore"):
-        outside = 4.0 * (_ellipse_term(h, hdiv) + _ellipse_term(v, vdiv)) > 1.1
+        outside = 4.0 * (_ellipse_term(h.real, hdiv) + _ellipse_term(v.real, vdiv)) > 1.1
     return grid[~outside.reshape(-1)]
 
 
@@ -118,8 +131,8 @@ def _points(steps: Steps) -> FloatArray:
 
 def _ellipse_term(x: FloatArray, steps: Steps) -> FloatArray:
     """e(x) of canonical 4: an even number of points has none on the axis, and is let out by half a step."""
-    half_step = steps.step**2 / 4 if steps.count % 2 == 0 else 0.0
-    return np.asarray((x**2 - half_step) / np.float64(steps.range) ** 2)
+    half_step = steps.step.real**2 / 4 if steps.count % 2 == 0 else 0.0
+    return np.asarray((x**2 - half_step) / np.float64(steps.range.real) ** 2)
 
 
 def beam_sources(beam: Beam, geometry: DetectorGeometry, steps: SourceSteps, physics: Physics) -> Rays:
@@ -140,10 +153,10 @@ def beam_sources(beam: Beam, geometry: DetectorGeometry, steps: SourceSteps, phy
     if points > 1 and not geometry.vert_vector.any():
         raise InputError("beam_vector and polar_vector are parallel: a divergence needs them at an angle")
     wavelength = beam.wavelength_A * 1e-10 * (1.0 + _points(steps.dispersion))
-    if wavelength.min() <= 0:
+    if wavelength.real.min() <= 0:
         raise InputError(
-            f"dispersion_pct {100 * steps.dispersion.range:g} reaches wavelengths that are not positive: "
-            "give less than 200"
+            f"dispersion_pct {100 * steps.dispersion.range.real:g} reaches wavelengths that are not "
+            "positive: give less than 200"
         )
     angles = divergence_grid(steps.hdiv, steps.vdiv, beam.round_div)
     if len(angles) == 0:

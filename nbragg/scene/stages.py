@@ -21,16 +21,27 @@ class Stages:
     Records and arrays are the same input when they are the same object, all else when it is equal.  A series
     whose images share most inputs so makes only what changes; threads may share one, since an entry is
     exchanged as a whole.
+
+    Parameters
+    ----------
+    kept : Stages, optional
+        Whose results are at hand to begin with; it stays as it is.
+    held : frozenset of callables
+        Stages that are not run again whatever their inputs, once there is a result.
     """
 
-    def __init__(self) -> None:
-        self._kept: dict[Hashable, tuple[tuple[Any, ...], Any]] = {}
+    def __init__(self, kept: Stages | None = None, held: frozenset[Callable[..., Any]] = frozenset()) -> None:
+        self._kept: dict[Hashable, tuple[tuple[Any, ...], Any]] = {} if kept is None else dict(kept._kept)
+        self._held = held
 
     def __call__(self, stage: Callable[..., T], *inputs: Any, part: int = 0) -> T:
         """``stage(*inputs)``; ``part`` tells apart what a stage makes for several crystals."""
         key = (stage, part)
         kept = self._kept.get(key)
         if kept is not None:
+            if stage in self._held:
+                held: T = kept[1]
+                return held
             for before, now in zip(kept[0], inputs, strict=True):
                 if before is not now and not _same(before, now):
                     break
@@ -42,7 +53,7 @@ class Stages:
         return result
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"_kept": {}}  # another process makes its own
+        return {"_kept": {}, "_held": frozenset()}  # another process makes its own
 
 
 def _same(a: Any, b: Any) -> bool:

@@ -34,7 +34,7 @@ class Layers:
 
 def _points(name: str, extent: float, step: float) -> int:
     """ceil(range/step), refusing what no computer could run."""
-    points = extent / step
+    points = extent.real / step.real
     if not points < _MOST_POINTS:
         raise InputError(
             f"{name}: a step of {step:g} divides {extent:g} into too many points: give a larger step"
@@ -44,7 +44,8 @@ def _points(name: str, extent: float, step: float) -> int:
 
 def _collapse(steps: Steps) -> Steps:
     """Anything not positive leaves a single point (canonical 4)."""
-    return steps if steps.range > 0 and steps.step > 0 and steps.count > 0 else Steps(0.0, 0.0, 1)
+    positive = steps.range.real > 0 and steps.step.real > 0 and steps.count > 0
+    return steps if positive else Steps(0.0, 0.0, 1)
 
 
 def resolve_steps(name: str, extent: float | None, step: float | None, count: int | None) -> Steps:
@@ -62,7 +63,7 @@ def resolve_steps(name: str, extent: float | None, step: float | None, count: in
     -------
     Steps
     """
-    has_step = step is not None and step > 0
+    has_step = step is not None and step.real > 0
     spacing = step if step is not None and has_step else 0.0
     if count is None:
         if extent is None:
@@ -92,7 +93,7 @@ def resolve_phi(osc: float | None, step: float | None, count: int | None) -> Ste
     Steps
         The count is at least 1; no step is collapsed.
     """
-    has_step = step is not None and step > 0
+    has_step = step is not None and step.real > 0
     spacing = step if step is not None and has_step else 0.0
     if count is None:
         if osc is None:
@@ -110,7 +111,7 @@ def resolve_phi(osc: float | None, step: float | None, count: int | None) -> Ste
 
 def resolve_mosaic(spread: float | None, domains: int | None) -> tuple[float, int]:
     """Mosaic spread and number of domains (canonical 5.6); the spread keeps its unit."""
-    if spread is None or spread == 0:
+    if spread is None or spread.real == 0:
         return 0.0, 1
     return spread, 10 if domains is None else domains
 
@@ -133,8 +134,8 @@ def resolve_layers(thickness: float, count: int | None, attenuation: float | Non
     Layers
         One layer of thickness 0 where there is no sensor or no absorption (canonical 11).
     """
-    transparent = attenuation is not None and (attenuation == 0 or math.isinf(attenuation))
-    if thickness == 0 or transparent:
+    transparent = attenuation is not None and (attenuation.real == 0 or math.isinf(attenuation.real))
+    if thickness.real == 0 or transparent:
         return Layers(0.0, 0.0, 1, 0.0)
     mu = 1.0 / (thickness if attenuation is None else attenuation)
     if count is None:

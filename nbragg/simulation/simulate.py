@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ..engine.options import RenderOptions
+from ..inverse.linearization import Linearization
 from ..model.beam import Beam
 from ..model.crystal import Crystal
 from ..model.detector import Detector
@@ -15,7 +17,7 @@ from ..scene.record import Scene
 from .result import Result
 from .simulator import Simulator, rendered
 
-__all__ = ["render", "simulate"]
+__all__ = ["derivatives", "render", "simulate"]
 
 
 def render(scene: Scene, options: RenderOptions | None = None, **named: Any) -> Result:
@@ -96,3 +98,47 @@ def simulate(
     """
     setup = as_setup(sample, beam, detector, sampling, physics)
     return Simulator(setup, RenderOptions(**options)).render()
+
+
+def derivatives(
+    sample: Setup | Sample | Crystal,
+    beam: Beam | None = None,
+    detector: Detector | None = None,
+    sampling: Sampling | None = None,
+    *,
+    parameters: Sequence[str] | str,
+    physics: str | None = None,
+    **options: Any,
+) -> Linearization:
+    """Exact first derivatives of one image by chosen parameters.
+
+    Parameters
+    ----------
+    sample, beam, detector, sampling, physics, **options
+        As `nbragg.simulate`.
+    parameters : sequence of str, or str
+        Names and groups, as of `Simulator.linearize`.
+
+    Returns
+    -------
+    Linearization
+        Renders nothing until asked.
+
+    Raises
+    ------
+    InputError, MemoryLimitError
+        As `nbragg.simulate` and `Simulator.linearize`.
+
+    Examples
+    --------
+    >>> import nbragg
+    >>> factors = nbragg.StructureFactors.constant(100)
+    >>> crystal = nbragg.Crystal(cell=(70, 80, 90, 90, 90, 90), N=5, structure_factors=factors)
+    >>> detector = nbragg.Detector(distance_mm=100, fpixels=32, spixels=32)
+    >>> linear = nbragg.derivatives(crystal, None, detector, parameters=["beam.fluence"])
+    >>> by_fluence = linear.jacobian()[0]
+    >>> bool(abs(by_fluence * linear.values[0] - linear.image).max() < 1e-9 * linear.image.max())
+    True
+    """
+    setup = as_setup(sample, beam, detector, sampling, physics)
+    return Simulator(setup, RenderOptions(**options)).linearize(parameters)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import deque
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from typing import Any, overload
 
 import numpy as np
@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 from ..base.errors import InputError, NbraggWarning, RenderError
 from ..engine.backend import backend
 from ..engine.options import Progress, RawImage, RenderOptions
+from ..inverse.linearization import Linearization
 from ..model.beam import Beam
 from ..model.setup import Setup, as_setup
 from ..scene.build import make_scene
+from ..scene.parameters import expand, folded, moved
 from ..scene.record import Scene
 from ..scene.stages import Stages
 from .result import Result
@@ -84,8 +86,12 @@ class Simulator:
         InputError
             As `Setup.replace` and `nbragg.build_scene`.
         """
+        return self._at(self.setup.replace(**changes))
+
+    def _at(self, setup: Setup) -> Simulator:
+        """A Simulator of another Setup that shares the stages."""
         other = object.__new__(Simulator)
-        other.setup, other.options, other._stages = self.setup.replace(**changes), self.options, self._stages
+        other.setup, other.options, other._stages = setup, self.options, self._stages
         other.scene = make_scene(other.setup, other._stages)
         return other
 
@@ -111,6 +117,88 @@ class Simulator:
             queue.submit(self.scene)
             raw, elapsed = queue.collect()
         return finished(raw, self.scene, elapsed, self.setup)
+
+    def linearize(
+        self, parameters: Sequence[str] | str, *, precision: str | None = None, device: str | None = None
+    ) -> Linearization:
+        """Exact first derivatives of the image by chosen parameters.
+
+        Parameters
+        ----------
+        parameters : sequence of str, or str
+            Names, for example ``"detector.distance_mm"`` or ``"crystal.cell.a"``, and names of groups, for
+            example ``"crystal.orientation"``; a field of several numbers is a group of them.
+        precision, device : optional
+            Instead of those of the options; derivatives are float64 in either precision.
+
+        Returns
+        -------
+        Linearization
+            Renders nothing until asked.
+
+        Raises
+        ------
+        InputError
+            For an unknown name (the nearest known one is given), a field that is not set, a range that is 0
+            and has no width to change (a mosaic spread, say), and positions with ``shape="tophat"``.
+
+        Notes
+        -----
+        Counts, look-ups and cuts are held: steps, domains, sub-pixels, the nearest reflection, ``dmin_A``.
+        The derivative is that of the formulas between them.
+
+        Examples
+        --------
+        >>> import nbragg
+        >>> setup = nbragg.from_cli("-cell 70 80 90 -default_F 100 -N 5 -detpixels 32")
+        >>> linear = nbragg.Simulator(setup).linearize(["crystal.orientation", "beam.fluence"])
+        >>> gradient = linear.vjp(linear.image)  # of half the sum of the squares of the pixels
+        >>> list(gradient)[-1]
+        'beam.fluence'
+        """
+        changes = {"precision": precision, "device": device}
+        given: dict[str, Any] = {name: value for name, value in changes.items() if value is not None}
+        return Linearization(self.setup, self.scene, self.options.replace(**given), parameters)
+
+    def moved(self, parameters: Sequence[str], values: Any, *, fold: bool = False) -> Simulator:
+        """A Simulator at other values of parameters.
+
+        Parameters
+        ----------
+        parameters : sequence of str
+            As of `linearize`.
+        values : array_like, shape (p,)
+            The new value of each, in its unit; p counts the members of groups.
+        fold : bool
+            Take each crystal's ``rotation_deg`` up into its ``orientation`` and leave 0: the same image, and
+            further rotations start from there.
+
+        Returns
+        -------
+        Simulator
+            ``simulator.moved(linear.parameters, linear.values + step)`` is the one after a step.
+
+        Raises
+        ------
+        InputError
+            For another number of values, an unknown name, and values that no set-up can have.
+
+        Examples
+        --------
+        >>> import nbragg
+        >>> setup = nbragg.from_cli("-cell 70 80 90 -default_F 100 -N 5 -detpixels 32 -distance 100")
+        >>> nbragg.Simulator(setup).moved(["detector.distance_mm"], [80]).setup.detector.distance_mm
+        80.0
+        """
+        names = [parameter.name for parameter in expand(tuple(parameters), self.setup)]
+        numbers = np.asarray(values, np.float64)
+        if numbers.shape != (len(names),):
+            raise InputError(
+                f"values has the shape {numbers.shape}; ({len(names)},) was expected: one for each of "
+                f"{', '.join(names)}"
+            )
+        there = moved(self.setup, dict(zip(names, numbers.tolist(), strict=True)))
+        return self._at(folded(there) if fold else there)
 
     @overload
     def render_many(

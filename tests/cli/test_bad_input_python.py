@@ -145,7 +145,7 @@ PYTHON: dict[str, Callable[[], Any]] = {
                 "a_matrix",
                 (np.zeros((3, 3)), np.ones((3, 3)), np.ones(9), np.diag([1, 1, math.nan]), "matrix"),
             ),
-            ("N", ((0, 1, 1), (1, -1, 1), (1, 1), 0, 5.5, "5", (1.5, 1, 1))),
+            ("N", ((0, 1, 1), (1, -1, 1), (1, 1), 0, 0.5, "5", (0.5, 1, 1))),
             ("size_mm", ((0, None, None), (-1, 1, 1), (math.nan, 1, 1))),
             ("shape", ("cube", None)),
             ("fudge", (-1, math.nan)),

@@ -171,6 +171,10 @@ def test_every_setting_has_a_reader() -> None:
     # and everything a record offers is within reach, save what comes from files
     elsewhere = {
         "crystal.orientation",  # Python only
+        "crystal.rotation_deg",
+        "crystal.domain_weight",
+        "beam.polarization_azimuth_deg",
+        "detector.shift_mm",
         "beam.sources",
         "crystal.a_matrix",
         "crystal.structure_factors",

@@ -117,7 +117,8 @@ def test_wrong_order_and_names() -> None:
 
 def test_one_number_of_cells() -> None:
     assert CRYSTAL.replace(N=10).N == CRYSTAL.replace(N=np.int64(10)).N == (10, 10, 10)
-    for bad in (0, -3, 2.5, True):
+    assert CRYSTAL.replace(N=2.5).N == (2.5, 2.5, 2.5)
+    for bad in (0, -3, 0.5, float("inf"), float("nan"), True):
         with pytest.raises(InputError, match="N"):
             CRYSTAL.replace(N=bad)
 

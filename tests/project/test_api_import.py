@@ -24,12 +24,17 @@ HEAVY = (
     "tifffile",
     "scipy",
     "yaml",
+    "torch",
+    "jax",
 )
 SMALL_IMAGE = """
 import nbragg
 setup = nbragg.from_cli("-cell 50 60 70 -default_F 9 -N 5 -detpixels 16")
 list(nbragg.Simulator(setup).render_many(phi=[1.0, 2.0]))
 nbragg.simulate(setup)
+linear = nbragg.derivatives(setup, parameters=["crystal.orientation"])
+linear.vjp(linear.image)
+nbragg.torch, nbragg.jax
 """
 
 

@@ -134,3 +134,14 @@ def test_missing_reference_is_said(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode != 0
     assert "is not a program" in done.stderr
+
+
+def test_derivatives_are_timed(tmp_path: Path) -> None:
+    path = tmp_path / "gradient.json"
+    run("benchmarks.gradient", "--quick", "--out", str(path))
+    for by_precision in read(path)["results"].values():
+        assert set(by_precision) == {"double", "mixed"}
+        for scenes in by_precision.values():
+            for found in scenes.values():
+                assert min(found["over_forward"].values()) > 0
+                assert set(found["over_forward"]) == set(found["ns_a_pixel"])

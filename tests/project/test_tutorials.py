@@ -1,4 +1,4 @@
-"""The tutorials, and the pages on errors and on truth files, run as they stand and print what they show."""
+"""The tutorials and some pages of the documents run as they stand and print what they show."""
 
 from __future__ import annotations
 
@@ -9,7 +9,12 @@ from pathlib import Path
 import pytest
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
-PAGES = sorted([*(DOCS / "tutorials").glob("*.md"), DOCS / "errors.md", DOCS / "truth.md"])
+PAGES = sorted(
+    [
+        *(DOCS / "tutorials").glob("*.md"),
+        *(DOCS / f"{name}.md" for name in ("errors", "truth", "derivatives")),
+    ]
+)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

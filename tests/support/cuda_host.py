@@ -1,4 +1,4 @@
-"""The CUDA kernels on the host: csrc/nb_render.cu as C++ behind csrc/nb_host_shim.h, and a Runtime of it.
+"""The CUDA kernels on the host: csrc/*.cu as C++ behind csrc/nb_host_shim.h, and a Runtime of it.
 
 Each specialisation is a shared library, built when it is first asked for.  Memory of the "device" is NumPy's.
 """
@@ -21,7 +21,7 @@ import numpy.typing as npt
 import pytest
 
 from nbragg.engine.cuda_engine import Rendering, Tables
-from nbragg.engine.cuda_kernel import Specialisation, source
+from nbragg.engine.cuda_kernel import GradientSpecialisation, Kernels, Specialisation, every_gradient, source
 from nbragg.engine.cuda_plan import DeviceProfile
 from nbragg.engine.options import RenderOptions
 
@@ -32,13 +32,15 @@ FLAGS = (
     "-x",
     "c++",
     "-std=c++20",
-    "-O1",
     "-march=native",
     "-ffp-contract=fast",
     "-fopenmp",
     "-shared",
     "-fPIC",
 )
+ALL_KINDS = sum({spec.kinds for spec in every_gradient()})
+#: of nb_gradient.cu compiling takes longer than its tests run
+OPTIMISATION = {Specialisation.file: "-O1", GradientSpecialisation.file: "-O0"}
 WARNINGS = ("-Wall", "-Wextra", "-Werror")
 # functions of the shared headers that a specialisation does not use; OpenMP's pragma where there is no OpenMP
 UNUSED = ("-Wno-unused-function", "-Wno-unused-parameter", "-Wno-unused-variable")
@@ -64,6 +66,12 @@ class HostRuntime:
         2 selects fixed point for mixed precision, 32 pairs of floats.
     free : int
         Bytes to pretend.
+
+    Attributes
+    ----------
+    exact : bool
+        Compile each specialisation of the derivatives; else the one that has all kinds of crystals stands for
+        them.
     """
 
     def __init__(
@@ -81,7 +89,8 @@ class HostRuntime:
         self.compute_capability = "00"
         self.free = free
         self.launches: list[tuple[str, tuple[int, int, int]]] = []
-        self.specialisations: set[Specialisation] = set()
+        self.specialisations: set[Any] = set()
+        self.exact = False
 
     def free_bytes(self) -> int:
         return self.free
@@ -113,7 +122,7 @@ class HostRuntime:
         out[...] = array
 
     def launch(
-        self, spec: Specialisation, kernel: str, grid: tuple[int, int, int], arguments: Sequence[Any]
+        self, spec: Kernels, kernel: str, grid: tuple[int, int, int], arguments: Sequence[Any]
     ) -> None:
         self.launches.append((kernel, grid))
         self.specialisations.add(spec)
@@ -121,6 +130,8 @@ class HostRuntime:
         assert all(value.size == 1 for value in values)
         pointers = (ctypes.c_void_p * len(values))(*(value.ctypes.data for value in values))
         dimensions = (ctypes.c_uint32 * 3)(*grid)
+        if isinstance(spec, GradientSpecialisation) and not self.exact:
+            spec = GradientSpecialisation(ALL_KINDS, spec.single, True)
         status = library(spec, self.threads).nb_host_launch(
             kernel.encode(), dimensions, ctypes.c_uint32(self.threads), pointers
         )
@@ -135,28 +146,28 @@ class HostRuntime:
         pass
 
 
-_libraries: dict[tuple[Specialisation, int], ctypes.CDLL] = {}
-_folder: list[Path] = []
+_libraries: dict[tuple[Kernels, int], ctypes.CDLL] = {}
+_folders: dict[str, Path] = {}
 
 
-def folder() -> Path:
+def folder(file: str) -> Path:
     """Where libraries are kept, for the next run too while source, compiler and processor stay."""
-    if not _folder:
+    if file not in _folders:
         base = Path(
             os.environ.get(
                 "NBRAGG_CUDA_HOST", Path(tempfile.gettempdir()) / f"nbragg-cuda-host-{os.getuid()}"
             )
         )
         text = (
-            source()
+            source(file)
             + (SHIM / "nb_host_shim.h").read_text()
-            + repr((COMPILER, FLAGS, WARNINGS, UNUSED))
+            + repr((COMPILER, FLAGS, OPTIMISATION, WARNINGS, UNUSED))
             + _processor()
         )
         path = base / hashlib.sha256(text.encode()).hexdigest()[:16]
         path.mkdir(parents=True, exist_ok=True)
-        _folder.append(path)
-    return _folder[0]
+        _folders[file] = path
+    return _folders[file]
 
 
 def _processor() -> str:
@@ -167,26 +178,35 @@ def _processor() -> str:
     return next((line for line in lines if line.startswith(("flags", "Features"))), "")
 
 
-def library(spec: Specialisation, threads: int) -> ctypes.CDLL:
+def library(spec: Kernels, threads: int) -> ctypes.CDLL:
     """The compiled kernels of one specialisation."""
     key = (spec, threads)
     if key not in _libraries:
-        name = "_".join(map(str, [*spec.macros.values(), threads]))
-        path = folder() / f"{name}.so"
+        name = "_".join(map(str, [spec.file, *spec.macros.values(), threads]))
+        path = folder(spec.file) / f"{name}.so"
         if not path.exists():
             _compile(spec, threads, path)
         _libraries[key] = ctypes.CDLL(str(path))
     return _libraries[key]
 
 
-def _compile(spec: Specialisation, threads: int, path: Path) -> None:
+def _compile(spec: Kernels, threads: int, path: Path) -> None:
     assert COMPILER is not None
     with tempfile.TemporaryDirectory(dir=path.parent) as work:
-        text = Path(work, "nb_render.cpp")
-        text.write_text(source())
+        text = Path(work, "kernels.cpp")
+        text.write_text(source(spec.file))
         macros = [f"-D{name}={value}" for name, value in spec.macros.items()]
         output = Path(work, path.name)
-        command = [COMPILER, *FLAGS, *WARNINGS, *UNUSED, "-DNB_HOST", f"-DNB_THREADS={threads}", *macros]
+        command = [
+            COMPILER,
+            *FLAGS,
+            OPTIMISATION[spec.file],
+            *WARNINGS,
+            *UNUSED,
+            "-DNB_HOST",
+            f"-DNB_THREADS={threads}",
+            *macros,
+        ]
         run = subprocess.run(
             [*command, "-I", str(SHIM), str(text), "-o", str(output)], capture_output=True, text=True
         )

@@ -4,6 +4,10 @@ Written from the equations (canonical 6 to 8 and 11) and from the fields of ``Sc
 shares no code with the package.  Arithmetic is ``numpy.longdouble`` throughout, so that on x86-64 and on
 aarch64 Linux the rounding seen in a comparison is the engine's own.  One whole image is handled at a time
 and every sample is visited in the order of canonical 6.1.
+
+A Scene may hold complex numbers, value + i step tangent with a tiny step: the imaginary part of the image is
+then step times its derivative along the tangent, in full precision, as nothing is subtracted (complex step;
+see ``derivatives.py``).  Whatever compares or rounds looks at real parts (gradients 3).
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 REAL = np.longdouble
+COMPLEX = np.clongdouble
 Array = npt.NDArray[Any]
 
 PI = REAL("3.14159265358979323846264338327950288")
@@ -24,34 +29,40 @@ AVOGADRO = REAL("6.02214179e23")
 SPHERE_VOLUME = REAL("0.723601254558268")  # canonical 7.1
 
 
+def wide(v: Any) -> Any:
+    """v in the arithmetic of this module, an array or a scalar; complex where it has a derivative."""
+    v = np.asarray(v)
+    return v.astype(COMPLEX if np.iscomplexobj(v) else REAL)[()]
+
+
 def dot(u: Array, v: Array) -> Array:
-    """Inner product over the last axis."""
-    return np.asarray(np.sum(np.asarray(u, REAL) * np.asarray(v, REAL), axis=-1))
+    """Inner product over the last axis; of complex vectors too, nothing is conjugated."""
+    return np.asarray(np.sum(wide(u) * wide(v), axis=-1))
 
 
 def unit(v: Array) -> Array:
     """v scaled to length 1 along the last axis."""
-    v = np.asarray(v, REAL)
+    v = wide(v)
     return np.asarray(v / np.sqrt(dot(v, v))[..., None])
 
 
 def rotate(v: Array, axis: Array, angle: Array | float) -> Array:
     """Rodrigues' rotation of vectors (..., 3) about a unit axis (3,), right-handed, angle (...) rad."""
-    axis = np.asarray(axis, REAL)
-    angle = np.asarray(angle, REAL)[..., None]
-    v = np.asarray(v, REAL)
+    axis = wide(axis)
+    angle = np.asarray(wide(angle))[..., None]
+    v = wide(v)
     along = dot(v, axis)[..., None] * axis
     return np.asarray(v * np.cos(angle) + np.cross(axis, v) * np.sin(angle) + along * (1 - np.cos(angle)))
 
 
 def nearest(h: Array) -> Array:
     """Nearest integer, halves downward (canonical 6.5)."""
-    return np.asarray(np.ceil(h - REAL(0.5)))
+    return np.asarray(np.ceil(np.real(h) - REAL(0.5)))
 
 
 def absorbs(panel: Any) -> bool:
     """Whether the sensor stops photons little by little, so that a depth and a fraction have a meaning."""
-    return bool(panel.thickness != 0 and panel.mu != 0)
+    return bool(panel.thickness != 0 and np.real(panel.mu) != 0)
 
 
 def mean_depth(u: Array) -> Array:
@@ -59,10 +70,10 @@ def mean_depth(u: Array) -> Array:
 
     The quotient of the integrals of x e^(-ux) and e^(-ux) over 0 < x < 1.
     """
-    u = np.asarray(u, REAL)
-    small = np.abs(u) < REAL(0.01)
+    u = wide(u)
+    small = np.abs(np.real(u)) < REAL(0.01)
     with np.errstate(all="ignore"):
-        closed = 1 / u - 1 / np.expm1(u)
+        closed = 1 / u - 1 / np.expm1(np.where(np.real(u) < 1000, u, 1000))  # beyond: nothing to subtract
     return np.where(small, REAL(0.5) - u / 12 + u**3 / 720 - u**5 / 30240, closed)
 
 
@@ -71,23 +82,23 @@ def position(
 ) -> Array:
     """Vector from the sample to a sub-pixel, m (canonical 6.1, 6.2); a panel may begin inside its plane."""
     os = oversample
-    px, py = (REAL(edge) for edge in panel.pixel)
+    px, py = (wide(edge) for edge in panel.pixel)
     f = (px / os) * ((panel.first[0] + fast) * os + i_fast) + px / os / 2
     s = (py / os) * ((panel.first[1] + slow) * os + i_slow) + py / os / 2
-    fdet, sdet, odet = (np.asarray(v, REAL) for v in (panel.fdet, panel.sdet, panel.odet))
-    step = REAL(panel.layer_step)
-    flat = np.asarray(panel.pix0, REAL) + f[..., None] * fdet + s[..., None] * sdet + layer * step * odet
+    fdet, sdet, odet = (wide(v) for v in (panel.fdet, panel.sdet, panel.odet))
+    step = wide(panel.layer_step)
+    flat = wide(panel.pix0) + f[..., None] * fdet + s[..., None] * sdet + layer * step * odet
     if panel.mean_depth and absorbs(panel):
         r = dot(unit(flat), odet) if panel.curved == "flat" else np.ones(f.shape, REAL)
-        flat = flat + (step * mean_depth(step * REAL(panel.mu) / r))[..., None] * odet
+        flat = flat + (step * mean_depth(step * wide(panel.mu) / r))[..., None] * odet
     if panel.curved == "flat":
         return np.asarray(flat)
-    distance = REAL(panel.distance)
-    middle = distance * np.asarray(panel.beam, REAL)
+    distance = wide(panel.distance)
+    middle = distance * wide(panel.beam)
     if panel.curved == "laboratory":
         about_s, about_f = flat[..., 1] / distance, flat[..., 2] / distance
     else:  # in a right-handed (f, s, b) a turn about s takes b toward f, a turn about f takes it away from s
-        hand = np.sign(dot(np.cross(fdet, sdet), middle))
+        hand = np.sign(np.real(dot(np.cross(fdet, sdet), middle)))
         about_s = hand * dot(flat - middle, fdet) / distance
         about_f = -hand * dot(flat - middle, sdet) / distance
     return rotate(rotate(middle + 0 * flat, sdet, about_s), fdet, about_f)
@@ -98,15 +109,15 @@ def solid_angle(panel: Any, place: Array) -> Array:
     r2 = dot(place, place)
     if panel.point_pixel:
         return np.asarray(1 / r2)
-    area = REAL(panel.pixel[0]) * REAL(panel.pixel[1])
-    return np.asarray(area / r2 * REAL(panel.close_distance) / np.sqrt(r2))
+    area = wide(panel.pixel[0]) * wide(panel.pixel[1])
+    return np.asarray(area / r2 * wide(panel.close_distance) / np.sqrt(r2))
 
 
 def capture_fraction(panel: Any, d: Array, layer: int) -> Array:
     """Fraction of the photons that stop in sensor layer `layer` (canonical 6.3)."""
     if not absorbs(panel):
         return np.ones(d.shape[:-1], REAL)
-    per_layer = REAL(panel.layer_step) * REAL(panel.mu) / dot(d, panel.odet)
+    per_layer = wide(panel.layer_step) * wide(panel.mu) / dot(d, panel.odet)
     return np.asarray(np.exp(-layer * per_layer) - np.exp(-(layer + 1) * per_layer))
 
 
@@ -114,72 +125,95 @@ def polarization(scene: Any, incident: Array, d: Array) -> Array:
     """Kahn polarization factor (canonical 8)."""
     if scene.nopolar:
         return np.ones(d.shape[:-1], REAL)
-    kahn = REAL(scene.polarization)
+    kahn = wide(scene.polarization)
     cos2 = dot(incident, d) ** 2
     cos_2psi: Array | float = 1.0
-    if kahn != 0:
-        b = unit(np.cross(np.asarray(scene.polar_vector, REAL), incident))
+    if kahn != 0:  # a factor that moves away from 0 is not 0
+        b = unit(np.cross(wide(scene.polar_vector), incident))
         e = unit(np.cross(incident, b))
-        cos_2psi = np.cos(2 * -np.arctan2(dot(d, b), dot(d, e)))
+        # psi = -atan2(d.b, d.e); 0 on the incident beam, where it is multiplied by 0
+        b2, e2 = dot(d, b) ** 2, dot(d, e) ** 2
+        cos_2psi = np.where(e2 + b2 == 0, 1, (e2 - b2) / np.where(e2 + b2 == 0, 1, e2 + b2))
     return np.asarray(REAL(0.5) * (1 + cos2 - kahn * cos_2psi * (1 - cos2)))
 
 
 def _sphere(x: Array) -> Array:
     """3 (sin x / x - cos x) / x^2, by its series where the difference would cancel."""
-    x2 = np.minimum(x, 1) ** 2
+    x2 = np.where(np.real(x) < 1, x, 1) ** 2
     series = np.zeros_like(x)
     factorial = REAL(1)
     for n in range(14):
         factorial *= (2 * n + 2) * (2 * n + 3)
-        series += REAL(3 * (2 * n + 2)) / factorial * (-x2) ** n
-    far = np.maximum(x, REAL(0.5))
-    return np.where(x < 1, series, 3 * (np.sin(far) / far - np.cos(far)) / far**2)
+        series = series + REAL(3 * (2 * n + 2)) / factorial * (-x2) ** n
+    far = np.where(np.real(x) < REAL(0.5), REAL(0.5), x)
+    return np.where(np.real(x) < 1, series, 3 * (np.sin(far) / far - np.cos(far)) / far**2)
+
+
+def _sines(n: Any, x: Array) -> Array:
+    """sin(n x) / sin x, n at x = 0.
+
+    A derivative is taken of sin y / y, by its series, where those of both sines would cancel.
+    """
+    at_peak = x == 0
+    quotient = np.where(at_peak, n, np.sin(n * x) / np.where(at_peak, 1, np.sin(x)))
+    if not np.iscomplexobj(quotient):
+        return np.asarray(quotient)
+    near = np.abs(np.real(n * x)) < 1
+    inner = np.where(near, x, 0)
+    return np.asarray(np.where(near, n * _sine_over(n * inner) / _sine_over(inner), quotient))
+
+
+def _sine_over(y: Array) -> Array:
+    """sin y / y for small y."""
+    total, power = np.ones_like(y), np.ones_like(y)
+    for n in range(1, 14):
+        power = power * -(y * y) / (2 * n * (2 * n + 1))
+        total = total + power
+    return total
 
 
 def lattice_factor(crystal: Any, dh: Array) -> Array:
     """Lattice factor at the distance dh (..., 3) from the nearest lattice point (canonical 7.1)."""
-    cells = np.asarray(crystal.N, REAL)
+    cells = wide(crystal.N)
     volume = cells[0] * cells[1] * cells[2]
     if crystal.shape == "square":
         latt = np.ones(dh.shape[:-1], REAL)
-        for axis in range(3):
-            if cells[axis] > 1:
-                x = PI * dh[..., axis]
-                bottom = np.where(x == 0, 1, np.sin(x))
-                latt = latt * np.where(x == 0, cells[axis], np.sin(cells[axis] * x) / bottom)
+        for axis in range(3):  # one cell: 1, but not by a short cut, which has no derivative
+            latt = latt * _sines(cells[axis], PI * dh[..., axis])
         return latt
-    metric = np.asarray(crystal.shape_metric, REAL)
+    metric = wide(crystal.shape_metric)
     rad2 = dot(dh, np.sum(dh[..., None, :] * metric, axis=-1))
-    fudge = REAL(crystal.fudge)
+    fudge = wide(crystal.fudge)
     if crystal.shape == "round":
         return np.asarray(volume * SPHERE_VOLUME * _sphere(PI * np.sqrt(rad2 * fudge)))
     if crystal.shape == "gauss":
         return np.asarray(volume * np.exp(-rad2 / REAL("0.63") * fudge))
-    return np.asarray(np.where(rad2 * fudge < REAL("0.3969"), volume, REAL(0)))
+    return np.asarray(np.where(np.real(rad2 * fudge) < REAL("0.3969"), volume, REAL(0)))
 
 
 def nearest_F(table: Any, h0: Array) -> Array:
     """Structure factor of the nearest reflection (canonical 7.2); h0 (..., 3) whole numbers."""
     if table.values is None:
-        return np.full(h0.shape[:-1], table.default_F, REAL)
+        return np.full(h0.shape[:-1], wide(table.default_F))
     index = h0.astype(np.int64) - np.asarray(table.origin, np.int64)
     size = np.array(table.values.shape)
     inside = np.all((index >= 0) & (index < size), axis=-1)
     i, j, k = np.moveaxis(np.clip(index, 0, size - 1), -1, 0)
-    return np.asarray(np.where(inside, table.values[i, j, k], table.default_F), REAL)
+    return np.asarray(np.where(inside, wide(table.values[i, j, k]), wide(table.default_F)))
 
 
 def usable(table: Any, hkl: Array) -> Array:
     """Whether the table reaches far enough around hkl (..., 3) to interpolate (canonical 7.3)."""
     low = np.asarray(table.origin, REAL)
     count = np.asarray(table.values.shape, REAL)
-    return np.asarray(np.all((hkl - low + 3 <= count) & (hkl - 2 >= low), axis=-1))
+    h = np.real(hkl)
+    return np.asarray(np.all((h - low + 3 <= count) & (h - 2 >= low), axis=-1))
 
 
 def tricubic_F(table: Any, hkl: Array, ok: Array) -> Array:
     """Cubic Lagrange interpolation through 4x4x4 listed reflections; 0 where not `ok` (canonical 7.3)."""
-    first = np.floor(hkl).astype(np.int64) - 1
-    weights = np.ones((*hkl.shape, 4), REAL)
+    first = np.floor(np.real(hkl)).astype(np.int64) - 1
+    weights = np.ones((*hkl.shape, 4), hkl.dtype)
     for m in range(4):
         for other in range(4):
             if other != m:
@@ -191,7 +225,7 @@ def tricubic_F(table: Any, hkl: Array, ok: Array) -> Array:
             for p in range(4):
                 weight = weights[..., 0, m] * weights[..., 1, n] * weights[..., 2, p]
                 i, j, k = np.moveaxis(index + np.where(ok[..., None], (m, n, p), 0), -1, 0)
-                total += weight * table.values[i, j, k]
+                total = total + weight * table.values[i, j, k]
     return np.where(ok, total, 0)
 
 
@@ -210,6 +244,7 @@ class Sample:
     kept: Array  # not removed by dmin
     hkl: Array
     latt: Array
+    crystal: Any
     table: Any
     share: Any  # of one crystal, by its weight and the orientation's
 
@@ -223,9 +258,9 @@ def samples(scene: Any, panel: Any, fast: Array, slow: Array) -> Iterator[Sample
                 place = position(panel, scene.oversample, fast, slow, layer, i_fast, i_slow)
                 d = unit(place)
                 for source in range(len(scene.sources.wavelength)):
-                    incident = np.asarray(scene.sources.incident[source], REAL)
-                    q = (d - incident) / REAL(scene.sources.wavelength[source])
-                    stol = np.sqrt(dot(q, q)) / 2
+                    incident = wide(scene.sources.incident[source])
+                    q = (d - incident) / wide(scene.sources.wavelength[source])
+                    stol = np.sqrt(dot(np.real(q), np.real(q))) / 2
                     kept = np.ones(fast.shape, bool)
                     if scene.dmin > 0:
                         kept = ~((stol > 0) & (REAL(scene.dmin) > REAL(0.5) / np.where(stol > 0, stol, 1)))
@@ -234,24 +269,23 @@ def samples(scene: Any, panel: Any, fast: Array, slow: Array) -> Iterator[Sample
                     for crystal in scene.crystals:
                         table = scene.tables[crystal.table + int(scene.sources.table[source])]
                         given = crystal.orientation_weights
-                        weights = (
-                            np.ones(len(crystal.orientations), REAL) if given is None else given.astype(REAL)
-                        )
-                        for cell, weight in zip(np.asarray(crystal.orientations, REAL), weights, strict=True):
+                        weights = wide(np.ones(len(crystal.orientations)) if given is None else given)
+                        for cell, weight in zip(wide(crystal.orientations), weights, strict=True):
                             hkl = np.stack([dot(q, cell[axis]) for axis in range(3)], axis=-1)
                             latt = lattice_factor(crystal, hkl - nearest(hkl))
-                            share = REAL(crystal.weight) * weight / weights.sum()
+                            held = np.real(weights).sum()
+                            share = wide(crystal.weight) * weight / held
                             yield Sample(
                                 number, corner, number == begin, layer, source, place, d, incident, kept, hkl,
-                                latt, table, share,
+                                latt, crystal, table, share,
                             )  # fmt: skip
                             number += 1
 
 
 def water_background(scene: Any) -> Any:
     """I_bg of canonical 8."""
-    volume = REAL(scene.water) ** 3
-    return REAL("2.57") ** 2 * R_E_SQR * REAL(scene.fluence) * volume * REAL(1e6) * AVOGADRO / 18
+    volume = wide(scene.water) ** 3
+    return REAL("2.57") ** 2 * R_E_SQR * wide(scene.fluence) * volume * REAL(1e6) * AVOGADRO / 18
 
 
 def pixels_of(panel: Any) -> tuple[Array, Array, Array]:
@@ -266,6 +300,8 @@ def pixels_of(panel: Any) -> tuple[Array, Array, Array]:
 
 def switch_off(scene: Any) -> tuple[int, int, int]:
     """(panel, pixel, sample) of the first sample that cannot be interpolated, pixels in raster order."""
+    if all(table.interpolation != "tricubic" for table in scene.tables):
+        return (len(scene.panels), 0, 0)
     for number, panel in enumerate(scene.panels):
         fast, slow, rendered = pixels_of(panel)
         order = np.arange(rendered.size).reshape(rendered.shape)
@@ -275,7 +311,7 @@ def switch_off(scene: Any) -> tuple[int, int, int]:
                 continue
             # samples of factor 0 are passed over (canonical 6.5), spots too faint for a double among them;
             # with water the reference program passes over none
-            looked_up = (sample.latt.astype(float) != 0) | (scene.water != 0)
+            looked_up = (np.real(sample.latt).astype(float) != 0) | (np.real(scene.water) != 0)
             bad = rendered & sample.kept & looked_up & ~usable(sample.table, sample.hkl)
             if bad.any():
                 first = min(first, (int(order[bad].min()), sample.number))
@@ -284,8 +320,11 @@ def switch_off(scene: Any) -> tuple[int, int, int]:
     return (len(scene.panels), 0, 0)
 
 
-def render(scene: Any) -> npt.NDArray[np.float64]:
-    """The whole image in photons, float64, of the scene's image_shape; 0 where nothing is rendered."""
+def render(scene: Any) -> Array:
+    """The whole image in photons, of the scene's image_shape; 0 where nothing is rendered.
+
+    float64; of a complex Scene complex, in the precision it was worked out in.
+    """
     switch = switch_off(scene)
     images = []
     for number, panel in enumerate(scene.panels):
@@ -297,19 +336,18 @@ def render(scene: Any) -> npt.NDArray[np.float64]:
         )
         images.append(render_panel(scene, panel, end))
     flat = np.concatenate([image.ravel() for image in images])
-    whole: npt.NDArray[np.float64] = flat.reshape(scene.image_shape)
-    return whole
+    return np.asarray(flat.reshape(scene.image_shape))
 
 
-def render_panel(scene: Any, panel: Any, switch: tuple[int, int]) -> npt.NDArray[np.float64]:
+def render_panel(scene: Any, panel: Any, switch: tuple[int, int]) -> Array:
     """One panel, (spixels, fpixels)."""
     fast, slow, rendered = pixels_of(panel)
     order = np.arange(fast.size).reshape(fast.shape)
     background = water_background(scene)
-    total = np.full(fast.shape, background if scene.water_mode == "in_sum" else REAL(0), REAL)
+    total: Array = np.full(fast.shape, background if scene.water_mode == "in_sum" else REAL(0))
     # canonical 8 divides the water by the orientations of the (first) crystal as well
     first = scene.crystals[0].orientation_weights
-    count = len(scene.crystals[0].orientations) if first is None else REAL(first.sum())
+    count = len(scene.crystals[0].orientations) if first is None else wide(np.real(first).sum())
     total = total / count
     once_omega: Array = np.zeros(fast.shape, REAL)
     once_capture: Array = np.ones(fast.shape, REAL)
@@ -329,10 +367,10 @@ def render_panel(scene: Any, panel: Any, switch: tuple[int, int]) -> npt.NDArray
         F = nearest_F(table, nearest(sample.hkl))
         if table.interpolation != "nearest":
             ok = usable(table, sample.hkl)
-            smooth = np.where(ok, tricubic_F(table, sample.hkl, ok), REAL(table.default_F))
+            smooth = np.where(ok, tricubic_F(table, sample.hkl, ok), wide(table.default_F))
             before = (order < switch[0]) | ((order == switch[0]) & (sample.number <= switch[1]))
             F = np.where(before, smooth, F) if table.interpolation == "tricubic" else smooth
-        weight = REAL(scene.sources.weight[sample.source])
+        weight = wide(scene.sources.weight[sample.source])
         term = np.where(sample.kept, F**2 * sample.latt**2, 0) * weight * sample.share
         if scene.oversample_thick:
             term = term * capture
@@ -346,7 +384,7 @@ def render_panel(scene: Any, panel: Any, switch: tuple[int, int]) -> npt.NDArray
 
     # every loop counts in the division except the layers, whose capture fractions add up
     steps = REAL(len(scene.sources.wavelength) * scene.oversample**2)
-    image = R_E_SQR * REAL(scene.fluence) * total / steps
+    image = R_E_SQR * wide(scene.fluence) * total / steps
     if not scene.oversample_thick:
         image = image * once_capture
     if not scene.oversample_polar:
@@ -356,9 +394,10 @@ def render_panel(scene: Any, panel: Any, switch: tuple[int, int]) -> npt.NDArray
         image = image * once_omega
     if scene.water_mode == "after":
         image = image + background * water_weight / steps
-    out = np.zeros((panel.spixels, panel.fpixels))
+    kind = COMPLEX if np.iscomplexobj(image) else np.float64
+    out = np.zeros((panel.spixels, panel.fpixels), kind)
     fmin, fmax, smin, smax = panel.roi
-    out[smin : smax + 1, fmin : fmax + 1] = np.where(rendered, image, 0).astype(np.float64)
+    out[smin : smax + 1, fmin : fmax + 1] = np.where(rendered, image, 0).astype(kind)
     return out
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import nvrtc
 import pytest
 
-from nbragg._engine import POINT, SHAPES
+from nbragg._engine import FACTOR_SOURCES, POINT, SHAPES
 from nbragg.engine.cuda_kernel import (
     CONSTANT,
     FINISH,
@@ -14,8 +14,10 @@ from nbragg.engine.cuda_kernel import (
     INDEX_PAIRS,
     NEAREST,
     TRICUBIC,
+    GradientSpecialisation,
     Specialisation,
     every,
+    every_gradient,
     source,
 )
 
@@ -73,6 +75,56 @@ def test_every_specialisation(architecture: int) -> None:
 def test_every_gpu() -> None:
     """The common cases and the one with most registers."""
     compile_and_check([(architecture, spec) for architecture in ARCHITECTURES for spec in COMMON])
+
+
+GRADIENT_KERNELS = {
+    "nb_prepare", "nb_differentiate", "nb_fold", "nb_weigh", "nb_choose_unit", "nb_by_orientation",
+    "nb_settle",
+}  # fmt: skip
+
+
+def compile_gradients(jobs: list[tuple[int, GradientSpecialisation]]) -> None:
+    """All kernels are there, and only nb_differentiate has more numbers at a time than registers.
+
+    That one in double, and where it interpolates: its sums alone take 40 registers beside the slopes.
+    """
+    text = source(GradientSpecialisation.file)
+    done = nvrtc.compile_many(text, [(architecture, spec.options) for architecture, spec in jobs])
+    for (architecture, spec), kernels in zip(jobs, done, strict=True):
+        line = f"sm_{architecture} {spec.macros}: " + ", ".join(
+            f"{k.name} {k.registers} registers {k.spilled} spilled" for k in kernels
+        )
+        print(line)
+        assert {kernel.name for kernel in kernels} == GRADIENT_KERNELS, line
+        tricubic = spec.kinds >> FACTOR_SOURCES["tricubic"] & 0b1001001001
+        registers = spec.single and not tricubic
+        assert not any(k.spilled for k in kernels if registers or k.name != "nb_differentiate"), line
+
+
+def test_gradients() -> None:
+    """Derivatives of every shape and source of structure factors, in both precisions, with rows of entries.
+
+    One specialisation has the code of one shape and source, and shares nothing else with another; a compiler
+    takes seconds for each, so that not all pairs are tried.
+    """
+    pairs = [
+        ("square", "constant", True, False), ("square", "nearest", False, True),
+        ("round", "tricubic", True, True), ("round", "constant", False, False),
+        ("gauss", "nearest", True, False), ("tophat", "tricubic", False, False),
+    ]  # fmt: skip
+    wanted = {
+        GradientSpecialisation(1 << (len(FACTOR_SOURCES) * SHAPES[shape] + FACTOR_SOURCES[kind]), *rest)
+        for shape, kind, *rest in pairs
+    }
+    assert wanted < set(every_gradient())
+    compile_gradients([(90, spec) for spec in wanted])
+
+
+def test_gradients_on_every_gpu() -> None:
+    """Block crystals with a list, in the precision of a GPU."""
+    nearest = 1 << FACTOR_SOURCES["nearest"]
+    kinds = [spec for spec in every_gradient() if spec.kinds == nearest and spec.single and not spec.entries]
+    compile_gradients([(architecture, spec) for architecture in ARCHITECTURES for spec in kinds])
 
 
 def test_errors_name_the_file_and_line() -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import golden_cases as g
+import gradient_scenes
 import numpy as np
 import numpy.typing as npt
 import oracle
@@ -24,6 +25,7 @@ import nbragg
 from nbragg.base.errors import DeviceError, MemoryLimitError
 from nbragg.engine import cpu, cuda
 from nbragg.engine.backend import RawImage, RenderOptions, backend
+from nbragg.engine.backend import gradient as gradient_of
 
 
 def why_not() -> str:
@@ -229,3 +231,32 @@ def test_compute_sanitizer(tool: str, tmp_path: Path) -> None:
     if "Device not supported" in run.stdout:
         pytest.skip("compute-sanitizer does not support this device")
     assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-3000:]
+
+
+# ---- derivatives ----
+
+
+def derivatives(scene: Any, device: str, precision: str) -> list[npt.NDArray[np.float64]]:
+    """Rows, sums, products and the cotangent of a Scene; all but the rows from images of one sign."""
+    tangents, frames = gradient_scenes.tangents(scene), gradient_scenes.frames(scene)
+    gradient = gradient_of(scene, tangents, frames, RenderOptions(device=device, precision=precision))
+    rng = np.random.default_rng(4)
+    weights, cotangent = rng.uniform(0.1, 1, (2, *scene.image_shape))
+    rows = np.zeros((len(tangents), *scene.image_shape))
+    gradient.jacobian(rows)
+    H, _ = gradient.gauss_newton(cotangent, weights)
+    fields = gradient_scenes.arrays(gradient.scene_vjp(cotangent))
+    return [*rows, H, *fields.values()]
+
+
+@pytest.mark.parametrize("precision", TOLERANCE)
+@pytest.mark.parametrize("name", gradient_scenes.EVERY)
+def test_derivatives(name: str, precision: str) -> None:
+    """As on the CPU, and the same bits again."""
+    scene = gradient_scenes.EVERY[name]()
+    expected, found = derivatives(scene, "cpu", "double"), derivatives(scene, "cuda", precision)
+    least = 1e-3 * cpu.render_double(scene).max()
+    for i, (a, b) in enumerate(zip(found, expected, strict=True)):
+        tolerance = {"double": 1e-10, "mixed": 1e-4}[precision]
+        assert np.abs(a - b).max(initial=0.0) <= tolerance * max(np.abs(b).max(initial=0.0), least), i
+    assert all(map(np.array_equal, found, derivatives(scene, "cuda", precision)))

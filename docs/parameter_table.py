@@ -1,0 +1,74 @@
+"""The table of parameters of docs/derivatives.md: ``python docs/parameter_table.py``."""
+
+from __future__ import annotations
+
+from nbragg.scene.parameter_registry import REGISTRY
+
+__all__ = ["MEANING", "markdown"]
+
+#: parameter -> what it says; the fields' own documentation says the rest
+MEANING = {
+    "crystal.cell": "edges `crystal.cell.a` `.b` `.c`, and angles `.alpha` `.beta` `.gamma` in deg",
+    "crystal.a_matrix": "row of x, y, z, column of a\\*, b\\*, c\\*",
+    "crystal.misset_deg": "three angles; a drawn misset is its angles",
+    "crystal.rotation_deg": "rotation vector about the laboratory axes, after the misset, before phi",
+    "crystal.N": "unit cells along a, b, c, as real numbers",
+    "crystal.fudge": "width of round, gauss and tophat spots",
+    "crystal.mosaic_spread_deg": "each domain turns on about its own axis",
+    "crystal.domain_weight": "of one mosaic domain",
+    "crystal.phi_deg": "start of the rotation",
+    "crystal.osc_deg": "its range, where that decides the step",
+    "crystal.phistep_deg": "its step, where given",
+    "crystal.structure_factors.values": "of one reflection: `crystal.structure_factors[h,k,l]`",
+    "crystal.structure_factors.default_F": "of all that are not listed",
+    "beam.wavelength_A": "",
+    "beam.dispersion_pct": "full range of wavelengths",
+    "beam.hdivrange_mrad": "full range of divergence, where that decides the step",
+    "beam.vdivrange_mrad": "full range of divergence, where that decides the step",
+    "beam.hdivstep_mrad": "its step, where given",
+    "beam.vdivstep_mrad": "its step, where given",
+    "beam.sources.positions": "of one source of a list: x, y, z",
+    "beam.sources.weights": "of one source; through the mean of all",
+    "beam.sources.wavelengths_A": "of one source",
+    "beam.polarization": "Kahn factor",
+    "beam.polarization_azimuth_deg": "turns the polarization about the beam",
+    "beam.fluence": "given, or what flux, exposure and size of the beam make",
+    "beam.flux": "where it decides the fluence",
+    "beam.exposure_s": "where flux decides the fluence",
+    "beam.beamsize_mm": "where flux decides the fluence",
+    "detector.distance_mm": "where given",
+    "detector.close_distance_mm": "where given",
+    "detector.Xbeam_mm": "where given",
+    "detector.Ybeam_mm": "where given",
+    "detector.Xclose_mm": "where given",
+    "detector.Yclose_mm": "where given",
+    "detector.ORGX": "where given",
+    "detector.ORGY": "where given",
+    "detector.rotx_deg": "",
+    "detector.roty_deg": "",
+    "detector.rotz_deg": "",
+    "detector.twotheta_deg": "the pivot is held",
+    "detector.shift_mm": "of the whole detector along laboratory x, y, z",
+    "detector.pixel_mm": "a default beam centre follows",
+    "detector.thickness_um": "of the sensor",
+    "detector.attenuation_um": "of the sensor: depth",
+    "detector.panels.origin_mm": "of one panel, `detector.panels[i].origin_mm[k]`",
+    "detector.panels.pixel_mm": "of one panel",
+    "detector.panels.thickness_um": "of one panel",
+    "detector.panels.attenuation_um": "of one panel",
+    "sampling.water_um": "edge of the cube of water",
+    "sample.weights": "of one crystal of several",
+}
+
+
+def markdown() -> str:
+    """The table: parameter, unit, what it says."""
+    rows = [
+        f"| `{name.removesuffix('.values')}` | {entry.unit} | {MEANING[name]} |"
+        for name, entry in REGISTRY.items()
+    ]
+    return "\n".join(["| parameter | unit | |", "|---|---|---|", *rows, ""])
+
+
+if __name__ == "__main__":
+    print(markdown())

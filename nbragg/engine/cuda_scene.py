@@ -1,0 +1,108 @@
+"""A Scene in a GPU's memory: C structs that point to arrays there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from .. import _engine
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..scene.record import Scene
+    from .cuda_engine import Runtime, Tables
+
+__all__ = ["DeviceScene", "by_value"]
+
+
+def by_value(data: bytes, name: str) -> NDArray[Any]:
+    """C structs as an array of opaque records; a kernel takes one by value."""
+    return np.frombuffer(data, f"V{_engine.SIZES[name]}")
+
+
+class DeviceScene:
+    """A Scene's arrays on the device and the structs that kernels take, as long as it lives.
+
+    Parameters
+    ----------
+    runtime : Runtime
+        In its current lane.
+    tables : Tables
+    scene : Scene
+    packed : _engine.EngineScene
+        Of the Scene.
+    factors : dtype
+        Type of the structure factors on the device.
+    orientations : sequence of ndarray, optional
+        Direct-cell matrices of each crystal, instead of the Scene's.
+    listed : bool
+        Panels get lists of the pixels that are rendered; else their masks.
+
+    Attributes
+    ----------
+    scene, panels, crystals : ndarray of records
+        The structs nb_scene, nb_panel, nb_crystal.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        tables: Tables,
+        scene: Scene,
+        packed: _engine.EngineScene,
+        factors: DTypeLike,
+        *,
+        orientations: Sequence[NDArray[np.float64]] | None = None,
+        listed: bool = False,
+    ) -> None:
+        self._runtime, self._tables = runtime, tables
+        self._keep: list[Any] = []
+        given = [block.orientations for block in scene.crystals] if orientations is None else orientations
+        numbers = [array.ravel() for array in given]
+        weights = [block.orientation_weights for block in scene.crystals]
+        numbers += [weight for weight in weights if weight is not None]
+        at = self.upload(np.concatenate(numbers))
+        addresses = list(at + np.cumsum([0, *(array.nbytes for array in numbers)]))
+        abc, rest = addresses[: len(weights)], iter(addresses[len(weights) :])
+        weight_at = [0 if weight is None else next(rest) for weight in weights]
+        values = [0 if t.values is None else self.held(t.values, factors) for t in scene.tables]
+        crystal = packed.device_bytes("crystal", abc=abc, orientation_weight=weight_at)
+        structs = {
+            "source": packed.device_bytes("source"),
+            "crystal": crystal,
+            "table": packed.device_bytes("table", F=values),
+        }
+        at = self.upload(np.frombuffer(b"".join(structs.values()), np.uint8))
+        places = {}
+        for name, data in structs.items():
+            places[name] = at
+            at += len(data)
+        self.scene = by_value(packed.device_bytes("scene", **places), "nb_scene")
+        self.panels = by_value(self._panels(scene, packed, listed), "nb_panel")
+        self.crystals = by_value(crystal, "nb_crystal")
+
+    def _panels(self, scene: Scene, packed: _engine.EngineScene, listed: bool) -> bytes:
+        if listed:
+            lists = [0 if places is None else self.held(places, np.int32) for places in packed.listed]
+            return packed.device_bytes("panel", listed=lists)
+        masks = [
+            0 if panel.mask is None or places is None else self.held(panel.mask, np.uint8)
+            for panel, places in zip(scene.panels, packed.listed, strict=True)
+        ]
+        return packed.device_bytes("panel", mask=masks)
+
+    def keep(self, array: Any) -> int:
+        """Address of a device array, which lives as long as this."""
+        self._keep.append(array)
+        return self._runtime.address(array)
+
+    def upload(self, host: NDArray[Any]) -> int:
+        """Address of a copy on the device."""
+        return self.keep(self._runtime.upload(host))
+
+    def held(self, host: NDArray[Any], dtype: DTypeLike) -> int:
+        """Address of the copy of an array that never changes and may be there already."""
+        return self.keep(self._tables.on_device(self._runtime, host, dtype))
