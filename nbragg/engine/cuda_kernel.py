@@ -72,22 +72,12 @@ class Kernels(Protocol):
         """Options for NVRTC, except the architecture."""
 
 
-class _Macros:
-    """Options from macros."""
-
-    @property
-    def macros(self) -> dict[str, int]:
-        """Macros to define."""
-        raise NotImplementedError
-
-    @property
-    def options(self) -> tuple[str, ...]:
-        """Options for NVRTC, except the architecture."""
-        return (*_OPTIONS, *(f"-D{name}={value}" for name, value in self.macros.items()))
+def _options_for(macros: dict[str, int]) -> tuple[str, ...]:
+    return (*_OPTIONS, *(f"-D{name}={value}" for name, value in macros.items()))
 
 
 @dataclass(frozen=True)
-class Specialisation(_Macros):
+class Specialisation:
     """The compile-time switches of csrc/nb_render.cu.
 
     Attributes
@@ -126,9 +116,14 @@ class Specialisation(_Macros):
             "NB_USE_FINISH": int(self.finish),
         }
 
+    @property
+    def options(self) -> tuple[str, ...]:
+        """Options for NVRTC, except the architecture."""
+        return _options_for(self.macros)
+
 
 @dataclass(frozen=True)
-class GradientSpecialisation(_Macros):
+class GradientSpecialisation:
     """The compile-time switches of csrc/nb_gradient.cu.
 
     Attributes
@@ -154,6 +149,11 @@ class GradientSpecialisation(_Macros):
             "NB_USE_FLOAT": int(self.single),
             "NB_USE_ENTRIES": int(self.entries),
         }
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """Options for NVRTC, except the architecture."""
+        return _options_for(self.macros)
 
 
 def every_gradient() -> Iterator[GradientSpecialisation]:

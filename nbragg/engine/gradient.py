@@ -53,9 +53,6 @@ class Gradient:
         self.scene, self.tangents, self.frames, self.options = scene, list(tangents), frames, options
         self._engine = _engine.EngineScene(scene)
 
-    def __len__(self) -> int:
-        return len(self.tangents)
-
     @cached_property
     def _rendered(self) -> tuple[FloatArray, tuple[int, int] | None]:
         return render_cut(self.scene, self.options)
@@ -67,10 +64,7 @@ class Gradient:
 
     @cached_property
     def _terms(self) -> Terms:
-        return self._terms_of(self.tangents)
-
-    def _terms_of(self, tangents: Sequence[SceneTangent]) -> Terms:
-        return terms_of(self.scene, tangents, self.frames, self._layout)
+        return terms_of(self.scene, self.tangents, self.frames, self._layout)
 
     def _layout(self, asked: list[_engine.Asked]) -> Layout:
         return Layout(*self._job(asked, 0).layout)

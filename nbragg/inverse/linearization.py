@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -106,6 +106,8 @@ class Linearization:
     def __init__(
         self, setup: Setup, scene: Scene, options: RenderOptions, parameters: Sequence[str] | str
     ) -> None:
+        if not isinstance(parameters, Iterable):
+            raise InputError(f"parameters must be names or a list of them, not {parameters!r}")
         names = (parameters,) if isinstance(parameters, str) else tuple(parameters)
         if not names:
             raise InputError('no parameter is named: give at least one, for example "crystal.orientation"')

@@ -131,12 +131,11 @@ def detector_geometry(
     if physics.honours_placing and name == "custom" and detector.pix0_vector_m is not None:
         pix0 = np.array(detector.pix0_vector_m)
     elif pivot == "sample":
-        fclose, sclose = centres.fs_close
-        pix0 = turned(-fclose * frame.fast - sclose * frame.slow + close_distance * frame.normal)
+        f, s = centres.fs_close
+        pix0 = turned(-f * frame.fast - s * frame.slow + close_distance * frame.normal)
     else:
-        fbeam, sbeam = centres.fs_beam
-        pix0 = -fbeam * fast - sbeam * slow + distance * frame.beam
-
+        f, s = centres.fs_beam
+        pix0 = -f * fast - s * slow + distance * frame.beam
     pix0 = shifted(pix0, detector)
     close_distance = numbers.scalar(pix0 @ normal)
     _check_plane(close_distance.real, pix0.real, distance.real)

@@ -222,6 +222,7 @@ NAN[5, 7] = np.nan
     ("call", "complaint"),
     [
         (lambda: SIMULATOR.linearize([]), "no parameter is named"),
+        (lambda: SIMULATOR.linearize(None), "must be names or a list of them, not None"),
         (lambda: SIMULATOR.linearize(["detector.distance"]), "did you mean 'detector.distance_mm'"),
         (lambda: SIMULATOR.linearize(NAMES, device="gpu"), "device 'gpu' is not known"),
         (

@@ -54,7 +54,7 @@ def test_as_the_cpu(name: str, precision: str, monkeypatch: pytest.MonkeyPatch) 
     rng = np.random.default_rng(8)
     g, r = rng.uniform(-1, 1, (2, *scene.image_shape))
     w = rng.uniform(0.1, 1, scene.image_shape)
-    p = len(cpu)
+    p = len(cpu.tangents)
     wanted, found = np.zeros((2, p, *scene.image_shape))
     cpu.jacobian(wanted)
     gpu.jacobian(found)
@@ -95,7 +95,7 @@ def products(gradient: Gradient, seed: int = 10) -> list[npt.NDArray[np.float64]
     """Everything that a Gradient gives, from random images."""
     rng = np.random.default_rng(seed)
     shape = gradient.scene.image_shape
-    rows = np.zeros((len(gradient), *shape))
+    rows = np.zeros((len(gradient.tangents), *shape))
     gradient.jacobian(rows)
     g, w = rng.uniform(-1, 1, shape), rng.uniform(0, 1, shape)
     cotangent = gradient_scenes.arrays(gradient.scene_vjp(g))
@@ -199,8 +199,8 @@ def test_single_precision_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     scene = gradient_scenes.EVERY["weights and a mask"]()
     gpu = both(scene, "double", monkeypatch)[1]
     expected, found = (
-        np.zeros((len(gpu), *scene.image_shape)),
-        np.ones((len(gpu), *scene.image_shape), np.float32),
+        np.zeros((len(gpu.tangents), *scene.image_shape)),
+        np.ones((len(gpu.tangents), *scene.image_shape), np.float32),
     )
     gpu.jacobian(expected)
     gpu.jacobian(found)
