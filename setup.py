@@ -50,6 +50,15 @@ def compiles(compiler: list[str], flags: list[str], source: str, link: bool = Fa
             return False
 
 
+def up_to_date(made: Path) -> bool:
+    """Whether an object file is newer than what the compiler says it was made from (its rule, by -MMD)."""
+    rule = made.with_suffix(".d")
+    if not (made.exists() and rule.exists()):
+        return False
+    sources = rule.read_text().split(":", 1)[1].replace("\\\n", " ").split()
+    return all(os.path.exists(path) and os.path.getmtime(path) <= made.stat().st_mtime for path in sources)
+
+
 class BuildEngine(build_ext):
     """Compiles every source with the flags of its kind."""
 
@@ -91,14 +100,20 @@ class BuildEngine(build_ext):
 
         def build(source: str, flags: list[str], macros: list[tuple[str, str]], tag: str = "") -> list[str]:
             folder = os.path.join(self.build_temp, tag) if tag else self.build_temp
-            return self.compiler.compile(
-                [source],
-                output_dir=folder,
-                macros=macros,
-                include_dirs=["csrc"],
-                extra_postargs=[*COMMON, *flags, *openmp, *extra, *sanitize],
-                depends=sorted(str(p) for p in Path("csrc").glob("*.h")),
-            )
+            every = [*COMMON, *flags, *openmp, *extra, *sanitize]
+            [made] = self.compiler.object_filenames([source], output_dir=folder)
+            stamp = Path(f"{made}.flags")
+            command = repr((compiler, every, macros))
+            if not (stamp.exists() and stamp.read_text() == command and up_to_date(Path(made))):
+                self.compiler.compile(
+                    [source],
+                    output_dir=folder,
+                    macros=macros,
+                    include_dirs=["csrc"],
+                    extra_postargs=[*every, "-MMD"],
+                )
+                stamp.write_text(command)
+            return [made]
 
         have = [(f"NB_HAVE_{name.upper()}", "1") for name in levels]
         kept = " ".join([*COMMON, *ARITHMETIC, *openmp, *extra, *sanitize])
