@@ -128,6 +128,7 @@ class BuildEngine(build_ext):
         with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
             objects = [name for made in pool.map(lambda job: build(*job), work) for name in made]
         ext.extra_objects = objects
+        ext.depends = [*ext.depends, *objects]  # what was compiled again is linked again
         ext.extra_compile_args = [*COMMON, "-Wno-unused-function", *openmp, *sanitize]
         ext.extra_link_args = [*openmp, *sanitize]
         super().build_extension(ext)

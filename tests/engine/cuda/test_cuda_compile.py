@@ -124,6 +124,7 @@ def test_gradients_on_every_gpu() -> None:
     """Block crystals with a list, in the precision of a GPU."""
     nearest = 1 << FACTOR_SOURCES["nearest"]
     kinds = [spec for spec in every_gradient() if spec.kinds == nearest and spec.single and not spec.entries]
+    assert len(kinds) == 1
     compile_gradients([(architecture, spec) for architecture in ARCHITECTURES for spec in kinds])
 
 
