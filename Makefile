@@ -36,7 +36,7 @@ $(BIN)/python:
 
 $(VENV)/.installed: $(BUILD_INPUTS) | $(BIN)/python
 	@echo 'installing nanobragg and compiling its engine into $(VENV) ...'
-	$(PIP) install --editable .
+	$(PIP) install --editable '.[io]'
 	@touch $@
 
 $(VENV)/.installed-test: $(BUILD_INPUTS) | $(BIN)/python

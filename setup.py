@@ -1,4 +1,4 @@
-"""Build of nbragg._engine: nb_image.c, nb_gradient.c and nb_trace.c are compiled once per instruction set.
+"""Build of nbragg._engine: the loops over pixels are compiled once per instruction set.
 
 Environment: NBRAGG_SANITIZE=1 adds the address and undefined-behaviour sanitizers, NBRAGG_NO_OPENMP=1 builds
 single-threaded, NBRAGG_CFLAGS appends flags.
@@ -24,6 +24,9 @@ from setuptools.command.build_py import build_py
 #   -fno-math-errno      nothing reads errno; lets sqrt become one instruction
 #   -fno-trapping-math   no floating-point traps are enabled; lets branches become selects
 ARITHMETIC = ["-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"]
+# Random numbers and what is made of them are the same to the bit on all processors:
+#   -ffp-contract=off    a*b+c is rounded twice everywhere
+EXACT = ["-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
 X86_LEVELS = {
     "avx2": ["-mavx2", "-mfma"],
     "avx512": ["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mfma", "-mprefer-vector-width=512"],
@@ -51,7 +54,7 @@ def compiles(compiler: list[str], flags: list[str], source: str, link: bool = Fa
 
 
 def up_to_date(made: Path) -> bool:
-    """Whether an object file is newer than what the compiler says it was made from (its rule, by -MMD)."""
+    """Whether an object file is newer than all that it was made from, by the rule beside it (-MMD)."""
     rule = made.with_suffix(".d")
     if not (made.exists() and rule.exists()):
         return False
@@ -118,13 +121,23 @@ class BuildEngine(build_ext):
         have = [(f"NB_HAVE_{name.upper()}", "1") for name in levels]
         kept = " ".join([*COMMON, *ARITHMETIC, *openmp, *extra, *sanitize])
         work: list[tuple[str, list[str], list[tuple[str, str]], str]] = [
-            (source, [*ARITHMETIC, *flags], [("NB_ISA", name)], name)
-            for source in ("csrc/nb_gradient.c", "csrc/nb_image.c", "csrc/nb_trace.c")  # the longest first
+            (f"csrc/nb_{source}.c", [*rounding, *flags], [("NB_ISA", name)], name)
+            for source, rounding in (  # the longest first
+                ("gradient", ARITHMETIC),
+                ("image", ARITHMETIC),
+                ("backdrop", ARITHMETIC),
+                ("response", EXACT),
+                ("trace", ARITHMETIC),
+            )
             for name, flags in {"baseline": [], **levels}.items()
         ]
         work.append(("csrc/nb_dispatch.c", [], [*have, ("NB_FLAGS", f'"{kept}"')], ""))
-        work += [(source, ARITHMETIC, [], "") for source in ("csrc/nb_probe.c", "csrc/nb_reach.c")]
-        work.append(("csrc/nb_random.c", ["-ffp-contract=off"], [], ""))
+        work += [(f"csrc/nb_{source}.c", ARITHMETIC, [], "") for source in ("probe", "reach", "transmission")]
+        # complex products and quotients by their formulas, without a search for NaN
+        quick = ["-fcx-fortran-rules"]
+        plain = quick if compiles(compiler, ["-Werror", *quick], "int main(void){return 0;}") else []
+        work.append(("csrc/nb_backdrop_slope.c", [*ARITHMETIC, *plain], [], ""))
+        work += [("csrc/nb_exact.c", EXACT, [], ""), ("csrc/nb_random.c", ["-ffp-contract=off"], [], "")]
         with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
             objects = [name for made in pool.map(lambda job: build(*job), work) for name in made]
         ext.extra_objects = objects

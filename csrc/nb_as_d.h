@@ -15,3 +15,4 @@
 #define NB_RSQRT(x) (1.0 / sqrt(x))
 #endif
 #define NB_ABS fabs
+#define NB_LOOKUP(table, place) ((table)[(int64_t)(place)]) /* place: a whole number, 0 to 2^31 */

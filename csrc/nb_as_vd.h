@@ -16,3 +16,4 @@
 #endif
 #define NB_STORE nb_store_vd
 #define NB_LOAD nb_load_vd
+#define NB_LOOKUP(table, place) nb_gather(table, place, (place) >= 0.0, place)

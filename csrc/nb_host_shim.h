@@ -182,6 +182,14 @@ static inline unsigned long long atomicMin(unsigned long long *place, unsigned l
     return old;
 }
 
+static inline unsigned long long atomicMax(unsigned long long *place, unsigned long long v)
+{
+    unsigned long long old = __atomic_load_n(place, __ATOMIC_RELAXED);
+    while (v > old && !__atomic_compare_exchange_n(place, &old, v, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+    }
+    return old;
+}
+
 template <class T> static inline T atomicAdd(T *place, T v)
 {
     return __atomic_fetch_add(place, v, __ATOMIC_RELAXED);

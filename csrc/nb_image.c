@@ -26,10 +26,19 @@ typedef struct {
     int64_t cut_unit; /* the unit it lies in */
 } nb_plan;
 
+/* Whether nothing of what the tile's pixels scatter arrives. */
+static int tile_is_dark(const nb_scene *s, const nb_tile *t)
+{
+    int dark = s->transmission != NULL;
+    for (int i = 0; dark && i < t->at.count; i++) dark = s->transmission[t->at.pixel[i] - s->behind] == 0.0;
+    return dark;
+}
+
 /* All samples of a tile's pixels.  Returns 0 when cancelled. */
 static int render_tile(const nb_plan *plan, const nb_panel *p, nb_tile *t, const nb_job *job)
 {
     const nb_scene *s = plan->s;
+    const int dark = !plan->searching && tile_is_dark(s, t);
     for (int i = 0; i < t->q.lanes; i++) t->polar[i] = t->keep[i] = t->capture[i] = 1.0;
     for (int i = 0; plan->searching && i < t->q.lanes; i++) t->bad[i] = -1;
     const nb_pixel_vd *end = t->p + t->q.lanes / NB_LANES;
@@ -46,6 +55,7 @@ static int render_tile(const nb_plan *plan, const nb_panel *p, nb_tile *t, const
                     nb_pixel_point_vd(s, layer, first, nb_load_vd(t->omega + i), nb_load_vd(t->capture + i), pixel);
                 for (const nb_source *source = s->source; source < s->source + s->sources; source++) {
                     if (__atomic_load_n(job->cancel, __ATOMIC_RELAXED)) return 0;
+                    if (dark) break;
                     tile_scattering(s, t, source);
                     tile_polarization(s, t, source);
                     for (int i = 0; i < t->q.lanes; i++) t->sum[i] = 0.0;
@@ -59,6 +69,17 @@ static int render_tile(const nb_plan *plan, const nb_panel *p, nb_tile *t, const
     return 1;
 }
 
+/* What stands behind the spots, put to the photons of the tile's pixels. */
+static void tile_backdrop(const nb_scene *given, nb_tile *t)
+{
+    const nb_scene s = *given; /* which no store changes */
+    const int64_t first = t->at.pixel[0];
+    if (t->at.pixel[t->at.count - 1] - first == t->at.count - 1)
+        for (int i = 0; i < t->at.count; i++) t->sum[i] = nb_with_backdrop(&s, t->sum[i], first + i);
+    else
+        for (int i = 0; i < t->at.count; i++) t->sum[i] = nb_with_backdrop(&s, t->sum[i], t->at.pixel[i]);
+}
+
 /* The photons of the tile's pixels, into t->sum; 0 in the padding, whose solid angle counts for nothing either. */
 static void tile_photons(const nb_plan *plan, nb_tile *t)
 {
@@ -66,6 +87,7 @@ static void tile_photons(const nb_plan *plan, nb_tile *t)
     const nb_pixel_vd *pixel = t->p;
     for (int i = 0; i < t->q.lanes; i += NB_LANES, pixel++)
         nb_store_vd(t->sum + i, nb_pixel_photons_vd(plan->s, plan->scale, wet, pixel));
+    if (nb_has_backdrop(plan->s)) tile_backdrop(plan->s, t);
     for (int i = t->at.count; i < t->q.lanes; i++) t->sum[i] = t->p[i / NB_LANES].omega_sum[i % NB_LANES] = 0.0;
 }
 

@@ -9,7 +9,7 @@
  *
  * with all three factors of the very sample, whatever the flags.  For each pixel:
  * nb_pixel_start; for every sub-pixel of every layer nb_pixel_point, for every source nb_pixel_polarize, nb_sample_weight,
- * nb_pixel_wet; at the end nb_pixel_photons.
+ * nb_pixel_wet; at the end nb_pixel_photons and nb_with_backdrop.
  * The functions of a pixel are stamped out for doubles like nb_sample.h: a scalar (the GPU, the trace) or a vector of
  * lanes (the CPU). */
 
@@ -61,6 +61,22 @@ NB_FN double nb_water_scale(const nb_scene *s)
 {
     if (s->water_mode != NB_WATER_AFTER) return 0.0;
     return nb_water_intensity(s) / ((double)s->sources * s->oversample * s->oversample);
+}
+
+/* The photons of a pixel with all that stands behind its spots (beyond 12.4, 19); pixel: its image index. */
+NB_FN double nb_with_backdrop(const nb_scene *s, double photons, int64_t pixel)
+{
+    const int64_t at = pixel - s->behind;
+    if (s->transmission) photons *= s->transmission[at];
+    if (s->background) photons += s->fluence * s->background[at];
+    if (s->fixed) photons += s->fixed[at];
+    return photons;
+}
+
+/* Whether anything does. */
+NB_FN int nb_has_backdrop(const nb_scene *s)
+{
+    return s->transmission || s->background || s->fixed;
 }
 
 /* Whether the capture fraction of a sub-pixel is asked for; `first`: it is the first of its layer. */

@@ -430,11 +430,13 @@ NB_FN nb_summary nb_summary_of_pixel(int64_t pixel, double v)
     return one;
 }
 
-/* Adds the splits of all crystals up (partial given; image64 too if it is), and summarises: summaries[block][image].
+/* Adds the splits of all crystals up (partial given, as it is where something stands behind the spots; image64 too if it is),
+ * puts that behind them, and summarises: summaries[block][image].
  * slots: those of the nb_render launches, their blocks times NB_THREADS. */
 extern "C" __global__ void __launch_bounds__(NB_THREADS, NB_BLOCKS)
-nb_finish(const __grid_constant__ nb_panel panel, const __grid_constant__ nb_part part, const double *__restrict__ partial,
-          int64_t slots, const double *__restrict__ omega, float *image, double *image64, nb_summary *summaries)
+nb_finish(const __grid_constant__ nb_scene scene, const __grid_constant__ nb_panel panel, const __grid_constant__ nb_part part,
+          const double *__restrict__ partial, int64_t slots, const double *__restrict__ omega, float *image, double *image64,
+          nb_summary *summaries)
 {
     __shared__ nb_summary shared[NB_THREADS];
     nb_summary mine = nb_summary_of_nothing();
@@ -451,6 +453,7 @@ nb_finish(const __grid_constant__ nb_panel panel, const __grid_constant__ nb_par
         if (partial) {
             double sum = 0.0;
             for (int64_t k = 0; k < part.splits; k++) sum += partial[(k * gridDim.z + blockIdx.z) * slots + slot];
+            sum = nb_with_backdrop(&scene, sum, pixel);
             image[place] = (float)sum;
             if (image64) image64[place] = sum;
         }

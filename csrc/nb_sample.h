@@ -21,11 +21,11 @@ NB_FN NB_REAL NB_R(nb_mean_absorption)(NB_REAL u)
     series = series * xx - 1.0 / 720.0;
     series = series * xx + 1.0 / 12.0;
     NB_REAL g = 0.5 - x * series;
-    if (NB_ANY(x >= 0.5)) {
+    if (NB_ANY(NB_RE(x) >= 0.5)) {
         const NB_REAL left = NB_R(nb_exp)(-x);
-        g = NB_SELECT(x < 0.5, g, 1.0 / x - left / (1.0 - left));
+        g = NB_SELECT(NB_RE(x) < 0.5, g, 1.0 / x - left / (1.0 - left));
     }
-    return NB_SELECT(u < 0.0, 1.0 - g, g);
+    return NB_SELECT(NB_RE(u) < 0.0, 1.0 - g, g);
 }
 
 /* Slope of nb_mean_absorption: -1/u^2 + e^u/(e^u - 1)^2, an even function, -1/12 at u = 0. */
@@ -39,9 +39,9 @@ NB_FN NB_REAL NB_R(nb_mean_absorption_slope)(NB_REAL u)
     series = series * xx - 3.0 / 720.0;
     series = series * xx + 1.0 / 12.0;
     NB_REAL slope = -series;
-    if (NB_ANY(x >= 0.5)) {
+    if (NB_ANY(NB_RE(x) >= 0.5)) {
         const NB_REAL left = NB_R(nb_exp)(-x), gone = 1.0 - left;
-        slope = NB_SELECT(x < 0.5, slope, left / (gone * gone) - 1.0 / xx);
+        slope = NB_SELECT(NB_RE(x) < 0.5, slope, left / (gone * gone) - 1.0 / xx);
     }
     return slope;
 }
@@ -74,7 +74,7 @@ NB_FN NB_REAL NB_R(nb_capture)(const nb_panel *p, int t, const NB_REAL d[3])
     const NB_REAL last = (double)(t + 1) * path;
     const NB_REAL fraction = NB_R(nb_exp)((double)t * path) - NB_R(nb_exp)(last);
     const NB_REAL beyond = -1e300 * last * 1e8; /* more than nb_exp can hold: overflows to minus infinity */
-    return NB_SELECT(last > 700.0, beyond, fraction);
+    return NB_SELECT(NB_RE(last) > 700.0, beyond, fraction);
 }
 
 /* Kahn polarization factor 0.5 (1 + c^2 - K cos(2 psi) (1 - c^2)), c = i.d, psi the azimuth of d about i measured
@@ -90,7 +90,7 @@ NB_FN NB_REAL NB_R(nb_polarization)(double K, const double i[3], const NB_REAL d
     const NB_REAL e = d[0] * E[0] + d[1] * E[1] + d[2] * E[2];
     const NB_REAL bb = b * b * nb_dot(E, E), ee = e * e * nb_dot(B, B), sum = bb + ee;
     const NB_REAL one = NB_SET(1.0);
-    const NB_MASK on_axis = sum <= 0.0;
+    const NB_MASK on_axis = NB_RE(sum) <= 0.0;
     const NB_REAL cos_2psi = NB_SELECT(on_axis, one, (ee - bb) / NB_SELECT(on_axis, one, sum));
     return 0.5 * (1.0 + c * c - K * cos_2psi * (1.0 - c * c));
 }
@@ -99,7 +99,7 @@ NB_FN NB_REAL NB_R(nb_polarization)(double K, const double i[3], const NB_REAL d
 NB_FN NB_MASK NB_R(nb_resolved)(const nb_scene *s, NB_REAL q_sqr)
 {
     const NB_REAL stol = 0.5 * NB_SQRT(q_sqr);
-    return (stol <= 0.0) | (s->dmin * stol <= 0.5);
+    return (NB_RE(stol) <= 0.0) | (NB_RE(s->dmin * stol) <= 0.5);
 }
 
 /* Nearest whole index, a tie going down. */
@@ -113,8 +113,10 @@ NB_FN NB_REAL NB_R(nb_nearest)(NB_REAL h)
 NB_FN NB_REAL NB_R(nb_floor)(NB_REAL h)
 {
     const NB_REAL r = NB_R(nb_round)(h);
-    return r - NB_SELECT(r > h, NB_SET(1.0), NB_SET(0.0));
+    return r - NB_SELECT(NB_RE(r) > NB_RE(h), NB_SET(1.0), NB_SET(0.0));
 }
+
+#ifndef NB_COMPLEX /* what follows is of crystals */
 
 /* Whether the whole index (h0, k0, l0) is in the table's box (canonical 7.2) ... */
 NB_FN NB_MASK NB_R(nb_in_table)(const nb_table *t, const NB_REAL index[3])
@@ -142,3 +144,5 @@ NB_FN NB_MASK NB_R(nb_interpolable)(const nb_table *t, const NB_REAL index[3])
 }
 
 #include "nb_tricubic.h"
+
+#endif

@@ -10,6 +10,7 @@
 #include <stdint.h>
 #endif
 
+#ifndef NB_COMPLEX /* nb_complex.h takes the structs once more, these once */
 enum nb_shape { NB_SQUARE = 0, NB_ELLIPSOID = 1, NB_GAUSS = 2, NB_TOPHAT = 3 };
 enum nb_interpolation {
     NB_NEAREST = 0,        /* value of the nearest listed index */
@@ -18,6 +19,7 @@ enum nb_interpolation {
 };
 enum nb_curvature { NB_FLAT = 0, NB_CURVED_LAB = 1, NB_CURVED_AXES = 2 };
 enum nb_water { NB_WATER_IN_SUM = 0, NB_WATER_AFTER = 1 };
+#endif
 
 /* One plane (or sphere) of pixels; lengths m, vectors of length 1. */
 typedef struct {
@@ -80,6 +82,10 @@ typedef struct {
     int32_t nopolar, water_mode;
     double fluence; /* photons/m^2 */
     double water;   /* edge of the water cube, m */
+    /* of the pixels from image index `behind` on: the share of the light that arrives, photons at a fluence of 1 photon/m^2,
+     * and photons; NULL: 1, 0 and 0 everywhere */
+    const double *transmission, *background, *fixed;
+    int64_t behind;
 } nb_scene;
 
 #endif

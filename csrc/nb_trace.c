@@ -146,4 +146,8 @@ void NB_CAT(nb_trace_, NB_ISA)(const nb_scene *s, int32_t panel, int32_t fast, i
     total->capture = s->oversample_thick ? 1.0 : pixel.capture;
     total->water = wet * pixel.water;
     total->pixel = nb_pixel_photons_d(s, total->scale, wet, &pixel);
+    const int64_t index = p->offset + (int64_t)slow * p->fpixels + fast;
+    total->transmission = s->transmission ? s->transmission[index - s->behind] : 1.0;
+    total->background = nb_with_backdrop(s, 0.0, index);
+    if (nb_has_backdrop(s)) total->pixel = nb_with_backdrop(s, total->pixel, index);
 }

@@ -25,12 +25,14 @@ typedef struct {
     double running_sum; /* with the terms before it, and the water that canonical 8 starts from */
 } nb_trace_row;
 
-/* From the last running sum to the pixel: pixel = scale * sum * omega * polarization * capture + water. */
+/* From the last running sum to the pixel:
+ * pixel = (scale * sum * omega * polarization * capture + water) * transmission + background. */
 typedef struct {
     double start; /* the sum before the first sample: I_bg of canonical 8, else 0 */
     double scale; /* r_e^2 fluence / steps */
     double omega, polarization, capture; /* factors taken once for the pixel; 1 for one taken per sample */
     double water; /* photons added after the sum (canonical 11), else 0 */
+    double transmission, background; /* share that arrives; photons from behind the spots: nb_with_backdrop */
     double pixel; /* photons */
 } nb_trace_total;
 

@@ -18,3 +18,4 @@
 #undef NB_SET
 #undef NB_STORE
 #undef NB_LOAD
+#undef NB_LOOKUP

@@ -95,6 +95,45 @@ NB_INLINE nb_vf nb_sqrt_vf(nb_vf a)
 #define NB_REDUCE_VF(a) ((nb_vf)_mm512_reduce_ps((__m512)(a), 8))
 #endif
 
+/* 64 bits of the products of b and the low 32 bits of each lane */
+NB_INLINE nb_vdbits nb_product_vd(nb_vdbits a, uint32_t b)
+{
+#if NB_WIDTH == 64
+    return (nb_vdbits)_mm512_mul_epu32((__m512i)a, _mm512_set1_epi64(b));
+#elif NB_WIDTH == 32
+    return (nb_vdbits)_mm256_mul_epu32((__m256i)a, _mm256_set1_epi64x(b));
+#elif defined(__SSE2__)
+    return (nb_vdbits)_mm_mul_epu32((__m128i)a, _mm_set1_epi64x(b));
+#else
+    return (a & 0xffffffffu) * b;
+#endif
+}
+
+/* Stores the lanes whose bits are set one after the other; what follows them, up to a vector's room, is undefined. */
+NB_INLINE void nb_pack(void *to, nb_vdbits v, unsigned bits)
+{
+#if NB_WIDTH == 64
+    _mm512_storeu_si512(to, _mm512_maskz_compress_epi64((__mmask8)bits, (__m512i)v));
+#elif NB_WIDTH == 32
+#define NB_ORDER(a, b, c) {2 * a, 2 * a + 1, 2 * b, 2 * b + 1, 2 * c, 2 * c + 1, 6, 7}
+    static const int32_t order[16][8] = {NB_ORDER(0, 0, 0), NB_ORDER(0, 0, 0), NB_ORDER(1, 0, 0), NB_ORDER(0, 1, 0),
+                                         NB_ORDER(2, 0, 0), NB_ORDER(0, 2, 0), NB_ORDER(1, 2, 0), NB_ORDER(0, 1, 2),
+                                         NB_ORDER(3, 0, 0), NB_ORDER(0, 3, 0), NB_ORDER(1, 3, 0), NB_ORDER(0, 1, 3),
+                                         NB_ORDER(2, 3, 0), NB_ORDER(0, 2, 3), NB_ORDER(1, 2, 3), NB_ORDER(0, 1, 2)};
+#undef NB_ORDER
+    const __m256i places = _mm256_loadu_si256((const __m256i *)order[bits & 15]);
+    _mm256_storeu_si256((__m256i *)to, _mm256_permutevar8x32_epi32((__m256i)v, places));
+#else
+    uint64_t lanes[NB_LANES];
+    int n = 0;
+    for (int i = 0; i < NB_LANES; i++) {
+        lanes[n] = v[i];
+        n += (int)(bits >> i & 1);
+    }
+    memcpy(to, lanes, sizeof lanes);
+#endif
+}
+
 /* 1/sqrt(a) for a > 0: where the processor has an estimate good to 2^-14, Newton's steps beat its square root and division */
 NB_INLINE nb_vd nb_rsqrt_vd(nb_vd a)
 {
@@ -161,6 +200,30 @@ NB_INLINE nb_vd nb_gather(const double *table, nb_vd place, nb_vdmask inside, nb
     for (int i = 0; i < NB_LANES; i++)
         if (inside[i]) other[i] = table[(int64_t)place[i]];
     return other;
+#endif
+}
+
+/* four numbers for each lane, which stand side by side from table[place[lane]] on, as four vectors */
+NB_INLINE void nb_load_rows(const double *table, const int32_t place[NB_LANES], nb_vd out[4])
+{
+#if NB_WIDTH == 32
+    __m256d row[4];
+    for (int i = 0; i < 4; i++) row[i] = _mm256_loadu_pd(table + place[i]);
+    const __m256d even[2] = {_mm256_unpacklo_pd(row[0], row[1]), _mm256_unpacklo_pd(row[2], row[3])};
+    const __m256d odd[2] = {_mm256_unpackhi_pd(row[0], row[1]), _mm256_unpackhi_pd(row[2], row[3])};
+    out[0] = (nb_vd)_mm256_permute2f128_pd(even[0], even[1], 0x20);
+    out[1] = (nb_vd)_mm256_permute2f128_pd(odd[0], odd[1], 0x20);
+    out[2] = (nb_vd)_mm256_permute2f128_pd(even[0], even[1], 0x31);
+    out[3] = (nb_vd)_mm256_permute2f128_pd(odd[0], odd[1], 0x31);
+#else
+    const double *row[NB_LANES];
+    for (int i = 0; i < NB_LANES; i++) row[i] = table + place[i];
+    for (int m = 0; m < 4; m++)
+#if NB_WIDTH == 64
+        out[m] = (nb_vd){row[0][m], row[1][m], row[2][m], row[3][m], row[4][m], row[5][m], row[6][m], row[7][m]};
+#else
+        out[m] = (nb_vd){row[0][m], row[1][m]};
+#endif
 #endif
 }
 

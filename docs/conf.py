@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
+import detector_table  # noqa: E402
 import option_table  # noqa: E402
 import page_runner  # noqa: E402
 import parameter_table  # noqa: E402
@@ -58,10 +59,11 @@ SECTIONS = {number for _, number in _SECTION.findall(SPECIFICATION)}
 
 
 def make_pages(app: Sphinx) -> None:
-    """Run the tutorials and write the tables of options and of parameters."""
+    """Run the tutorials and write the tables of options, parameters and detectors."""
     shutil.rmtree(MADE, ignore_errors=True)
     MADE.mkdir()
     (MADE / "options.md").write_text(option_table.markdown(), encoding="utf-8")
+    (MADE / "detectors.md").write_text(detector_table.markdown(), encoding="utf-8")
     (MADE / "parameters.md").write_text(parameter_table.markdown(), encoding="utf-8")
     for page in sorted(MADE.parent.glob("*.md")):
         try:

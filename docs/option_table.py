@@ -8,12 +8,16 @@ from __future__ import annotations
 import dataclasses
 
 from nbragg.cli.options import GROUPS, OPTIONS, Option
+from nbragg.model.background import Background
+from nbragg.model.response import DetectorResponse
 from nbragg.model.setup import RECORDS
+from nbragg.model.surroundings import Surroundings
 
 __all__ = ["markdown", "python_for"]
 
-_CLASSES = {name: kind.__name__ for name, kind in RECORDS.items()}
-_FIELDS = {name: {field.name for field in dataclasses.fields(kind)} for name, kind in RECORDS.items()}
+_RECORDS = {**RECORDS, "response": DetectorResponse, "surroundings": Surroundings, "background": Background}
+_CLASSES = {name: kind.__name__ for name, kind in _RECORDS.items()}
+_FIELDS = {name: {field.name for field in dataclasses.fields(kind)} for name, kind in _RECORDS.items()}
 
 #: fields of a record that one option sets in part
 _PARTS = {
@@ -27,19 +31,23 @@ _NONE = ("detector.pivot_in_order", "output.header_offset", "output.noise", "out
 
 #: settings that are no field of a record; alternatives with | between them
 _OTHERS = {
+    "background.specs": "Background(...)",
     "hkl.default_F": "StructureFactors.constant(...) | StructureFactors.from_file(..., default_F=...)",
     "input.hkl": "read_crystal(...) | StructureFactors.from_file(...)",
     "input.column": "StructureFactors.from_file(..., column=...)",
     "input.dump": "StructureFactors.from_file(...)",
     "input.matrix": "Crystal(a_matrix=nbragg.io.read_matrix(...) / wavelength_A)",
     "input.sources": "Beam(sources=SourceList.from_file(...))",
+    "input.detector": "Detector.named(...)",
     "input.img": 'from_cli("-img ...")',
     "input.geometry": "read_geometry(...)",
     "input.experiments": "read_experiments(...)",
+    "input.gain_stages": "DetectorResponse(gain_stages=[GainStage(...), ...])",
+    "input.badpix_map": "DetectorResponse(dead_map=...)",
     "input.mask": "Detector(mask=nbragg.io.read_mask(...))",
     "output.float_file": 'result.save("name.bin")',
     "output.int_file": 'result.save("name.img")',
-    "output.noise_file": "result.noise(seed)",
+    "output.noise_file": "result.noise(seed) | result.detect(seed)",
     "output.pgm_file": 'result.save("name.pgm")',
     "output.save_files": "result.save(...) | save_series(...)",
     "output.save_as": 'result.save(..., save_as="counts", seed=...)',
@@ -48,8 +56,16 @@ _OTHERS = {
     "output.compression": 'result.save("name.nxs", compression=...)',
     "output.int_scale": 'result.save("name.img", scale=...)',
     "output.pgm_scale": 'result.save("name.pgm", scale=...)',
-    "output.adc": 'result.noise(seed, adc=...) | result.save("name.img", offset=...)',
-    "run.seed": "result.noise(seed)",
+    "output.adc": "result.noise(seed, adc=...) | DetectorResponse(adc=...)"
+    ' | result.save("name.img", offset=...)',
+    "run.seed": "result.noise(seed) | result.detect(seed)",
+    "run.response": "DetectorResponse.preset(...)",
+    "run.rng": "result.noise(seed) | result.detect(seed)",
+    "background.table": "Background(path, unit=...)",
+    "background.density": "Background(..., density=...)",
+    "background.molar_mass": "Background(..., molar_mass=...)",
+    "background.molecules": "Background(..., molecules=...)",
+    "run.preset": 'from_cli("-preset ...")',
     "run.physics": "simulate(..., physics=...)",
     "run.precision": "simulate(..., precision=...)",
     "run.device": "simulate(..., device=...)",
@@ -84,14 +100,14 @@ def python_for(option: Option) -> list[str]:
 
 
 def _python(target: str, value: str) -> str:
-    if target in _PARTS:
-        return _PARTS[target]
+    if target in _PARTS | _OTHERS:
+        return (_PARTS | _OTHERS)[target]
     record, _, field = target.partition(".")
     if record in _CLASSES:
         if field not in _FIELDS[record]:
             raise KeyError(f"{target}: {_CLASSES[record]} has no such field, and the table here no entry")
         return f"{_CLASSES[record]}({field}={value})"
-    return _OTHERS[target]
+    raise KeyError(target)
 
 
 def markdown() -> str:

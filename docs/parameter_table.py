@@ -6,6 +6,8 @@ from nbragg.scene.parameter_registry import REGISTRY
 
 __all__ = ["MEANING", "markdown"]
 
+SHARP = "moves a sharp edge, and is refused: the derivative is 0 almost everywhere"
+
 #: parameter -> what it says; the fields' own documentation says the rest
 MEANING = {
     "crystal.cell": "edges `crystal.cell.a` `.b` `.c`, and angles `.alpha` `.beta` `.gamma` in deg",
@@ -14,6 +16,7 @@ MEANING = {
     "crystal.rotation_deg": "rotation vector about the laboratory axes, after the misset, before phi",
     "crystal.N": "unit cells along a, b, c, as real numbers",
     "crystal.fudge": "width of round, gauss and tophat spots",
+    "crystal.illuminated_volume_um3": "of the crystal in the beam, where given",
     "crystal.mosaic_spread_deg": "each domain turns on about its own axis",
     "crystal.domain_weight": "of one mosaic domain",
     "crystal.phi_deg": "start of the rotation",
@@ -58,6 +61,47 @@ MEANING = {
     "detector.panels.attenuation_um": "of one panel",
     "sampling.water_um": "edge of the cube of water",
     "sample.weights": "of one crystal of several",
+    "detector.front": "micrometres of one layer before the sensor, `detector.front[i]`",
+    "detector.panels.front": "of one panel, `detector.panels[j].front[i]`",
+    "backgrounds.molecules": "of one background, `backgrounds[i].molecules`, where given",
+    "backgrounds.thickness_mm": "where no path is given",
+    "backgrounds.width_mm": "where the beam does not cut it",
+    "backgrounds.height_mm": "where the beam does not cut it",
+    "backgrounds.density": "given, or the material's",
+    "backgrounds.molar_mass": "given, or the material's",
+    "backgrounds.path_mm": "its two ends",
+    "backgrounds.table": "F of row k, `backgrounds[i].table[k]`; a material's rows become a table",
+    "backgrounds.photons_per_sr": "of a `RadialCurve`, `backgrounds[i].photons_per_sr[k]`",
+    "surroundings.vacuum_mm": "where there is a gas",
+    "surroundings.upstream": "micrometres of one layer, `surroundings.upstream[i]`",
+    "surroundings.windows.thickness_um": "of one window, `surroundings.windows[i].thickness_um`",
+    "surroundings.windows.distance_mm": SHARP,
+    "surroundings.sample_absorption.radius_mm": "of a ball",
+    "surroundings.sample_absorption.thickness_mm": "of a slab",
+    "surroundings.sample_absorption.crystal_at_mm": "where given",
+    "surroundings.beamstops.transmission": "of one beam stop, `surroundings.beamstops[i].transmission`",
+    "surroundings.beamstops.distance_mm": SHARP,
+    "surroundings.beamstops.diameter_mm": SHARP,
+    "surroundings.beamstops.centre_mm": SHARP,
+    "surroundings.beamstops.arm_width_mm": SHARP,
+    "surroundings.beamstops.arm_angle_deg": SHARP,
+    "surroundings.apertures.transmission": "beside the hole",
+    "surroundings.apertures.distance_mm": SHARP,
+    "surroundings.apertures.diameter_mm": SHARP,
+    "surroundings.apertures.centre_mm": SHARP,
+    "surroundings.shadows.transmission": "inside the outline",
+    "surroundings.shadows.distance_mm": SHARP,
+    "surroundings.shadows.polygon_mm": SHARP,
+    "response.scale": "of counts, as all of the response",
+    "response.flicker": "moves the variance alone",
+    "response.calibration": "moves the variance alone",
+    "response.psf_fwhm_um": "where there is a point spread",
+    "response.charge_sigma_um": "where it is not 0, of integrating detectors",
+    "response.fano": "moves the variance alone",
+    "response.gain": "of integrating detectors",
+    "response.readout": "moves the variance alone",
+    "response.adc": "of integrating detectors",
+    "response.dead_time_ns": "of counting detectors",
 }
 
 

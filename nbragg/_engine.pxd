@@ -1,7 +1,7 @@
 # cython: language_level=3
 """What _engine.pyx uses of csrc."""
 
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 cdef extern from "nb_constants.h":
     const double NB_R_E_SQR, NB_HC_EV_A, NB_DEFAULT_FLUENCE, NB_AVOGADRO
@@ -62,6 +62,49 @@ cdef extern from "nb_scene.h":
         double polar_vector[3]
         int32_t nopolar, water_mode
         double fluence, water
+        const double *transmission
+        const double *background
+        const double *fixed
+        int64_t behind
+
+cdef extern from "nb_obstacles.h":
+    enum:
+        NB_GAS, NB_SHELL, NB_SHEET, NB_WALL
+        NB_DISC, NB_HOLE, NB_POLYGON
+        NB_NOTHING, NB_BALL, NB_SLAB
+        NB_BALL_PIECES
+    ctypedef struct nb_absorber:
+        int64_t kind
+        double normal[3]
+        double distance
+        const double *depth
+    ctypedef struct nb_stop:
+        int64_t kind, edges
+        double normal[3]
+        double u[3]
+        double v[3]
+        double distance
+        double centre[2]
+        double radius
+        double arm[2]
+        double half_width, transmission
+        const double *edge
+    ctypedef struct nb_body:
+        int64_t kind, spread
+        double centre[3]
+        double normal[3]
+        double size
+        const double *mu
+        const double *mean
+    ctypedef struct nb_obstacles:
+        int64_t absorbers, stops
+        const nb_absorber *absorber
+        const nb_stop *stop
+        nb_body body
+
+cdef extern from "nb_transmit.h":
+    void nb_transmit(const nb_obstacles *o, int32_t source, const double *incident, const double *at, int64_t at_step,
+                     const double *P, double *T, int64_t n) nogil
 
 cdef extern from "nb_summary.h":
     ctypedef struct nb_summary:
@@ -89,6 +132,38 @@ cdef extern from "nb_render.h":
     const char *nb_flags()
     int nb_has_openmp()
     int nb_render(const nb_scene *scene, nb_job *job, int isa) nogil
+
+cdef extern from "nb_backdrop.h":
+    ctypedef struct nb_curve:
+        const double *knot
+        const double *cubic
+        const int32_t *bucket
+        double low, per_bucket, least, most
+        int32_t buckets, steps
+    ctypedef struct nb_scatterer:
+        int32_t curve, squared, polarized, fixed
+        double amount
+    ctypedef struct nb_place:
+        double at[3]
+        int32_t first, count
+    ctypedef struct nb_backdrop:
+        const nb_curve *curve
+        const nb_place *place
+        const nb_scatterer *scatterer
+        const nb_obstacles *obstacles
+        int32_t curves, places, scatterers, oversample
+    ctypedef struct nb_backdrop_job:
+        int32_t threads
+        int64_t origin
+        double *background
+        double *fixed
+        double *transmission
+        const int32_t *cancel
+        int64_t *progress
+        int64_t *outside
+    int nb_backdrop_images(const nb_scene *scene, const nb_backdrop *backdrop, nb_backdrop_job *job, int isa) nogil
+    int nb_backdrop_pixel(const nb_scene *scene, const nb_backdrop *backdrop, int32_t panel, int32_t fast, int32_t slow,
+                          double *behind, int isa) nogil
 
 cdef extern from "nb_block.h":
     ctypedef struct nb_cut:
@@ -162,6 +237,57 @@ cdef extern from "nb_random.h":
     int64_t nb_noise_image(nb_stream *r, const float *photons, int32_t *counts, int32_t fpixels,
                            const int32_t *roi, double offset, int32_t most) nogil
 
+cdef extern from "nb_philox.h":
+    enum:
+        NB_STAGE_FLICKER, NB_STAGE_COUNTING, NB_STAGE_CHARGE, NB_STAGE_PATTERN, NB_STAGE_READOUT, NB_STAGE_DEAD
+        NB_STAGE_HOT, NB_STAGE_DEAD_TIME, NB_STAGE_SWITCH_POINT
+
+cdef extern from "nb_exact.h":
+    enum:
+        NB_LN, NB_LN_FACTORIAL, NB_NORMAL_OF_UNIFORM, NB_LOWER_ROOT
+        NB_UNIFORM, NB_SECOND_UNIFORM, NB_NORMAL, NB_POISSON, NB_BINOMIAL
+    void nb_philox(const uint32_t *counter, const uint32_t *key, uint32_t *words)
+    void nb_exact_math(int function, const double *x, double *y, int64_t n)
+    void nb_deviates(int kind, uint64_t seed, uint64_t image, uint32_t stage, uint32_t draw, const uint64_t *pixel,
+                     const double *a, const double *b, double *y, int64_t n) nogil
+    double nb_flicker(uint64_t seed, uint64_t image, double rms)
+
+cdef extern from "nb_response.h":
+    enum:
+        NB_EXPECT, NB_COUNT, NB_READ
+        NB_INTEGRATING, NB_COUNTER, NB_RETRIGGER, NB_PARALYSABLE, NB_PULSED
+        NB_FLOAT64, NB_FLOAT32, NB_UINT8, NB_UINT16, NB_UINT32, NB_INT16, NB_INT32
+        NB_MARK_GAP, NB_MARK_HIDDEN, NB_MARK_DEAD
+        NB_MOST_STAGES
+    ctypedef struct nb_response:
+        uint64_t seed, image, calib_seed, dead_seed, hot_seed
+        double scale, flicker, loss, spread
+        int64_t counting, frames, corrected
+        double dead_time, windows, pulses, charge, gain, offset, readout, dead_fraction, hot_fraction, hot_adu
+        int64_t flag_dead
+        double mask_value, gap_value
+        int64_t digitise, wrap
+        double low, high, top, most
+        int64_t stages, raw
+        double energy
+        double stage_gain[3]
+        double pedestal[3]
+        double stage_readout[3]
+        double switch_at[3]
+        double switch_spread[3]
+    ctypedef struct nb_exposed:
+        int64_t first, count
+        const void *from_ "from"
+        const uint8_t *marks
+        void *to
+        uint8_t *stage
+        int64_t from_type, to_type, parts
+    ctypedef struct nb_tally:
+        int64_t overloads, underloads
+        uint64_t worst
+    int nb_respond(const nb_response *r, const nb_exposed *e, nb_tally *tally, int32_t threads, const int32_t *cancel,
+                   int isa) nogil
+
 cdef extern from "nb_reach.h":
     double nb_table_reach(const double *F, const int32_t *F_min, const int32_t *F_count, const double *metric) nogil
 
@@ -186,7 +312,7 @@ cdef extern from "nb_trace.h":
         int64_t F_kind
         double F_cell, F_latt, term, running_sum
     ctypedef struct nb_trace_total:
-        double start, scale, omega, polarization, capture, water, pixel
+        double start, scale, omega, polarization, capture, water, transmission, background, pixel
     int64_t nb_trace_length(const nb_scene *s, int32_t panel)
     int nb_trace_pixel(const nb_scene *s, int32_t panel, int32_t fast, int32_t slow, int interpolate, nb_trace_row *rows,
                        nb_trace_total *total, int isa) nogil
@@ -222,3 +348,90 @@ cdef extern from "nb_axes.h":
         pass
     ctypedef struct nb_course:
         pass
+
+cdef extern from "nb_backdrop_slope.h":
+    ctypedef struct nb_panel_c:
+        int32_t fpixels, spixels
+        int32_t first[2]
+        double complex pixel[2]
+        double complex fdet[3]
+        double complex sdet[3]
+        double complex odet[3]
+        double complex beam[3]
+        double complex pix0[3]
+        double complex distance, close_distance
+        int32_t curved, point_pixel, layers, mean_depth
+        int32_t roi[4]
+        double complex layer_step, thickness, mu
+        int64_t offset
+        const uint8_t *mask
+        const int32_t *listed
+        int64_t listed_count
+    ctypedef struct nb_source_c:
+        double complex incident[3]
+        double complex wavelength, weight
+        int64_t table
+    ctypedef struct nb_scene_c:
+        int32_t panels, sources, nopolar
+        const nb_panel_c *panel
+        const nb_source_c *source
+        int64_t pixels
+        double complex polarization
+        double complex polar_vector[3]
+    ctypedef struct nb_absorber_c:
+        int64_t kind
+        double complex normal[3]
+        double complex distance
+        const double complex *depth
+    ctypedef struct nb_stop_c:
+        int64_t kind, edges
+        double complex normal[3]
+        double complex u[3]
+        double complex v[3]
+        double complex distance
+        double complex centre[2]
+        double complex radius
+        double complex arm[2]
+        double complex half_width, transmission
+        const double complex *edge
+    ctypedef struct nb_body_c:
+        int64_t kind, spread
+        double complex centre[3]
+        double complex normal[3]
+        double complex size
+        const double complex *mu
+        const double complex *mean
+    ctypedef struct nb_obstacles_c:
+        int64_t absorbers, stops
+        const nb_absorber_c *absorber
+        const nb_stop_c *stop
+        nb_body_c body
+    ctypedef struct nb_curve_c:
+        const double complex *knot
+        const double complex *cubic
+        const int32_t *bucket
+        double complex low, per_bucket, least, most
+        int32_t buckets, steps
+    ctypedef struct nb_scatterer_c:
+        int32_t curve, squared, polarized, fixed
+        double complex amount
+    ctypedef struct nb_place_c:
+        double complex at[3]
+        int32_t first, count
+    ctypedef struct nb_backdrop_c:
+        const nb_curve_c *curve
+        const nb_place_c *place
+        const nb_scatterer_c *scatterer
+        const nb_obstacles_c *obstacles
+        int32_t curves, places, scatterers, oversample
+    ctypedef struct nb_backdrop_planes:
+        double *background
+        double *fixed
+        double *transmission
+    ctypedef struct nb_backdrop_slopes_job:
+        int32_t threads
+        double step
+        nb_backdrop_planes rates, values
+        const int32_t *cancel
+        int64_t *progress
+    int nb_backdrop_slopes(const nb_scene_c *scene, const nb_backdrop_c *backdrop, const nb_backdrop_slopes_job *job) nogil

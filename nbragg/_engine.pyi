@@ -9,12 +9,17 @@ SHAPES: dict[str, int]
 CURVATURES: dict[str, int]
 INTERPOLATIONS: dict[str, int]
 WATER_MODES: dict[str, int]
+ABSORBERS: dict[str, int]
+STOPS: dict[str, int]
+BODIES: dict[str, int]
 PRECISIONS: dict[str, int]
 STATUS: dict[int, str]
 F_KINDS: dict[int, str]
 SIZES: dict[str, int]
 SUMMARY_DTYPE: np.dtype[np.void]
 TRACE_ROW_DTYPE: np.dtype[np.void]
+RESPONSE_DTYPE: np.dtype[np.void]
+TALLY_DTYPE: np.dtype[np.void]
 
 def isa_levels() -> list[tuple[str, bool]]: ...
 def best_isa() -> str: ...
@@ -27,6 +32,14 @@ def probe_math(
     function: str, x: NDArray[np.float64], single: bool = False, parameter: float = 1.0
 ) -> NDArray[np.float64]: ...
 def pixel_list(mask: NDArray[np.uint8], roi: tuple[int, int, int, int]) -> NDArray[np.int32] | None: ...
+def transmission(
+    obstacles: Any,
+    panel: int,
+    source: int,
+    incident: NDArray[np.float64],
+    at: NDArray[np.float64],
+    P: NDArray[np.float64],
+) -> NDArray[np.float64]: ...
 
 class RandomStream:
     def __init__(self, seed: int) -> None: ...
@@ -45,7 +58,33 @@ class EngineScene:
     def rendered(self) -> int: ...
     @property
     def listed(self) -> tuple[NDArray[np.int32] | None, ...]: ...
+    def put_behind(
+        self,
+        transmission: NDArray[np.float64] | None,
+        background: NDArray[np.float64] | None,
+        fixed: NDArray[np.float64] | None,
+        first: int = 0,
+    ) -> None: ...
     def device_bytes(self, kind: str, **addresses: int | Sequence[int]) -> bytes: ...
+
+class PackedBackdrop:
+    def __init__(self, backdrop: Any) -> None: ...
+    def device_bytes(self, upload: Any) -> bytes: ...
+
+class BackdropSlopesJob:
+    def __init__(
+        self,
+        scene: EngineScene,
+        moving: Any,
+        step: float,
+        threads: int,
+        rates: Sequence[NDArray[np.float64] | None],
+        values: Sequence[NDArray[np.float64] | None] = (None, None, None),
+    ) -> None: ...
+    @property
+    def progress(self) -> float: ...
+    def cancel(self) -> None: ...
+    def run(self) -> str: ...
 
 class Job:
     image: NDArray[np.float32]
@@ -66,8 +105,19 @@ class Job:
     @property
     def cut(self) -> tuple[int, int] | None: ...
     def cancel(self) -> None: ...
+    def make_behind(
+        self,
+        backdrop: PackedBackdrop,
+        transmission: NDArray[np.float64] | None,
+        background: NDArray[np.float64] | None,
+        fixed: NDArray[np.float64] | None,
+        outside: NDArray[np.int64],
+    ) -> str: ...
     def run(self) -> str: ...
 
+def behind_pixel(
+    scene: EngineScene, backdrop: PackedBackdrop, panel: int, fast: int, slow: int, isa: str
+) -> NDArray[np.float64]: ...
 def trace_length(scene: EngineScene, panel: int = 0) -> int: ...
 def trace_pixel(
     scene: EngineScene,
@@ -146,5 +196,48 @@ class GradientJob:
     ) -> None: ...
     @property
     def progress(self) -> float: ...
+    def cancel(self) -> None: ...
+    def run(self) -> str: ...
+
+# ---- detectors: _engine_response.pxi ----
+
+STAGES: dict[str, int]
+DEVIATES: dict[str, int]
+EXACT_FUNCTIONS: dict[str, int]
+CHAIN_PARTS: dict[str, int]
+COUNTING: dict[str, int]
+PIXEL_TYPES: dict[str, int]
+MARKS: dict[str, int]
+MOST_STAGES: int
+
+def philox(counter: Sequence[int], key: Sequence[int]) -> list[int]: ...
+def exact_math(function: str, x: NDArray[np.float64]) -> NDArray[np.float64]: ...
+def deviates(
+    kind: str,
+    seed: int,
+    image: int,
+    stage: int,
+    pixels: NDArray[np.uint64],
+    a: float | NDArray[np.float64] = 0.0,
+    b: float | NDArray[np.float64] = 0.0,
+    draw: int = 0,
+) -> NDArray[np.float64]: ...
+def flicker(seed: int, image: int, rms: float) -> float: ...
+
+class ResponseJob:
+    def __init__(
+        self,
+        response: NDArray[np.void],
+        source: NDArray[np.float32] | NDArray[np.float64],
+        target: NDArray[Any],
+        parts: int,
+        first: int,
+        threads: int,
+        isa: str,
+        marks: NDArray[np.uint8] | None = None,
+        stage: NDArray[np.uint8] | None = None,
+    ) -> None: ...
+    @property
+    def tally(self) -> dict[str, int]: ...
     def cancel(self) -> None: ...
     def run(self) -> str: ...

@@ -40,6 +40,7 @@ MARKERS = {
     "dials": "dials",
     "io": "files",
     "project": "project",
+    "response": "numbers",
 }
 
 

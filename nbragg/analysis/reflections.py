@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import _engine
 from ..base.constants import R_E_SQR
 from ..base.errors import InputError
 from ..base.vectors import FloatArray, axis_rotation, rot_axis, unit
@@ -52,6 +53,7 @@ REFLECTION = np.dtype(
         ("polarization", "f8"),
         ("lorentz", "f8"),
         ("capture", "f8"),
+        ("transmission", "f8"),
         ("counts", "f8"),
         ("full_counts", "f8"),
         ("partiality", "f8"),
@@ -92,7 +94,7 @@ def expected_reflections(
     - ``counts``: photons of the whole spot in this image, whatever the panel's edges, masks and gaps cut off:
       r_e^2 fluence F^2 lambda^2 P A S, with S the integral of the squared lattice factor over the spot, mean
       over orientations (phi steps, mosaic domains) and sources by weight, P the polarization factor and A the
-      sensor's absorbed fraction.
+      sensor's absorbed fraction; times the share T that what is in the way lets through to the spot's middle.
     - ``full_counts`` of a rotation: photons when the crystal turns through the whole reflection at the speed
       of this image, Darwin's formula r_e^2 (fluence/osc) lambda^3 F^2 (crystal volume/cell volume^2) L P A
       with L the ``lorentz`` factor.  Of a still: photons when every orientation and source had the reflection
@@ -121,8 +123,8 @@ def expected_reflections(
         0.5, 0.5, where the absorbed photons are on average, and the frame, 0 where the first begins;
         ``xyz_mm``, where the ray meets the panel's front, mm, and the spindle angle, rad; ``d_A``; ``F_sqr``,
         electrons^2; ``polarization``, ``lorentz`` (1 over the magnitude of lambda i . (u x g)), ``capture``,
-        each without unit; counts and partiality; ``entering``: into the Ewald sphere; first and last frame
-        that record it.
+        ``transmission``, each without unit; counts and partiality; ``entering``: into the Ewald sphere; first
+        and last frame that record it.
 
         A rotation has one row for each crossing of the Ewald sphere, at the place and angle where the mean
         crystal crosses that of the mean source; where it only comes near, the closest angle, with
@@ -378,19 +380,21 @@ def _rows(
         table["s1"] = d / (source.wavelength * 1e10)
         phi = at.phi[w, k]
         place, capture, shift = _at_panel(scene, panel, place[on], d)
+        passed = _passed(scene, number, place)
         frames = (phi - turning.start) / turning.osc if turning.osc > 0.0 else 0.0 * phi
         table["xyz_px"] = np.column_stack([(place + shift) / panel.pixel, frames])
         table["xyz_mm"] = np.column_stack([place * 1e3, phi])
         table["d_A"] = 1e10 / np.linalg.norm(at.g[w, k], axis=1)
         table["F_sqr"] = amplitude[on] ** 2
         table["polarization"], table["capture"] = sums.polarization[w, k], capture
+        table["transmission"] = passed
         if turning.osc > 0.0:
             with np.errstate(divide="ignore"):
                 table["lorentz"] = 1.0 / (source.wavelength * np.abs(at.speed[w, k]))
             table["lorentz"][~at.real[w, k]] = np.nan
             table["entering"] = k == 1
-        table["counts"] = scale[on] * capture * sums.counts[w, k]
-        table["full_counts"] = scale[on] * capture * sums.full[w, k]
+        table["counts"] = scale[on] * capture * passed * sums.counts[w, k]
+        table["full_counts"] = scale[on] * capture * passed * sums.full[w, k]
         table["partiality"] = partiality[w, k]
         tables.append(table)
     return tables
@@ -420,6 +424,21 @@ def _at_panel(
         reach = float(panel.pix0 @ panel.odet) / cosine
         capture = capture * reach / (panel.close_distance * panel.pixel[0] * panel.pixel[1])
     return place, capture, path[:, np.newaxis] * (ray @ axes)
+
+
+def _passed(scene: Scene, number: int, place: FloatArray) -> FloatArray:
+    """Share of the light that what is in its way lets through to places (m) on a panel: mean over sources."""
+    obstacles = None if scene.backdrop is None else scene.backdrop.obstacles
+    if obstacles is None:
+        return np.ones(len(place))
+    panel, sources, sample = scene.panels[number], scene.sources, np.zeros(3)
+    on_plane = place + np.multiply(panel.first, panel.pixel)
+    P = np.ascontiguousarray(panel.pix0 + on_plane[:, :1] * panel.fdet + on_plane[:, 1:] * panel.sdet)
+    total = np.zeros(len(P))
+    for i, (incident, weight) in enumerate(zip(sources.incident, sources.weight.tolist(), strict=True)):
+        along = np.ascontiguousarray(incident)
+        total += weight * _engine.transmission(obstacles, number, i, along, sample, P)
+    return total / len(sources)
 
 
 def merged(tables: Sequence[NDArray[np.void]]) -> NDArray[np.void]:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from .. import _engine
 from ..base import memory
 from ..base.errors import InputError
+from ..engine.backdrop import direct_beam_of, wanted
 from ..engine.backend import RenderOptions, backend
 from ..engine.cpu import choose_isa
 
@@ -81,8 +82,13 @@ class PixelTrace:
         Factors taken once for the pixel; 1 for those taken per sample.
     water : float
         Photons added after the sum (canonical 11).
+    transmission : float
+        Share of the light from the sample that arrives; 1 where nothing is in its way.
+    background : float
+        Photons of amorphous material and of curves, else 0.
     pixel : float
-        ``scale * samples["running_sum"][-1] * omega * polarization * capture + water``, photons.
+        ``(scale * samples["running_sum"][-1] * omega * polarization * capture + water) * transmission +
+        background``, photons.
     """
 
     slow: int
@@ -95,6 +101,8 @@ class PixelTrace:
     polarization: float
     capture: float
     water: float
+    transmission: float
+    background: float
     pixel: float
 
     def summary(self) -> list[str]:
@@ -118,6 +126,8 @@ class PixelTrace:
             f"  omega         {_number(last['omega'])} sr  (for the pixel {_number(self.omega)})",
             f"  capture       {_number(last['capture'])}  (for the pixel {_number(self.capture)})",
             *([f"  water         {_number(self.water)} photons"] if self.water else []),
+            *([f"  transmission  {_number(self.transmission)}"] if self.transmission != 1 else []),
+            *([f"  background    {_number(self.background)} photons"] if self.background else []),
             f"  pixel         {_number(self.pixel)} photons",
             "  cell vectors (A)        x             y             z",
             *(
@@ -273,7 +283,18 @@ def trace_pixel(
         scene, scene.offsets[panel] + slow * scene.panels[panel].fpixels + fast, cut_pixel
     )
     rows = np.empty(count, _engine.TRACE_ROW_DTYPE)
-    total = _engine.trace_pixel(engine, panel, fast, slow, interpolate, choose_isa(), rows)
+    isa = choose_isa()
+    if scene.backdrop is not None:
+        packed = _engine.PackedBackdrop(scene.backdrop)
+        found = _engine.behind_pixel(engine, packed, panel, fast, slow, isa)
+        direct = direct_beam_of(scene.panels, scene.sources, scene.backdrop)
+        if direct is not None:
+            found[1] += direct[scene.offsets[panel] + slow * scene.panels[panel].fpixels + fast]
+        there = zip(np.split(found, 3), wanted(scene.backdrop), strict=True)
+        transmission, background, fixed = (value if wants else None for value, wants in there)
+        first = scene.offsets[panel] + slow * scene.panels[panel].fpixels + fast
+        engine.put_behind(transmission, background, fixed, first)
+    total = _engine.trace_pixel(engine, panel, fast, slow, interpolate, isa, rows)
     samples = np.empty(count, _ROW)
     for name in rows.dtype.names or ():
         samples[name] = rows[name]

@@ -11,6 +11,7 @@ standard library's and NumPy's own, to the last bit.  What compares, rounds or c
 from __future__ import annotations
 
 import cmath
+import dataclasses
 import math
 from typing import Any
 
@@ -18,11 +19,14 @@ import numpy as np
 import numpy.typing as npt
 
 __all__ = [
+    "STEP",
     "absolute",
+    "along",
     "array",
     "clamp",
     "cos",
     "derivative",
+    "moves",
     "norm",
     "radians",
     "read_only",
@@ -33,14 +37,22 @@ __all__ = [
 ]
 
 #: h: its square vanishes beside anything in double precision, and 1e-10 of it is still far from 0
-_STEP = 1e-60
+STEP = 1e-60
 
 FloatArray = npt.NDArray[np.float64]
 
 
 def stepped(value: Any) -> Any:
     """A number, or an array, that moves by 1 a unit: `derivative` of what is made of it is the rate."""
-    return value + 1j * _STEP
+    return value + 1j * STEP
+
+
+def along(value: Any, rate: Any) -> Any:
+    """A number, or an array, that moves by its rate a unit; as it is where that is None or 0."""
+    if rate is None or not np.any(rate):
+        return value
+    moving = value + 1j * STEP * rate
+    return read_only(moving) if isinstance(moving, np.ndarray) else moving
 
 
 def derivative(value: Any) -> Any:
@@ -48,8 +60,21 @@ def derivative(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         if value.dtype.kind != "c" or not value.imag.any():
             return None
-        return read_only(value.imag / _STEP)
-    return float(value.imag / _STEP)
+        return read_only(value.imag / STEP)
+    return float(value.imag / STEP)
+
+
+def moves(value: Any) -> bool:
+    """Whether there is a derivative in a number or an array, or anywhere in a record or tuple of them."""
+    if isinstance(value, np.ndarray):
+        return value.dtype.kind == "c" and bool(value.imag.any())
+    if isinstance(value, complex):
+        return value.imag != 0
+    if isinstance(value, tuple):
+        return any(map(moves, value))
+    if dataclasses.is_dataclass(value):
+        return any(moves(getattr(value, field.name)) for field in dataclasses.fields(value))
+    return False
 
 
 def array(values: npt.ArrayLike) -> FloatArray:

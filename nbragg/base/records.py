@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
@@ -19,6 +20,8 @@ def _comparable(value: object) -> object:
     """Stand-in for a field's value that compares and hashes by content."""
     if isinstance(value, np.ndarray):
         return value.shape, value.dtype.str, value.tobytes()
+    if isinstance(value, Mapping):
+        return tuple(sorted(value.items()))
     return value
 
 

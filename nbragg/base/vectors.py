@@ -5,6 +5,8 @@ Every function takes one vector or a stack of them, last axis x, y, z, and angle
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
@@ -17,6 +19,7 @@ __all__ = [
     "dual_products",
     "dual_rows",
     "is_rotation",
+    "orthogonal_pair",
     "rot_axis",
     "rot_xyz",
     "unit",
@@ -45,6 +48,16 @@ def unit(v: npt.ArrayLike) -> FloatArray:
     length = norm(vectors, keepdims=True)
     result: FloatArray = np.divide(vectors, length, out=np.zeros_like(vectors), where=length.real > 0)
     return result
+
+
+def orthogonal_pair(first: npt.ArrayLike, second: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
+    """Unit vectors at a right angle, each turned by half of what is missing (Loewdin's symmetric method).
+
+    Of all orthonormal pairs that is the one nearest to the directions of the two given.
+    """
+    a, b = unit(first), unit(second)
+    total, difference = unit(a + b), unit(a - b)
+    return (total + difference) / math.sqrt(2.0), (total - difference) / math.sqrt(2.0)
 
 
 def dual_products(rows: FloatArray) -> FloatArray:

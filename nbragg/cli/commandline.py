@@ -15,8 +15,13 @@ import numpy as np
 
 from ..base.errors import InputError, NbraggWarning
 from ..model.setup import InputFile, Setup
+from .named_detector import named_base, named_words
+from .surroundings_input import layer_words, material_text, surroundings_words
+from .words import number_text
 
 if TYPE_CHECKING:
+    from ..model.background import Background
+    from ..model.response import DetectorResponse
     from .parser import CommandLine
 
 __all__ = ["from_cli", "to_cli"]
@@ -41,7 +46,18 @@ _SPECIAL = {
         "shape",
     },
     "beam": {"sources", "polarization", "polarization_azimuth_deg", "nopolar"},
-    "detector": {"convention", "pivot", "shift_mm", "mask", "panels", "header_fields"},
+    "detector": {
+        "convention",
+        "pivot",
+        "shift_mm",
+        "mask",
+        "panels",
+        "groups",
+        "model",
+        "header_fields",
+        "material",
+        "front",
+    },
     "sampling": {"interpolate"},
 }
 
@@ -110,6 +126,11 @@ def _content(option: str, setup: Setup) -> tuple[Any, ...] | None:
         return beam.sources, beam.wavelength_A, beam.beam_vector, setup.detector.convention
     if option == "-mask" and setup.detector.mask is not None:
         return setup.detector.mask.shape, setup.detector.mask.tobytes()
+    response = setup.response
+    if option == "-gain_stages" and response is not None:
+        return response.gain_stages
+    if option == "-badpix_map" and response is not None and response.dead_map is not None:
+        return response.dead_map.shape, response.dead_map.tobytes()
     return None
 
 
@@ -133,8 +154,9 @@ def to_cli(setup: Setup, folder: str | os.PathLike[str] | None = None) -> str:
     ------
     InputError
         When files are needed and no folder is given, or for what a command line cannot say: several crystals,
-        panels by their places, rectangular pixels, numbers of cells that are not whole, weights of domains, a
-        shifted detector, a turned polarization.
+        panels by their places but those of the library, rectangular pixels, numbers of cells that are not
+        whole, weights of domains, a shifted detector, a turned polarization, a background of photons, a
+        detector response with a source of its own.
     FileError
         When they cannot be written.
 
@@ -158,6 +180,8 @@ def to_cli(setup: Setup, folder: str | os.PathLike[str] | None = None) -> str:
 
 def _check_expressible(setup: Setup) -> None:
     """Refuse what a command line cannot say; `nbragg.dump` can."""
+    from .background_input import unsaid
+
     sample, detector = setup.sample, setup.detector
     if len(sample) > 1 or sample.weights != (1.0,):
         what = (
@@ -165,22 +189,29 @@ def _check_expressible(setup: Setup) -> None:
             if len(sample) > 1
             else f"a crystal of weight {sample.weights}"
         )
-    elif detector.panels:
+    elif detector.model and named_base(detector) is None:
+        what = f"a detector of the model {detector.model!r} unlike that of the library"
+    elif detector.panels and not detector.model:
         what = f"a detector of {len(detector.panels)} panels"
     elif isinstance(detector.pixel_mm, tuple):
         what = f"rectangular pixels {detector.pixel_mm} mm"
     else:
         crystal, beam = setup.crystal, setup.beam
-        unsaid = {
+        possible = {
             f"N {crystal.N}": all(float(n).is_integer() for n in crystal.N),
             "domain_weight": crystal.domain_weight is None,
             f"shift_mm {detector.shift_mm}": not any(detector.shift_mm),
             f"polarization_azimuth_deg {beam.polarization_azimuth_deg:g}": not beam.polarization_azimuth_deg,
+            unsaid(setup.backgrounds): not unsaid(setup.backgrounds),
         }
-        what = ", ".join(name for name, said in unsaid.items() if not said)
+        what = ", ".join(name for name, said in possible.items() if not said)
     if not what:
         return
-    raise InputError(f"{what} cannot be said in a command line: keep the set-up in a recipe (nbragg.dump)")
+    raise InputError(_unsaid(what))
+
+
+def _unsaid(what: str) -> str:
+    return f"{what} cannot be said in a command line: keep the set-up in a recipe (nbragg.dump)"
 
 
 def _gives(words: Sequence[str], setup: Setup) -> bool:
@@ -195,14 +226,34 @@ def _words(setup: Setup, files: _Files) -> Iterator[str]:
         yield from ("-physics", setup.physics)
     yield from _crystal(setup, files)
     yield from _beam(setup, files)
-    mask = files.path("-mask") if detector.mask is not None else None
+    base = named_base(detector) if detector.model else None
+    if base is not None:
+        yield from ("-detector", base.model)
+    same = base is not None and np.array_equal(detector.mask, base.mask)  # type: ignore[arg-type]
+    mask = None if detector.mask is None or same else files.path("-mask")
     if mask is not None:
         yield from ("-mask", mask)
     for part in ("crystal", "beam", "detector", "sampling"):
-        yield from _plain(part, getattr(setup, part), every=mask is not None)
+        if part == "detector" and base is not None and detector.panels:
+            yield from named_words(detector, base)
+            continue
+        record = getattr(setup, part)
+        every = mask is not None and base is None
+        yield from _plain(part, record, every=every, base=base if part == "detector" else None)
     if setup.sampling.interpolate is not None:
         yield "-interpolate" if setup.sampling.interpolate else "-nointerpolate"
+    if setup.backgrounds:
+        from .background_input import background_words
+
+        yield from background_words(setup.backgrounds, files.rows)
     yield from _placing(setup)
+    if detector.material is not None and (base is None or detector.material != base.material):
+        yield from ("-detector_material", material_text(detector.material))
+    if base is None or detector.front != base.front:
+        yield from layer_words("-detector_front", detector.front)
+    if setup.surroundings is not None:
+        yield from surroundings_words(setup.surroundings)
+    yield from _response(setup, files)
 
 
 def _crystal(setup: Setup, files: _Files) -> Iterator[str]:
@@ -212,26 +263,26 @@ def _crystal(setup: Setup, files: _Files) -> Iterator[str]:
         option = "-hkl" if files.known("-hkl") else "-dump"
         yield from (option, files.path(option))
     if factors.default_F != 0 or factors.values is None:
-        yield from ("-default_F", _text(factors.default_F))
+        yield from ("-default_F", number_text(factors.default_F))
     if crystal.a_matrix is not None:
         yield from ("-mat", files.path("-mat"))
     if crystal.cell is not None:
-        yield from ("-cell", *map(_text, crystal.cell))
+        yield from ("-cell", *map(number_text, crystal.cell))
     if crystal.orientation is not None or any(crystal.rotation_deg):
         from ..base.rotations import misset_angles
         from ..scene.crystal_cell import standing_rotation
 
         turned = standing_rotation(crystal, setup.rules)
-        yield from ("-misset", *(_text(math.degrees(x)) for x in misset_angles(turned)))
+        yield from ("-misset", *(number_text(math.degrees(x)) for x in misset_angles(turned)))
     elif isinstance(crystal.misset_deg, str):
         yield from ("-misset", crystal.misset_deg)
     elif crystal.misset_deg is not None:
-        yield from ("-misset", *map(_text, crystal.misset_deg))
+        yield from ("-misset", *map(number_text, crystal.misset_deg))
     for axis, cells, size in zip("abc", crystal.N, crystal.size_mm, strict=True):
         if cells != 1:
             yield from (f"-N{axis}", str(cells))
         if size is not None:
-            yield from (f"-xtal_{'xyz'['abc'.index(axis)]}", _text(size))
+            yield from (f"-xtal_{'xyz'['abc'.index(axis)]}", number_text(size))
     if crystal.shape != "square":
         yield {"round": "-round_xtal", "gauss": "-gauss_xtal", "tophat": "-tophat_spots"}[crystal.shape]
 
@@ -241,13 +292,16 @@ def _beam(setup: Setup, files: _Files) -> Iterator[str]:
     if beam.sources is not None:
         yield from ("-sourcefile", files.path("-sourcefile"))
     if beam.polarization != 0:
-        yield from ("-polar", _text(beam.polarization))
+        yield from ("-polar", number_text(beam.polarization))
     if beam.nopolar:
         yield "-nopolar"
 
 
-def _plain(part: str, record: Any, *, every: bool) -> Iterator[str]:
-    """Options of one number, or a flag, for the fields that are not at their default (or for every one)."""
+def _plain(part: str, record: Any, *, every: bool, base: Any = None) -> Iterator[str]:
+    """Options of one number, or a flag, for the fields that are not at their default (or for every one).
+
+    ``base`` is a record whose values are the defaults.
+    """
     from .options import OPTIONS
 
     numbers = {option.sets[0]: option.name for option in reversed(OPTIONS) if len(option.sets) == 1}
@@ -258,14 +312,15 @@ def _plain(part: str, record: Any, *, every: bool) -> Iterator[str]:
         if special or value is None or not field.compare:
             continue
         # a reflection file may hold a wavelength of its own
-        if value == field.default and not every and field.name != "wavelength_A":
+        default = field.default if base is None else getattr(base, field.name)
+        if value == default and not every and field.name != "wavelength_A":
             continue
         if isinstance(value, bool):
             if (target, value) in flags:
                 yield flags[target, value]
         else:
             listed = value if isinstance(value, tuple) else (value,)
-            yield from (numbers[target], *map(_text, listed))
+            yield from (numbers[target], *map(number_text, listed))
 
 
 def _placing(setup: Setup) -> Iterator[str]:
@@ -284,7 +339,7 @@ def _placing(setup: Setup) -> Iterator[str]:
     options = {option.sets[0]: option.name for option in OPTIONS if option.sets}
     for target, vector in given.items():
         if custom or (setup.rules.honours_placing and target == "detector.pix0_vector_m"):
-            yield from (options[target], *map(_text, vector))
+            yield from (options[target], *map(number_text, vector))
     if not custom and (detector.convention != "mosflm" or given):
         yield f"-{detector.convention}"
     if custom and detector.pivot is None:
@@ -293,9 +348,48 @@ def _placing(setup: Setup) -> Iterator[str]:
         yield from ("-pivot", detector.pivot)
 
 
-def _text(value: float) -> str:
-    """A number that reads back the same."""
-    return repr(int(value)) if float(value).is_integer() and abs(value) < 1e15 else repr(float(value))
+def _response(setup: Setup, files: _Files) -> Iterator[str]:
+    """The detector and what differs from it, or every field that is not at its default."""
+    from .response_input import FIELDS
+    from .response_options import ROWS
+
+    response = setup.response
+    if response is None:
+        return
+    name, base, needed = _detector_of(response)
+    said = ["-response", name] if name else []
+    flags = {row.also[0]: row.name for row in ROWS if row.also}
+    for field in dataclasses.fields(response):
+        value, option = getattr(response, field.name), FIELDS.get(field.name)
+        same = value is getattr(base, field.name) or np.array_equal(value, getattr(base, field.name))
+        if same and field.name not in needed:
+            continue
+        too_large = isinstance(value, int) and float(value) >= 2.0**63
+        if value is None or option is None or too_large or (field.name == "dead_map" and value.ndim != 2):
+            raise InputError(_unsaid(f"{field.name} of the response"))
+        if field.name in ("gain_stages", "dead_map"):
+            said += [option, files.path(option)]
+        elif (f"response.{field.name}", value) in flags:
+            said.append(flags[f"response.{field.name}", value])
+        elif isinstance(value, bool):
+            raise InputError(_unsaid(f"{field.name} = {value} of the response"))
+        else:
+            said += [option, str(value) if isinstance(value, (str, int)) else number_text(value)]
+    if not said or (said[0] == "-adc" and len(said) == 2):  # which alone ask for no response
+        yield from ("-rng", "philox")
+    yield from said
+
+
+def _detector_of(response: DetectorResponse) -> tuple[str, DetectorResponse, tuple[str, ...]]:
+    """Name (or "") and response of the detector a response began with; the fields that have to be given."""
+    from ..model.response import DetectorResponse
+    from ..model.response_presets import PRESETS
+
+    for name, preset in PRESETS.items():
+        if preset.source == response.source:
+            needed = {field: getattr(response, field) for field in preset.needs}
+            return name, DetectorResponse.preset(name, **needed), preset.needs
+    return "", DetectorResponse(), ()
 
 
 class _Files:
@@ -323,11 +417,27 @@ class _Files:
             "-mat": ("orientation.mat", self._write_matrix),
             "-sourcefile": ("sources.txt", self._write_sources),
             "-mask": ("mask.img", self._write_mask),
+            "-gain_stages": ("gain_stages.txt", self._write_gain_stages),
+            "-badpix_map": ("bad_pixels.npy", self._write_bad_pixels),
         }[option]
         if self._folder is None:
             raise InputError(f"{option} takes a file, which was not made yet: give a folder to write it to")
         path = self._folder / name
         write(path)
+        return str(path)
+
+    def rows(self, number: int, background: Background) -> str:
+        """A file of a background's rows: the one they were read from as long as it holds them."""
+        from .background_input import holds
+
+        if holds(background.source, background):
+            return background.source
+        if self._folder is None:
+            raise InputError("-background takes a file, which was not made yet: give a folder to write it to")
+        path = self._folder / f"background_{number + 1}.stol"
+        if {",", "="} & set(str(path)):
+            raise InputError(f"-background cannot name {path}: give a folder without comma and equals sign")
+        _write_rows(path, background.rows)
         return str(path)
 
     def _write_factors(self, path: Path) -> None:
@@ -350,6 +460,18 @@ class _Files:
         if sources.wavelengths_A is not None:
             columns.append(sources.wavelengths_A[:, np.newaxis] * 1e-10)
         _write_rows(path, np.hstack(columns))
+
+    def _write_gain_stages(self, path: Path) -> None:
+        response = self._setup.response
+        assert response is not None
+        _write_rows(path, [dataclasses.astuple(stage) for stage in response.gain_stages])
+
+    def _write_bad_pixels(self, path: Path) -> None:
+        from ..io.images import save_image
+
+        response = self._setup.response
+        assert response is not None and response.dead_map is not None
+        save_image(path, (~response.dead_map).astype(np.uint16))
 
     def _write_mask(self, path: Path) -> None:
         """With a header that gives no geometry."""

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..base.errors import InputError
 from ..base.warn import warn
+from .named_detector import drop_mask_headers
 from .options import GROUPS
+from .surroundings_input import sensor_fields
 from .words import Given
 
 if TYPE_CHECKING:
@@ -24,7 +26,11 @@ _SENSOR = {
     "detector.attenuation_um": "attenuation_um",
     "detector.thickness_um": "thickness_um",
     "detector.thicksteps": "thicksteps",
+    "detector.material": "material",
+    "detector.front": "front",
 }
+#: of these, what the readers of geometries take
+_READ = ("attenuation_um", "thickness_um", "material")
 _KEPT = ("input.mask", "input.geometry", "input.experiments", "beam.", "crystal.")
 
 
@@ -66,11 +72,7 @@ def merge_geometry(settings: Settings, given: Sequence[Given]) -> None:
     if len(named) > 1:
         raise InputError("-geometry and -expt both place the detector: give one of them")
     ((option, path),) = named
-    explicit = {target for item in given for target in item.option.sets}
-    explicit |= {"beam.wavelength_A"} if "beam.energy_eV" in explicit else set()
-    for image in settings["input.images"].values():  # of a mask only its pixels count
-        for target in image.settings.keys() - explicit:
-            settings.pop(target, None)
+    drop_mask_headers(settings, given)
     read = _read(option, str(path), settings)
     refused = _refused(given)
     if refused:
@@ -95,9 +97,8 @@ def _read(option: str, path: str, settings: Settings) -> GeometryInput:
     from ..io.geometry.formats import read_geometry
     from ..simulation.experiments import read_experiments
 
-    values = {
-        name: settings[key] for key, name in _SENSOR.items() if key in settings and name != "thicksteps"
-    }
+    said = {name: settings[key] for key, name in _SENSOR.items() if key in settings}
+    values = {name: value for name, value in (said | sensor_fields(settings)).items() if name in _READ}
     if option == "-expt":
         experiments = read_experiments(path, values=values)
         if len(experiments) > 1:
@@ -122,9 +123,10 @@ def _merge_beam(settings: Settings, read: GeometryInput) -> None:
 def _merge_detector(settings: Settings, read: GeometryInput) -> None:
     """Panels in place of all that places one; a mask and a region go to the only panel."""
     panels = read.geometry.detector.panels
-    layers = settings.get("detector.thicksteps")
-    if layers is not None:
-        panels = tuple(panel.replace(thicksteps=layers) for panel in panels)
+    sensor = {name: settings[key] for key, name in _SENSOR.items() if key in settings}
+    sensor = {name: value for name, value in (sensor | sensor_fields(settings)).items() if name not in _READ}
+    if sensor:
+        panels = tuple(panel.replace(**sensor) for panel in panels)
     mask, roi = settings["input.images"].get("-mask"), settings.get("sampling.roi")
     for what, value in (("-mask", mask), ("-roi", roi)):
         if value is not None and len(panels) > 1:
@@ -136,7 +138,8 @@ def _merge_detector(settings: Settings, read: GeometryInput) -> None:
         panels = (panels[0].replace(roi=settings.pop("sampling.roi")),)
     for key in [key for key in settings if key.startswith("detector.")]:
         del settings[key]
-    settings |= {"detector.panels": panels, "detector.convention": "custom"}
+    groups = read.geometry.groups
+    settings |= {"detector.panels": panels, "detector.groups": groups, "detector.convention": "custom"}
 
 
 def _merge_crystal(settings: Settings, read: GeometryInput, given: Sequence[Given]) -> None:

@@ -7,7 +7,11 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 if TYPE_CHECKING:
+    from ..response.detect import DetectorImage
+    from ..response.reference_noise import NoiseImage
     from ..simulation.result import Result
     from ..simulation.saving import ImageFiles
     from .parser import CommandLine
@@ -93,9 +97,12 @@ def _write_canonical(command: CommandLine, result: Result, with_misset: bool) ->
     if with_misset:
         names = ("MISSET_X", "MISSET_Y", "MISSET_Z")
         more += zip(names, scene.placement.crystal.misset_deg, strict=True)
-    if out.header_offset:
-        more.append(("ADC_OFFSET", out.offset))
-    header = smv.header_bytes(scene, more)
+    response = command.setup.response
+    offsets = [out.offset, out.offset if response is None else response.resolved_adc]
+    header, noise_header = (
+        smv.header_bytes(scene, [*more, ("ADC_OFFSET", offset)] if out.header_offset else more)
+        for offset in offsets
+    )
     integers, int_scale = smv.integer_image(image, roi, out.int_scale, out.offset)
     files = [(out.float_file, raw.chunks(image)), (out.int_file, smv.chunks(integers, header))]
     pgm_scale = out.pgm_scale
@@ -103,11 +110,14 @@ def _write_canonical(command: CommandLine, result: Result, with_misset: bool) ->
         if pgm_scale <= 0.0:
             pgm_scale = pgm.auto_scale(result.statistics.rmsd, int_scale)
         files.append((out.pgm_file, pgm.chunks(image, roi, pgm_scale)))
-    noise = None
+    noise: NoiseImage | DetectorImage | None = None
     if out.noise_file is not None:
-        from ..response.reference_noise import noise_image
+        if response is not None:
+            noise = result.detect(command.seed, image=command.image, response=response)
+        else:
+            from ..response.reference_noise import noise_image
 
-        noise = noise_image(image, roi, command.seed, out.offset)
-        files.append((out.noise_file, smv.chunks(noise.pixels, header)))
+            noise = noise_image(image, roi, command.seed, out.offset)
+        files.append((out.noise_file, smv.chunks(noise.pixels.astype(np.uint16, copy=False), noise_header)))
     atomic.write_files(files)
     return report.output_lines(command, int_scale, pgm_scale, noise)

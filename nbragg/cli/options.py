@@ -7,34 +7,17 @@ Spellings and defaults follow canonical 2.  This module imports no numerical lib
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
-#: kinds of value an option takes; each entry of ``Option.values`` is one word of the command line,
-#: except ``cell`` (one to six numbers) and ``misset`` (three numbers or ``random``)
-KINDS = ("float", "int", "file", "text", "choice", "depth", "cell", "misset")
+from .option import KINDS, Option
+from .option import count as _count
+from .option import file as _file
+from .option import flag as _flag
+from .option import number as _number
+from .presets import PRESETS
+from .response_options import ROWS as _RESPONSE
 
-
-class Option(NamedTuple):
-    """One option: its spellings, the words it takes and the settings it makes."""
-
-    names: tuple[str, ...]  #: accepted spellings; a trailing ``*`` accepts any longer spelling too
-    values: tuple[str, ...]  #: kind of each following word, from :data:`KINDS`
-    metavar: str  #: how the words are shown in the help
-    unit: str
-    default: str
-    group: str
-    help: str
-    sets: tuple[str, ...] = ()  #: settings that receive the value (all words as a tuple when several)
-    also: tuple[tuple[str, Any], ...] = ()  #: settings made to a constant when the option is given
-    choices: tuple[str, ...] = ()
-    effect: bool = True  #: False: accepted, warned about once, without effect on the image
-    repeats: bool = False  #: True: every use adds a value to its setting, a tuple
-
-    @property
-    def name(self) -> str:
-        """First spelling, without the ``*`` of a prefix."""
-        return self.names[0].rstrip("*")
-
+__all__ = ["GROUPS", "KINDS", "OPTIONS", "USAGE", "Option", "find", "help_text", "nearest"]
 
 GROUPS: tuple[tuple[str, str], ...] = (
     ("crystal", "Crystal: cell, orientation, size and shape"),
@@ -43,7 +26,9 @@ GROUPS: tuple[tuple[str, str], ...] = (
     ("beam", "Beam and sources"),
     ("detector", "Detector: size and sensor"),
     ("geometry", "Detector: beam centre, conventions and rotations"),
+    ("surroundings", "What stands in the way of the light"),
     ("sampling", "Sampling and background"),
+    ("response", "Detector response: counts, by these instead of the noise of nanoBragg.c"),
     ("files", "Output files"),
     ("seeds", "Random numbers"),
     ("run", "Running and reporting"),
@@ -64,10 +49,6 @@ def _sized(names: tuple[str, ...], axes: str, text: str) -> Option:
     return Option(names, ("float",), "SIZE", "mm", "from -N", "crystal", text, sets)
 
 
-def _flag(name: str, group: str, text: str, *also: tuple[str, Any], default: str = "off") -> Option:
-    return Option((name,), (), "", "", default, group, text, (), also)
-
-
 def _convention(name: str, pivot: str, text: str, default: str = "") -> Option:
     also = (("detector.convention", name), _pivot(pivot))
     return Option((f"-{name}",), (), "", "", default, "geometry", text, (), also)
@@ -77,21 +58,18 @@ def _vector(name: str, target: str, default: str, text: str, unit: str = "") -> 
     return Option((name,), _VECTOR, "X Y Z", unit, default, "geometry", text, (target,), _CUSTOM)
 
 
-def _number(
-    names: str, group: str, metavar: str, unit: str, default: str, text: str, *sets: str, kind: str = "float"
+def _spec(name: str, metavar: str, target: str, text: str) -> Option:
+    sets = (f"surroundings.{target}",)
+    return Option((name,), ("text",), metavar, "", "", "surroundings", f"{text}; may be given several times",
+                  sets, repeats=True)  # fmt: skip
+
+
+def _amorphous(
+    names: str, kind: str, metavar: str, unit: str, text: str, field: str, *also: tuple[str, Any]
 ) -> Option:
-    return Option(tuple(names.split("/")), (kind,), metavar, unit, default, group, text, sets)
-
-
-def _count(names: str, group: str, metavar: str, default: str, text: str, *sets: str) -> Option:
-    return _number(names, group, metavar, "", default, text, *sets, kind="int")
-
-
-def _file(
-    names: str, group: str, default: str, text: str, target: str, *also: tuple[str, Any], effect: bool = True
-) -> Option:
-    spelled = tuple(names.split("/"))
-    return Option(spelled, ("file",), "FILE", "", default, group, text, (target,), also, effect=effect)
+    """Of nonBragg.c: without effect in nanoBragg.c."""
+    spelled, sets = tuple(names.split("/")), (f"background.{field}",)
+    return Option(spelled, (kind,), metavar, unit, "", "sampling", text, sets, also, exact=True)
 
 
 def _centre(name: str, metavar: str, unit: str, default: str, pivot: str, text: str, target: str) -> Option:
@@ -125,6 +103,9 @@ _CRYSTAL = (
     _sized(("-xtal_width", "-xtal_y", "-sample_width", "-sample_y", "-width"), "b", "crystal edge along b"),
     _sized(("-xtal_heigh*", "-xtal_z", "-sample_heigh*", "-sample_z", "-heigh*"), "c",
            "crystal edge along c"),
+    _number("-illuminated_volume", "crystal", "VOLUME", "um^3", "one block of N cells",
+            "volume of the crystal in the beam: as many blocks of N cells as fill it, each scattering alone",
+            "crystal.illuminated_volume_um3"),
     _flag("-square_xtal", "crystal", "parallelepiped crystal", ("crystal.shape", "square"), default="on"),
     _flag("-round_xtal", "crystal", "ellipsoidal crystal", ("crystal.shape", "round")),
     _flag("-gauss_xtal", "crystal", "Gaussian spots without fringes", ("crystal.shape", "gauss")),
@@ -204,6 +185,9 @@ _BEAM = (
 )
 
 _DETECTOR = (
+    Option(("-detector",), ("text",), "NAME", "", "", "detector",
+           "a detector of the library (nbragg detectors lists them): pixels, gaps between modules, sensor, "
+           "panels; the beam in its middle unless other options say so", ("input.detector",)),
     _number("-pixel", "detector", "SIZE", "mm", "0.1", "pixel edge", "detector.pixel_mm"),
     _count("-detpixels", "detector", "N", "from -detsize", "pixels along both axes",
            "detector.fpixels", "detector.spixels"),
@@ -228,6 +212,12 @@ _DETECTOR = (
             "detector.thickness_um"),
     _count("-detector_thicksteps/-thicksteps", "detector", "N", "2 with a thickness, else 1", "sensor layers",
            "detector.thicksteps"),
+    Option(("-detector_material",), ("text",), "MATERIAL", "", "", "detector",
+           "what the sensor is made of, which says its attenuation depth unless -detector_abs does; a name "
+           "such as Si, CdTe, GaAs, GOS, or FORMULA:DENSITY with g/cm^3", ("detector.material",)),
+    Option(("-detector_front",), ("text",), "MATERIAL,thick=UM", "", "", "detector",
+           "what light crosses before it gets into the sensor, such as Al,thick=0.5; may be given several "
+           "times", ("detector.front",), repeats=True),
     _file("-img", "detector", "",
           "take geometry from the header of this image (SMV; CBF, TIFF, HDF5 as far as they hold it); other "
           "options win", "input.img"),
@@ -287,6 +277,36 @@ _GEOMETRY = (
             "sample to the corner of the first pixel; used with -physics exact only", "m"),
 )
 
+_SURROUNDINGS = (
+    _flag("-air_path", "surroundings", "air between sample and detector", ("surroundings.gas", "air")),
+    _flag("-helium_path", "surroundings", "helium between sample and detector",
+          ("surroundings.gas", "helium")),
+    Option(("-gas_path",), ("text",), "MATERIAL", "", "", "surroundings",
+           "any gas between sample and detector, as FORMULA:DENSITY with g/cm^3", ("surroundings.gas",)),
+    _number("-vacuum_path", "surroundings", "LENGTH", "mm", "0", "length of that way that is evacuated",
+            "surroundings.vacuum_mm"),
+    _spec("-window", "MATERIAL,thick=UM[,KEY=VALUE]", "windows",
+          "sheet that scattered light crosses, such as Kapton,thick=25; keys thick (um), normal (beam, "
+          "detector, radial or X:Y:Z), distance (mm from the sample)"),
+    _spec("-beamstop", "KEY=VALUE[,KEY=VALUE]", "beamstops",
+          "disc before the detector, such as distance=30,diameter=2,arm=0.3,angle=90; keys distance, "
+          "diameter, arm (its width), centre U:V (mm), angle (deg), transmission"),
+    _spec("-aperture", "KEY=VALUE[,KEY=VALUE]", "apertures",
+          "plate with a hole, such as distance=-10,diameter=0.5; keys distance (negative: upstream), "
+          "diameter, centre U:V (mm), transmission"),
+    _spec("-shadow", "KEY=VALUE[,KEY=VALUE]", "shadows",
+          "anything else with an outline, such as distance=2,polygon=0.2:-0.1:5:-0.5:5:0.5; keys distance, "
+          "polygon U:V:U:V... (mm), transmission"),
+    Option(("-sample_absorption",), ("text",), "MATERIAL,KEY=VALUE[,KEY=VALUE]", "", "", "surroundings",
+           "absorption in what surrounds the crystal, such as water,radius=0.2; keys radius (mm, of a ball) "
+           "or thick (mm, of a slab), normal X:Y:Z of a slab, at X:Y:Z (mm), the crystal's place",
+           ("surroundings.sample_absorption",)),
+    _spec("-upstream", "MATERIAL,thick=UM", "upstream",
+          "what the beam crosses before the sample, such as Al,thick=100; it weakens the fluence"),
+    _flag("-direct_beam", "surroundings", "the direct beam too, where the detector stands in it",
+          ("surroundings.direct_beam", True)),
+)
+
 _SAMPLING = (
     _count("-oversample", "sampling", "N", "from crystal size and geometry", "sub-pixels along a pixel edge",
            "sampling.oversample"),
@@ -302,6 +322,25 @@ _SAMPLING = (
           ("sampling.interpolate", True), default="on when any N <= 2"),
     _flag("-nointerpolate", "sampling", "nearest structure factor always", ("sampling.interpolate", False)),
     _number("-water", "sampling", "SIZE", "um", "0", "background of this much water", "sampling.water_um"),
+    Option(("-background",), ("text",), "SPEC", "", "", "sampling",
+           "amorphous material in the beam: water, air, helium, unity or a file of rows s F, then keys, as "
+           "in water,thick=0.1 or air,path=-30:80 (thick, width, height, size, path in mm, density, MW, "
+           "molecules, unit, segments, interpolation, outside, sign); may be given several times",
+           ("background.specs",), repeats=True),
+    _count("-background_oversample", "sampling", "N", "1",
+           "sub-pixels along a pixel edge for backgrounds and for what is in the way of the light",
+           "sampling.background_oversample"),
+    _amorphous("-stol", "file", "FILE", "",
+               "background of rows sin(theta)/lambda, F: as -background FILE, with -physics exact only",
+               "table", ("background.unit", "stol")),
+    _amorphous("-4stol", "file", "FILE", "", "the same by 4 sin(theta)/lambda", "table",
+               ("background.unit", "4stol")),
+    _amorphous("-Q", "file", "FILE", "", "the same by 4 pi sin(theta)/lambda", "table",
+               ("background.unit", "Q")),
+    _amorphous("-density/-sample_den*", "float", "X", "g/cm^3", "density of what -stol describes", "density"),
+    _amorphous("-MW/-molec*", "float", "X", "g/mol", "its molar mass", "molar_mass"),
+    _amorphous("-molecules/-sample_molecules", "float", "N", "",
+               "number of its molecules in the beam, instead", "molecules"),
 )
 
 _FILES = (
@@ -341,13 +380,17 @@ _FILES = (
 )
 
 _SEEDS = (
-    _count("-seed", "seeds", "N", "from the clock", "seed of the noise image", "run.seed"),
+    _count("-seed", "seeds", "N", "from the clock", "seed of the noise image, of counts", "run.seed"),
     _count("-mosaic_seed", "seeds", "N", "12345678", "seed of the mosaic domains", "crystal.mosaic_seed"),
     _count("-misset_seed", "seeds", "N", "as -seed", "seed of -misset random and -random",
            "crystal.misset_seed"),
 )
 
 _RUN = (
+    Option(("-preset",), ("choice",), "|".join(PRESETS), "", "", "run",
+           "a list of options that stands for an experiment; one on the line replaces all of its name in it: "
+           + "; ".join(f"{name}, {preset.about}" for name, preset in PRESETS.items())
+           + ". Give -hkl and an orientation beside it", ("run.preset",), choices=tuple(PRESETS)),
     Option(("-physics",), ("choice",), "nanobragg|exact", "", "nanobragg", "run",
            "nanobragg: as nanoBragg.c computes; exact: without its approximations", ("run.physics",),
            choices=("nanobragg", "exact")),
@@ -378,44 +421,53 @@ def _ignored(names: str, kind: str, metavar: str, text: str) -> Option:
 
 
 _IGNORED = (
-    _ignored("-stol", "file", "FILE", "background scattering against sin(theta)/lambda"),
-    _ignored("-4stol", "file", "FILE", "background scattering against 4 sin(theta)/lambda"),
-    _ignored("-Q", "file", "FILE", "background scattering against 4 pi sin(theta)/lambda"),
     _ignored("-stolout", "file", "FILE", "radial average"),
     _ignored("-coherent", "", "", "add amplitudes instead of intensities"),
-    _ignored("-density/-sample_den*", "float", "X", "sample density"),
-    _ignored("-MW/-molec*", "float", "X", "molecular weight"),
 )
 
 # fmt: off
 #: every option, in the order of the help
 OPTIONS: tuple[Option, ...] = (
-    *_CRYSTAL, *_HKL, *_MOSAIC, *_BEAM, *_DETECTOR, *_GEOMETRY, *_SAMPLING, *_FILES, *_SEEDS, *_RUN,
-    *_IGNORED,
+    *_CRYSTAL, *_HKL, *_MOSAIC, *_BEAM, *_DETECTOR, *_GEOMETRY, *_SURROUNDINGS, *_SAMPLING, *_RESPONSE,
+    *_FILES, *_SEEDS, *_RUN, *_IGNORED,
 )
 # fmt: on
 
-_EXACT = {name: option for option in OPTIONS for name in option.names if not name.endswith("*")}
-_PREFIX = sorted(
-    ((name[:-1], option) for option in OPTIONS for name in option.names if name.endswith("*")),
-    key=lambda item: -len(item[0]),
-)
+
+class Table:
+    """The options of one command: what a word of its line spells.
+
+    Parameters
+    ----------
+    options : tuple of Option
+    program : str
+        The command, for messages.
+    """
+
+    def __init__(self, options: tuple[Option, ...], program: str) -> None:
+        self.options, self.program = options, program
+        spelled = [(name, option) for option in options for name in option.names]
+        self._exact = {name: option for name, option in spelled if not name.endswith("*")}
+        prefixes = [(name[:-1], option) for name, option in spelled if name.endswith("*")]
+        self._prefixes = sorted(prefixes, key=lambda item: -len(item[0]))
+
+    def find(self, word: str) -> Option | None:
+        """The option that ``word`` spells, or None: exact spellings first, then the longest prefix."""
+        option = self._exact.get(word)
+        if option is not None:
+            return option
+        return next((option for prefix, option in self._prefixes if word.startswith(prefix)), None)
+
+    def nearest(self, word: str) -> str | None:
+        """The known spelling most like ``word``, or None when nothing is like it."""
+        from ..base import names
+
+        known = [name.rstrip("*") for option in self.options for name in option.names if name[:2] != "--"]
+        return names.nearest("-" + word.lstrip("-").split("=")[0], known)
 
 
-def find(word: str) -> Option | None:
-    """The option that ``word`` spells, or None: exact spellings first, then the longest prefix."""
-    option = _EXACT.get(word)
-    if option is not None:
-        return option
-    return next((option for prefix, option in _PREFIX if word.startswith(prefix)), None)
-
-
-def nearest(word: str) -> str | None:
-    """The known spelling most like ``word``, or None when nothing is like it."""
-    from ..base import names
-
-    known = [name.rstrip("*") for option in OPTIONS for name in option.names if name[:2] != "--"]
-    return names.nearest("-" + word.lstrip("-").split("=")[0], known)
+TABLE = Table(OPTIONS, "nanobragg")
+find, nearest = TABLE.find, TABLE.nearest
 
 
 USAGE = """\
@@ -444,8 +496,6 @@ def _right(option: Option) -> str:
 
 def help_text() -> str:
     """Text of ``-h``: every option by group, with units and defaults."""
-    import textwrap
-
     lines = [
         "nanobragg: diffraction images of small crystals",
         "",
@@ -455,9 +505,19 @@ def help_text() -> str:
         "A * stands for any longer spelling. Later options override earlier ones.",
         "-img and -mask headers are read first, wherever they stand.",
     ]
+    return "\n".join([*lines, *listing(OPTIONS)]) + "\n"
+
+
+def listing(options: tuple[Option, ...]) -> list[str]:
+    """Options by group, with units and defaults, as lines of text."""
+    import textwrap
+
+    lines: list[str] = []
     for key, title in GROUPS:
-        lines += ["", f"{title}:"]
-        for option in (option for option in OPTIONS if option.group == key):
+        members = [option for option in options if option.group == key]
+        if members:
+            lines += ["", f"{title}:"]
+        for option in members:
             left = "  " + _left(option)
             wrapped = textwrap.wrap(_right(option), _WIDTH - _COLUMN)
             if len(left) > _COLUMN - 2:
@@ -465,4 +525,4 @@ def help_text() -> str:
             else:
                 lines.append(left.ljust(_COLUMN) + wrapped.pop(0))
             lines += [" " * _COLUMN + part for part in wrapped]
-    return "\n".join(lines) + "\n"
+    return lines

@@ -23,16 +23,21 @@ from ..model.beam import Beam, SourceList
 from ..model.conventions import CONVENTIONS
 from ..model.crystal import Crystal
 from ..model.detector import Detector
+from ..model.panel import both_masks, mask_array
+from ..model.physics import physics_of
 from ..model.sample import as_sample
 from ..model.sampling import Sampling
 from ..model.setup import Setup
 from ..model.structure_factors import StructureFactors
 from .geometry_input import check_spindle, scan_changes
 from .outputs import Outputs, check_outputs, whole_name
+from .response_input import fitting_outputs, response_from
 from .settings import Settings, collect
+from .surroundings_input import sensor_fields, surroundings_of
 from .words import Given, UsageError, scan
 
 if TYPE_CHECKING:
+    from ..model.background import Background
     from .geometry_input import GeometryInput
     from .header_input import ImageInput
     from .hkl_input import ReflectionFile
@@ -68,6 +73,7 @@ class CommandLine:
     options: RenderOptions
     outputs: Outputs
     seed: int = 0  #: of the noise image
+    image: int = 0  #: its number, for the random numbers of a detector's response
     progress: bool = True
     trace: Trace | None = None
     series: SeriesRequest | None = None
@@ -173,7 +179,7 @@ def _beam(settings: Settings, inputs: dict[str, str]) -> Beam:
 
 
 def _detector(settings: Settings, inputs: dict[str, str]) -> Detector:
-    part = _part(settings, "detector")
+    part = _part(settings, "detector") | sensor_fields(settings)
     images: dict[str, ImageInput] = settings["input.images"]
     read: GeometryInput | None = settings.get("input.read_geometry")
     if read is not None:
@@ -189,8 +195,17 @@ def _detector(settings: Settings, inputs: dict[str, str]) -> Detector:
                 f"{inputs['-mask']}: the mask is {mask.used.shape[1]} x {mask.used.shape[0]} pixels,"
                 f" the detector {size[1]} x {size[0]}; use a mask of the detector's size"
             )
-        part["mask"] = mask.used
+        part["mask"] = both_masks(part.get("mask"), mask_array(mask.used))
     return Detector(**part)
+
+
+def _backgrounds(settings: Settings, physics: str, inputs: dict[str, str]) -> tuple[Background, ...]:
+    part = _part(settings, "background")
+    if not part:
+        return ()
+    from .background_input import read_backgrounds
+
+    return read_backgrounds(part, physics_of(physics), inputs)
 
 
 def _setup(
@@ -201,6 +216,7 @@ def _setup(
     detector = _detector(settings, inputs)
     sampling = Sampling(**_part(settings, "sampling"))
     physics = settings.get("run.physics", "nanobragg")
+    backgrounds = _backgrounds(settings, physics, inputs)
     source: tuple[str, ...] = ()
     if listed is None:
         factors = _without_list(settings, inputs)
@@ -210,7 +226,17 @@ def _setup(
         factors, source = listed.structure_factors(beam, detector, sampling.dmin_A, default_F, physics)
     crystal = _crystal(settings, beam.wavelength_A, seed, inputs, factors)
     check_spindle(settings, crystal)
-    return Setup(as_sample(crystal), beam, detector, sampling, physics), source
+    around = surroundings_of(settings)
+    setup = Setup(
+        as_sample(crystal),
+        beam,
+        detector,
+        sampling,
+        physics,
+        backgrounds=backgrounds,
+        surroundings=around,
+    )
+    return setup, source
 
 
 # ---- what to do with it ------------------------------------------------------------------------------------
@@ -270,6 +296,8 @@ def build(settings: Settings, given: Sequence[Given] = (), *, checks_outputs: bo
     InputError, FileError
         A value or a file that cannot be used, or an output that could not be written.
     """
+    from ..simulation.saving import image_number
+
     inputs: dict[str, str] = {}
     run = _part(settings, "run")
     seed = int(run.get("seed", time.time()))
@@ -279,14 +307,21 @@ def build(settings: Settings, given: Sequence[Given] = (), *, checks_outputs: bo
     if not {"input.matrix", "crystal.cell", "crystal.a_matrix"} & set(settings):
         raise UsageError("no unit cell: give -cell, -mat or -expt, or -hkl with a file that holds one")
     setup, source = _setup(settings, listed, seed, inputs)
+    response = response_from(settings, inputs)
+    if response is not None:
+        setup = setup.replace(response=response)
     outputs = _outputs(settings, listed)
     series = _series(settings, seed)
     if series is not None and series.kind == "frames":
         changes = scan_changes(settings, given, setup.sample, series.count)
         series = dataclasses.replace(series, changes=changes)
-    if outputs.noise_file is not None or outputs.save_as == "counts":
+    if response is not None:
+        validate.count("-seed", seed, at_least=1 - 2**63, at_most=2**64 - 1)
+    elif outputs.noise_file is not None or outputs.save_as == "counts":
         validate.stream_seed("-seed", seed, uses=1 if series is None else series.count)
     if checks_outputs:
+        explicit = any(item.option.name == "-noisefile" for item in given)
+        outputs = fitting_outputs(outputs, setup, explicit=explicit)
         check_outputs(outputs, inputs, None if series is None else series.count)
     trace = Trace(tuple(dict.fromkeys(run.get("printout_pixel", ())))) if run.get("printout") else None
     return CommandLine(
@@ -294,6 +329,7 @@ def build(settings: Settings, given: Sequence[Given] = (), *, checks_outputs: bo
         options,
         outputs,
         seed=seed,
+        image=image_number(outputs.first_frame, 0),
         progress=run.get("progress", True),
         trace=trace,
         series=series,

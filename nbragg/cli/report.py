@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterable
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 if TYPE_CHECKING:
     from ..analysis.statistics import Statistics
     from ..engine.backend import RenderOptions
+    from ..model.response import GainStage
+    from ..response.detect import DetectorImage
     from ..response.reference_noise import NoiseImage
     from ..scene.record import PlacedPanel, Scene
     from .parser import CommandLine
@@ -135,6 +141,7 @@ def _detector(scene: Scene) -> list[str]:
     mm = 1e3
     lines = [
         "detector",
+        *_model(scene),
         _line(
             "pixels",
             f"{panel.fpixels} x {panel.spixels} (fast x slow) of {panel.pixel[0] * mm:g} mm, "
@@ -174,6 +181,11 @@ def _sensor(panel: PlacedPanel) -> list[str]:
     return [_line("sensor", text)]
 
 
+def _model(scene: Scene) -> list[str]:
+    model = scene.placement.labels.model
+    return [_line("model", f"{model} (nbragg detectors {model})")] if model else []
+
+
 def _panels(scene: Scene) -> list[str]:
     """Several panels: how many of which sizes, and where the first and the nearest stand."""
     first, mm = scene.panels[0], 1e3
@@ -181,6 +193,7 @@ def _panels(scene: Scene) -> list[str]:
     near = min(scene.panels, key=lambda panel: panel.close_distance)
     lines = [
         "detector",
+        *_model(scene),
         _line("panels", f"{len(scene.panels)} of {', '.join(sizes)} pixels (fast x slow)"),
         _line("pixel", f"{_numbers(mm * edge for edge in first.pixel)} mm (first panel)"),
         _line("close distance", f"{near.close_distance * mm:g} mm along the normal (nearest panel)"),
@@ -188,6 +201,24 @@ def _panels(scene: Scene) -> list[str]:
         _line("spindle", _numbers(scene.placement.panels[0].spindle)),
     ]
     return lines + _sensor(first)
+
+
+def _backgrounds(command: CommandLine) -> list[str]:
+    """One line for each material: what it is, how much of it, and where."""
+    from ..model.background import Background
+
+    lines = []
+    for one in command.setup.backgrounds:
+        if not isinstance(one, Background):
+            continue
+        name = one.table if isinstance(one.table, str) else f"{one.source or 'rows'} ({len(one.rows)} rows)"
+        text = f"{name}, {one.molecules_in(command.setup.beam.beamsize_mm):.4g} molecules"
+        if one.path_mm is not None:
+            text += f", {one.path[0]:g} to {one.path[1]:g} mm"
+        if one.segments > 1:
+            text += f" in {one.segments} pieces"
+        lines.append(_line("background", text))
+    return lines
 
 
 def _sampling(command: CommandLine, scene: Scene) -> list[str]:
@@ -210,14 +241,43 @@ def _sampling(command: CommandLine, scene: Scene) -> list[str]:
     if masks:
         skipped = sum(int((mask == 0).sum()) for mask in masks)
         sources = [command.inputs[name] for name in ("-mask", "-geometry", "-expt") if name in command.inputs]
+        sources += [scene.placement.labels.model] if scene.placement.labels.model else []
         lines.append(_line("mask", f"{skipped} pixels skipped after {' and '.join(sources)}"))
     if scene.dmin > 0.0:
         lines.append(_line("dmin", f"{scene.dmin * 1e10:g} A"))
     if scene.water > 0.0:
         lines.append(_line("water", f"{scene.water * 1e6:g} um"))
-    if command.outputs.noise_file is not None:
+    lines += _backgrounds(command)
+    if command.outputs.noise_file is not None or command.setup.response is not None:
         lines.append(_line("noise seed", str(command.seed)))
     return lines
+
+
+def _response(command: CommandLine) -> list[str]:
+    """The detector's response: its kind, what is not at its default, and where its numbers come from."""
+    response = command.setup.response
+    if response is None:
+        return []
+    lines = ["detector response", _line("kind", response.kind)]
+    for field in dataclasses.fields(response):
+        value = getattr(response, field.name)
+        if field.name in ("kind", "source") or value is None:
+            continue
+        if isinstance(value, np.ndarray):
+            lines.append(_line(field.name, f"{int(value.sum())} pixels"))
+        elif field.name == "gain_stages":
+            lines += [_line("gain stage", _stage(stage)) for stage in value]
+        elif value != field.default:
+            lines.append(_line(field.name, f"{value:.12g}" if isinstance(value, float) else str(value)))
+    if response.source:
+        lines += [_line("" if i else "source", text) for i, text in enumerate(wrap(response.source, 76))]
+    return lines
+
+
+def _stage(stage: GainStage) -> str:
+    text = f"{stage.gain_adu_per_keV:g} ADU/keV, pedestal {stage.pedestal_adu:g} ADU"
+    text += f", noise {stage.readout_adu:g} ADU"
+    return text if math.isinf(stage.switch_keV) else f"{text}, up to {stage.switch_keV:g} keV"
 
 
 def scene_lines(command: CommandLine, scene: Scene) -> list[str]:
@@ -228,10 +288,11 @@ def scene_lines(command: CommandLine, scene: Scene) -> list[str]:
         _beam(command, scene),
         _detector(scene),
         _sampling(command, scene),
+        _response(command),
     )
     lines: list[str] = []
     for section in sections:
-        lines += [*section, ""]
+        lines += [*section, ""] if section else []
     return lines
 
 
@@ -250,7 +311,7 @@ def statistics_lines(statistics: Statistics, elapsed: float) -> list[str]:
 
 
 def output_lines(
-    command: CommandLine, int_scale: float, pgm_scale: float, noise: NoiseImage | None
+    command: CommandLine, int_scale: float, pgm_scale: float, noise: NoiseImage | DetectorImage | None
 ) -> list[str]:
     """The files written and the scales they were written with."""
     out = command.outputs
@@ -262,7 +323,13 @@ def output_lines(
     if out.pgm_file is not None:
         lines.append(_line(out.pgm_file, f"8-bit preview, scale {pgm_scale:g}"))
     if out.noise_file is not None and noise is not None:
-        text = f"SMV with photon noise, offset {out.offset:g}, {noise.overloads} overloads"
+        response = command.setup.response
+        if response is None:
+            text = f"SMV with photon noise, offset {out.offset:g}, {noise.overloads} overloads"
+        else:
+            text = f"SMV of counts, offset {response.resolved_adc:g}, {noise.overloads} overloads"
+            if underloads := getattr(noise, "underloads", 0):
+                text += f", {underloads} underloads"
         lines.append(_line(out.noise_file, text))
     if out.dump_file is not None:
         lines.append(_line(out.dump_file, "structure factors for the next run"))

@@ -155,8 +155,11 @@ def _written(
     series = command.series
     assert series is not None
     outputs = _numbered_outputs(command.outputs, number, series.count)
-    # each noise image has a stream of its own
-    one = dataclasses.replace(command, outputs=outputs, seed=command.seed + number - 1)
+    # each noise image has a stream of its own, or of one generator a number of its own
+    if command.setup.response is None:
+        one = dataclasses.replace(command, outputs=outputs, seed=command.seed + number - 1)
+    else:
+        one = dataclasses.replace(command, outputs=outputs, image=command.image + number - 1)
     image_files.write_images(one, result, saves, with_misset=series.kind == "random")
     s = result.statistics
     return f"{outputs.float_file:<32} {label:<32} {s.max:12g} {s.mean:12g} {result.elapsed:9.3g}"

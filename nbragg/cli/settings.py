@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 from ..base.warn import warn
 from ..model.physics import Physics, physics_of
 from .geometry_input import merge_geometry
+from .named_detector import merge_named
 from .options import OPTIONS
 from .words import Given
 
 if TYPE_CHECKING:
     from .header_input import ImageInput
 
-__all__ = ["Settings", "collect"]
+__all__ = ["Settings", "apply", "collect", "drop_missing"]
 
 Settings = dict[str, Any]
 
@@ -64,10 +65,13 @@ def collect(given: Sequence[Given]) -> Settings:
     settings.update(from_headers)
     warned = set()
     for item in given:
-        if not item.option.effect and item.option.name not in warned:
+        idle = not item.option.effect or (item.option.exact and physics.name != "exact")
+        if idle and item.option.name not in warned:
             warned.add(item.option.name)
-            warn(f"{item.spelled} has no effect on the image")
-        apply(settings, item)
+            instead = ": give -background, or -physics exact" if item.option.exact else ""
+            warn(f"{item.spelled} has no effect on the image{instead}")
+        if not (idle and item.option.exact):
+            apply(settings, item)
     settings["input.images"] = images
     explicit = {target for item in given for target in item.option.sets}
     settings["detector.header_fields"] = tuple(
@@ -75,9 +79,10 @@ def collect(given: Sequence[Given]) -> Settings:
         for target in from_headers
         if target.startswith("detector.") and target not in explicit
     )
-    _drop_missing(settings)
+    drop_missing(settings)
     _reconcile(settings, given, from_headers, physics)
     merge_geometry(settings, given)
+    merge_named(settings, given)
     return settings
 
 
@@ -109,7 +114,7 @@ _STEPS_AND_RANGES = (
 )
 
 
-def _drop_missing(settings: Settings) -> None:
+def drop_missing(settings: Settings) -> None:
     """Take out the values that stand for nothing given; say so of negative ones."""
     if settings.get("crystal.phisteps") == 0:
         settings["crystal.phisteps"] = 1

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ..base.errors import InputError
-from .options import Option, find, nearest
+from .options import TABLE, Option, Table
+from .presets import PRESETS
 
-__all__ = ["Given", "UsageError", "scan"]
+__all__ = ["Given", "UsageError", "number", "number_text", "scan"]
 
 
 class UsageError(InputError):
@@ -37,7 +38,8 @@ def _is_option(word: str) -> bool:
     return word.startswith("-") and len(word) > 1 and not _is_number(word)
 
 
-def _number(spelled: str, word: str, kind: str) -> float | int:
+def number(spelled: str, word: str, kind: str) -> float | int:
+    """A finite number; whole where the kind is "int", perhaps infinite where it is "depth"."""
     try:
         value = float(word)
         if "_" in word:
@@ -57,9 +59,14 @@ def _number(spelled: str, word: str, kind: str) -> float | int:
     return value
 
 
+def number_text(value: float) -> str:
+    """A number that reads back the same."""
+    return repr(int(value)) if float(value).is_integer() and abs(value) < 1e15 else repr(float(value))
+
+
 def _value(option: Option, spelled: str, kind: str, word: str) -> Any:
     if kind in ("float", "int", "depth"):
-        return _number(spelled, word, kind)
+        return number(spelled, word, kind)
     if kind == "choice" and word not in option.choices:
         raise InputError(f'{spelled}: "{word}" is not one of {", ".join(option.choices)}')
     if not word:
@@ -80,7 +87,7 @@ def _take(option: Option, spelled: str, words: Sequence[str]) -> tuple[Any, ...]
         for word in words[:6]:
             if _is_option(word):
                 break
-            cell.append(_number(spelled, word, "float"))
+            cell.append(number(spelled, word, "float"))
         if not cell:
             raise _missing(option, spelled, words[0] if words else None)
         return tuple(cell)
@@ -98,17 +105,19 @@ def _take(option: Option, spelled: str, words: Sequence[str]) -> tuple[Any, ...]
     return tuple(values)
 
 
-def _unknown(word: str, previous: Given | None) -> InputError:
+def _unknown(table: Table, word: str, previous: Given | None) -> InputError:
     if not word.startswith("-"):
         after = f" after {previous.spelled}" if previous else ""
-        return InputError(f'unexpected word "{word}"{after}; options start with -, see nanobragg -h')
-    near = nearest(word)
+        return InputError(f'unexpected word "{word}"{after}; options start with -, see {table.program} -h')
+    near = table.nearest(word)
     hint = f"; did you mean {near}?" if near else ""
-    return InputError(f"unknown option {word}{hint} (nanobragg -h lists every option)")
+    return InputError(f"unknown option {word}{hint} ({table.program} -h lists every option)")
 
 
-def scan(argv: Sequence[str]) -> tuple[Given, ...]:
-    """Match the words of a command line with the option table.
+def scan(argv: Sequence[str], table: Table = TABLE) -> tuple[Given, ...]:
+    """Match the words of a command line with a table of options.
+
+    The options of a -preset stand in its place, but for those that the line itself gives.
 
     Raises
     ------
@@ -116,16 +125,22 @@ def scan(argv: Sequence[str]) -> tuple[Given, ...]:
         Unknown option, missing value, text for a number, NaN or infinity.
     """
     given: list[Given] = []
+    preset: list[bool] = []  # which of them come from one
     place = 0
     while place < len(argv):
         spelled = argv[place]
-        option = find(spelled)
+        option = table.find(spelled)
         if option is None:
-            raise _unknown(spelled, given[-1] if given else None)
+            raise _unknown(table, spelled, given[-1] if given else None)
         values = _take(option, spelled, argv[place + 1 :])
         # "random" is one word, as is every other value
         place += 1 + len(values)
         given.append(Given(option, spelled, values))
+        if option.name == "-preset":
+            given += scan(PRESETS[values[0]].words.split())
+        preset += [False] + [True] * (len(given) - len(preset) - 1)
         if option.name in ("-h", "-version"):
             break
-    return tuple(given)
+    pairs = list(zip(given, preset, strict=True))
+    own = {item.option.name for item, made in pairs if not made}
+    return tuple(item for item, made in pairs if not made or item.option.name not in own)

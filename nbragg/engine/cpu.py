@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 from collections import deque
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import _engine
 from ..base.errors import InputError, RenderError
+from .backdrop import Behind, Images, Kept
 from .options import MIXED_TOLERANCE, RawImage, RenderOptions, Summary
 from .progress import reporting
 from .threads import EngineThread, Task, borrowed
@@ -24,8 +27,10 @@ __all__ = [
     "CpuQueue",
     "choose_isa",
     "cpu_precision",
+    "render_behind",
     "render_cut",
     "render_double",
+    "run_job",
     "thread_count",
 ]
 
@@ -75,6 +80,7 @@ class CpuBackend:
 class _Waiting(NamedTuple):
     job: _engine.Job
     task: Task
+    behind: Behind | None
 
 
 class CpuQueue:
@@ -92,6 +98,7 @@ class CpuQueue:
         self._stack = contextlib.ExitStack()
         self._threads: list[EngineThread] = []
         self._threads_each = 1
+        self._behind = Kept(Behind)
         self.submitted = 0
         self.depth = 1
 
@@ -124,7 +131,9 @@ class CpuQueue:
         threads = self._threads_each if self._waiting else thread_count(self._options)
         job = _engine.Job(engine, image, self._precision, threads, self._isa, image64)
         thread = self._threads[self.submitted % len(self._threads)]
-        self._waiting.append(_Waiting(job, thread.submit(job.run)))
+        behind = self._behind.of(scene)
+        run = job.run if behind is None else functools.partial(behind.render, engine, job)
+        self._waiting.append(_Waiting(job, thread.submit(run), behind))
         self.submitted += 1
 
     def _begin(self, pixels: int) -> None:
@@ -146,7 +155,7 @@ class CpuQueue:
         RenderError
             When the engine runs out of memory.
         """
-        job, task = self._waiting[0]
+        job, task, behind = self._waiting[0]
         try:
             with reporting(self._options) as report:
                 while not task.wait(POLL_SECONDS):
@@ -161,6 +170,8 @@ class CpuQueue:
         self._waiting.popleft()
         if status != "ok":
             raise RenderError(f"the engine stopped: {status}")
+        if behind is not None:
+            behind.tell(job.summary["pixels"])
         return RawImage(job.image, Summary(**job.summary)), task.seconds
 
 
@@ -171,6 +182,38 @@ def _abandon(waiting: _Waiting) -> None:
         pass
 
 
+class EngineJob(Protocol):
+    """A call into the engine that another thread can stop."""
+
+    def cancel(self) -> None: ...
+
+    def run(self) -> str: ...
+
+
+def run_job(job: EngineJob, poll: Callable[[], None] | None = None) -> None:
+    """Run a job on an engine thread, calling ``poll`` meanwhile; Ctrl-C stops the engine first.
+
+    Raises
+    ------
+    RenderError
+        When the engine runs out of memory.
+    """
+    with borrowed() as threads:
+        task = threads[0].submit(job.run)
+        try:
+            while not task.wait(POLL_SECONDS):
+                if poll is not None:
+                    poll()
+            status = task.result()
+        except BaseException:
+            job.cancel()
+            while task.is_ours() and not task.wait(POLL_SECONDS):
+                pass
+            raise
+        if status != "ok":
+            raise RenderError(f"the engine stopped: {status}")
+
+
 def render_cut(scene: Scene, options: RenderOptions) -> tuple[NDArray[np.float64], tuple[int, int] | None]:
     """The image before it is rounded, and the sample that ended interpolation: its image index and number."""
     image64 = np.zeros(scene.image_shape)
@@ -179,6 +222,34 @@ def render_cut(scene: Scene, options: RenderOptions) -> tuple[NDArray[np.float64
         job = queue._waiting[0].job
         queue.collect()
     return image64, job.cut
+
+
+def render_behind(scene: Scene, threads: int | None = None) -> Images:
+    """The images behind the spots of a Scene that has a backdrop, flat.
+
+    Raises
+    ------
+    RenderError
+        When the engine runs out of memory.
+    """
+    assert scene.backdrop is not None
+    behind = Behind(scene, scene.backdrop)
+    unused = np.empty(scene.image_shape, np.float32)
+    count = thread_count(RenderOptions(threads=threads))
+    job = _engine.Job(_engine.EngineScene(scene), unused, "double", count, choose_isa())
+    with borrowed() as engine_threads:
+        task = engine_threads[0].submit(functools.partial(behind.make, job))
+        try:
+            while not task.wait(POLL_SECONDS):
+                pass
+            status = task.result()
+        except BaseException:
+            _abandon(_Waiting(job, task, behind))
+            raise
+    if status != "ok":
+        raise RenderError(f"the engine stopped: {status}")
+    assert behind.images is not None
+    return behind.images
 
 
 def render_double(

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ..base.errors import DeviceError, InputError, MemoryLimitError, NbraggError
 from ..base.memory import readable
 from ..base.optional import require
-from .cuda_engine import Rendering, Tables
+from .cuda_engine import Rendering, Tables, kept_behind
 from .cuda_kernel import Kernels, source
 from .cuda_plan import THREADS, DeviceProfile, largest_group
 from .options import RawImage, RenderOptions
@@ -282,6 +282,7 @@ class CudaQueue:
         self._runtime, self._options = runtime, options
         self._name = runtime.profile.name
         self._waiting: deque[_Begun] = deque()
+        self._behind = kept_behind(runtime, runtime.tables)
         self.depth = _LANES
         self.submitted = 0
 
@@ -318,7 +319,9 @@ class CudaQueue:
         begun = time.perf_counter()
         target = None if image is None else image[np.newaxis]
         with translated(self._name):
-            rendering = Rendering(self._runtime, self._runtime.tables, scene, self._options, image=target)
+            rendering = Rendering(
+                self._runtime, self._runtime.tables, scene, self._options, image=target, behind=self._behind
+            )
             rendering.start(self.submitted)
         self._waiting.append(_Begun(rendering, begun))
         self.submitted += 1
@@ -383,12 +386,14 @@ def render_stack(
     runtime = open_runtime(index)
     name = runtime.profile.name
     waiting: deque[Rendering] = deque()
+    behind = kept_behind(runtime, runtime.tables)
     with translated(name):
         size = largest_group(scene, runtime.profile, runtime.free_bytes())
     try:
         for lane, first in enumerate(range(0, len(stack), size)):
             with translated(name):
-                group = Rendering(runtime, runtime.tables, scene, options, stack=stack[first : first + size])
+                part = stack[first : first + size]
+                group = Rendering(runtime, runtime.tables, scene, options, stack=part, behind=behind)
                 group.start(lane)
             waiting.append(group)
             if len(waiting) == _LANES:

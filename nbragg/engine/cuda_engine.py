@@ -6,6 +6,7 @@ the host.  `cuda_plan.py` decides what is launched.
 
 from __future__ import annotations
 
+import functools
 import threading
 import weakref
 from contextlib import AbstractContextManager
@@ -16,6 +17,8 @@ from numpy.typing import NDArray
 
 from .. import _engine
 from ..base.errors import InputError
+from .backdrop import Kept
+from .cuda_backdrop import DeviceBehind
 from .cuda_kernel import FINISH, TRICUBIC, Kernels
 from .cuda_plan import Band, DeviceProfile, Request, make_plan
 from .cuda_scene import DeviceScene
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
 
     from ..scene.record import Scene
 
-__all__ = ["Rendering", "Runtime", "Tables"]
+__all__ = ["Rendering", "Runtime", "Tables", "kept_behind"]
 
 _NOWHERE = np.iinfo(np.int64).max  # csrc/nb_render.cu: NB_NOWHERE
 _NULL = np.uint64(0)
@@ -101,6 +104,11 @@ class Tables:
         return known is not None and known[0]() is host
 
 
+def kept_behind(runtime: Runtime, tables: Tables) -> Kept[DeviceBehind]:
+    """Images behind the spots, made in the current lane when they are first asked for."""
+    return Kept(functools.partial(DeviceBehind, runtime, tables))
+
+
 class Rendering:
     """One Scene, or a stack of them that differ in orientation alone, being rendered.
 
@@ -118,6 +126,8 @@ class Rendering:
     double : bool
         Also keep the images before rounding, as `images64`, and as `cut` the first one's sample that ends
         interpolation: its image index and its number among the samples of the pixel, or None.
+    behind : Kept of DeviceBehind, optional
+        Images behind the spots that are at hand.
 
     Raises
     ------
@@ -137,8 +147,10 @@ class Rendering:
         stack: NDArray[np.float64] | None = None,
         image: NDArray[np.float32] | None = None,
         double: bool = False,
+        behind: Kept[DeviceBehind] | None = None,
     ) -> None:
         self._runtime, self._tables, self._scene, self._options = runtime, tables, scene, options
+        self._behind = behind or kept_behind(runtime, tables)
         #: (images, orientations, 3, 3) of each crystal
         self._orientations = _orientations(scene, stack)
         self._images = len(self._orientations[0])
@@ -176,11 +188,17 @@ class Rendering:
     def _upload(self) -> None:
         """The Scene, as structs that point to arrays on the device."""
         kind = np.float32 if self.plan.bands[0].shares[0].spec.single else np.float64
-        orientations = self._orientations
+        behind = self._behind.of(self._scene)
         on_device = DeviceScene(
-            self._runtime, self._tables, self._scene, self._engine_scene, kind, orientations=orientations
+            self._runtime,
+            self._tables,
+            self._scene,
+            self._engine_scene,
+            kind,
+            orientations=self._orientations,
+            behind=None if behind is None else behind.addresses,
         )
-        self._keep.append(on_device)
+        self._keep += [on_device, behind]
         self._scene_value, self._panel_values = on_device.scene, on_device.panels
         self._crystal_values = on_device.crystals
 
@@ -297,7 +315,7 @@ class Rendering:
         slots = blocks * runtime.threads
         omega = runtime.empty((self._images, blocks), np.float64)
         partial, at = None, 0
-        if band.splits > 1 or self._double:
+        if band.splits > 1 or self._double or self._scene.backdrop is not None:
             partial = runtime.empty((band.splits, self._images, slots), np.float64)
             at = runtime.address(partial)
         first, omegas = np.uint64(at), np.uint64(runtime.address(omega))
@@ -318,8 +336,9 @@ class Rendering:
             FINISH,
             "nb_finish",
             (finish, 1, self._images),
-            [self._panel_values[band.panel : band.panel + 1], self._part(band, 0, band.splits), first,
-             np.int64(slots), omegas, image, image64, np.uint64(summaries)],
+            [self._scene_value, self._panel_values[band.panel : band.panel + 1],
+             self._part(band, 0, band.splits), first, np.int64(slots), omegas, image, image64,
+             np.uint64(summaries)],
         )  # fmt: skip
         self._bring_back(band)
 

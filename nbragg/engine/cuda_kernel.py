@@ -19,12 +19,16 @@ if TYPE_CHECKING:
     from ..scene.record import CrystalBlock, Scene
 
 __all__ = [
+    "BACKDROP",
     "FINISH",
     "INDEX_DOUBLE",
     "INDEX_FIXED",
     "INDEX_PAIRS",
+    "RESPONSE",
+    "BackdropSpecialisation",
     "GradientSpecialisation",
     "Kernels",
+    "ResponseSpecialisation",
     "Specialisation",
     "choose",
     "choose_gradient",
@@ -156,6 +160,23 @@ class GradientSpecialisation:
         return _options_for(self.macros)
 
 
+@dataclass(frozen=True)
+class BackdropSpecialisation:
+    """csrc/nb_backdrop.cu, which has no switches."""
+
+    file: ClassVar[str] = "nb_backdrop.cu"
+
+    @property
+    def macros(self) -> dict[str, int]:
+        """Macros to define."""
+        return {}
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """Options for NVRTC, except the architecture."""
+        return _options_for(self.macros)
+
+
 def every_gradient() -> Iterator[GradientSpecialisation]:
     """Those that a Scene whose crystals are of one kind can ask for."""
     for shape in SHAPES.values():
@@ -183,6 +204,27 @@ def choose_gradient(scene: Scene, precision: str, *, entries: bool = False) -> G
             kind = "constant"
         kinds |= 1 << (len(FACTOR_SOURCES) * SHAPES[block.shape] + FACTOR_SOURCES[kind])
     return GradientSpecialisation(kinds, precision == "mixed", entries)
+
+
+@dataclass(frozen=True)
+class ResponseSpecialisation:
+    """csrc/nb_response.cu, which has no switches."""
+
+    file: ClassVar[str] = "nb_response.cu"
+
+    @property
+    def macros(self) -> dict[str, int]:
+        """Macros to define."""
+        return {}
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """Options for NVRTC, except the architecture: a*b+c is rounded twice, as on the CPU."""
+        return (*_options_for(self.macros), "-fmad=false")
+
+
+BACKDROP = BackdropSpecialisation()
+RESPONSE = ResponseSpecialisation()
 
 
 #: with nb_finish and nb_summarise

@@ -13,6 +13,7 @@ from numpy.typing import DTypeLike, NDArray
 from .._engine import PER_THREAD, SIZES
 from ..base.errors import InputError, MemoryLimitError
 from ..base.memory import readable
+from .backdrop import wanted
 from .cuda_kernel import INDEX_DOUBLE, Specialisation, choose
 
 if TYPE_CHECKING:
@@ -242,6 +243,8 @@ def _fixed_bytes(request: Request, held: Callable[[NDArray[Any], DTypeLike], boo
         fixed += sum(mask.size for mask in masks if not held(mask, np.uint8))
     if _may_search(scene):
         fixed += request.images * (8 + SIZES["nb_block_cut"] * sum(map(_blocks, scene.panels)))
+    if scene.backdrop is not None:
+        fixed += 8 * sum(wanted(scene.backdrop)) * scene.offsets[-1]
     if request.on_device:
         fixed += request.images * scene.offsets[-1] * (12 if request.double else 4)
     return fixed, what
@@ -256,7 +259,7 @@ def _row_bytes(request: Request, panel: PlacedPanel, width: int, splits: int) ->
     """Memory that one row of a band takes."""
     a_row = 0 if request.on_device else panel.fpixels * (12 if request.double else 4)
     a_row += width // 8 + 1  # block sums
-    if splits > 1 or request.double:
+    if splits > 1 or request.double or request.scene.backdrop is not None:
         a_row += 8 * width * splits
     return request.images * a_row
 

@@ -10,17 +10,31 @@ from numpy.typing import DTypeLike, NDArray
 from .. import _engine
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from ..scene.record import Scene
     from .cuda_engine import Runtime, Tables
 
-__all__ = ["DeviceScene", "by_value"]
+__all__ = ["DeviceScene", "by_value", "masked_panels"]
 
 
 def by_value(data: bytes, name: str) -> NDArray[Any]:
     """C structs as an array of opaque records; a kernel takes one by value."""
     return np.frombuffer(data, f"V{_engine.SIZES[name]}")
+
+
+def masked_panels(
+    runtime: Runtime, tables: Tables, scene: Scene, packed: _engine.EngineScene, keep: list[Any]
+) -> bytes:
+    """The structs nb_panel with masks on the device; ``keep`` gets what has to live as long as they do."""
+    masks = []
+    for panel, places in zip(scene.panels, packed.listed, strict=True):
+        if panel.mask is None or places is None:
+            masks.append(0)
+            continue
+        keep.append(tables.on_device(runtime, panel.mask, np.uint8))
+        masks.append(runtime.address(keep[-1]))
+    return packed.device_bytes("panel", mask=masks)
 
 
 class DeviceScene:
@@ -40,6 +54,8 @@ class DeviceScene:
         Direct-cell matrices of each crystal, instead of the Scene's.
     listed : bool
         Panels get lists of the pixels that are rendered; else their masks.
+    behind : mapping of str to int, optional
+        Addresses of the images behind the spots.
 
     Attributes
     ----------
@@ -57,6 +73,7 @@ class DeviceScene:
         *,
         orientations: Sequence[NDArray[np.float64]] | None = None,
         listed: bool = False,
+        behind: Mapping[str, int] | None = None,
     ) -> None:
         self._runtime, self._tables = runtime, tables
         self._keep: list[Any] = []
@@ -80,19 +97,14 @@ class DeviceScene:
         for name, data in structs.items():
             places[name] = at
             at += len(data)
-        self.scene = by_value(packed.device_bytes("scene", **places), "nb_scene")
-        self.panels = by_value(self._panels(scene, packed, listed), "nb_panel")
+        self.scene = by_value(packed.device_bytes("scene", **places, **(behind or {})), "nb_scene")
+        panels = self._listed(packed) if listed else masked_panels(runtime, tables, scene, packed, self._keep)
+        self.panels = by_value(panels, "nb_panel")
         self.crystals = by_value(crystal, "nb_crystal")
 
-    def _panels(self, scene: Scene, packed: _engine.EngineScene, listed: bool) -> bytes:
-        if listed:
-            lists = [0 if places is None else self.held(places, np.int32) for places in packed.listed]
-            return packed.device_bytes("panel", listed=lists)
-        masks = [
-            0 if panel.mask is None or places is None else self.held(panel.mask, np.uint8)
-            for panel, places in zip(scene.panels, packed.listed, strict=True)
-        ]
-        return packed.device_bytes("panel", mask=masks)
+    def _listed(self, packed: _engine.EngineScene) -> bytes:
+        lists = [0 if places is None else self.held(places, np.int32) for places in packed.listed]
+        return packed.device_bytes("panel", listed=lists)
 
     def keep(self, array: Any) -> int:
         """Address of a device array, which lives as long as this."""

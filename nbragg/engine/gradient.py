@@ -11,15 +11,13 @@ from numpy.typing import NDArray
 from .. import _engine
 from ..base import memory
 from ..base.cached import cached_property
-from ..base.errors import RenderError
 from ..base.vectors import FloatArray
 from ..scene.record import Scene
 from ..scene.tangent import CrystalTangent, Frame, PanelTangent, SceneTangent, TableTangent
-from .cpu import POLL_SECONDS, choose_isa, cpu_precision, render_cut, thread_count
+from .cpu import choose_isa, cpu_precision, render_cut, run_job, thread_count
 from .gradient_terms import PANEL_FIELDS, SYMMETRIC, Layout, Terms, everything, sparse, terms_of
 from .options import RenderOptions
 from .progress import reporting
-from .threads import borrowed
 
 __all__ = ["Gradient"]
 
@@ -63,6 +61,15 @@ class Gradient:
         return self._rendered[0]
 
     @cached_property
+    def cut(self) -> tuple[int, int] | None:
+        """Image index and number of the sample that ended interpolation, None: none did.
+
+        All the pixels of an image decide it: who asks for part of them says it before anything is asked for.
+        """
+        ends = any(table.interpolation == "tricubic" for table in self.scene.tables)
+        return self._rendered[1] if ends else None
+
+    @cached_property
     def _terms(self) -> Terms:
         return terms_of(self.scene, self.tangents, self.frames, self._layout)
 
@@ -83,8 +90,7 @@ class Gradient:
 
     def _ready(self, asked: list[_engine.Asked], asks: int) -> _engine.GradientJob:
         """A job that knows where interpolation ends."""
-        ends = any(table.interpolation == "tricubic" for table in self.scene.tables)
-        return self._job(asked, asks, self._rendered[1] if ends else None)
+        return self._job(asked, asks, self.cut)
 
     def _run(self, job: _engine.GradientJob) -> None:
         """Run it on an engine thread, with progress; Ctrl-C stops it.
@@ -94,20 +100,8 @@ class Gradient:
         RenderError
             When the engine runs out of memory.
         """
-        with borrowed() as threads, reporting(self.options) as report:
-            task = threads[0].submit(job.run)
-            try:
-                while not task.wait(POLL_SECONDS):
-                    if report is not None:
-                        report(job.progress)
-                status = task.result()
-            except BaseException:
-                job.cancel()
-                while task.is_ours() and not task.wait(POLL_SECONDS):
-                    pass
-                raise
-            if status != "ok":
-                raise RenderError(f"the engine stopped: {status}")
+        with reporting(self.options) as report:
+            run_job(job, None if report is None else lambda: report(job.progress))
             if report is not None:
                 report(1.0)
 

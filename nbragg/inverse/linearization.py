@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from ..base import memory
+from ..base import validate as check
 from ..base.cached import cached_property
 from ..base.errors import InputError, RenderError
 from ..base.records import FrozenArrays
-from ..engine.backend import gradient
+from ..response.exposure import exposure_of
 from ..scene.parameters import expand, tangents
 from .arrays import direction_columns, image_array
+from .composite import gradient_of
+from .counts import CountsGradient, check_held
 from .region import restricted
 
 if TYPE_CHECKING:
@@ -24,8 +27,9 @@ if TYPE_CHECKING:
     from ..model.setup import Setup
     from ..scene.record import Scene
     from ..scene.tangent import SceneTangent
+    from .composite import CompositeGradient
 
-__all__ = ["GaussNewton", "Linearization"]
+__all__ = ["GaussNewton", "Linearization", "LogLikelihood"]
 
 _INSTEAD = (
     "gauss_newton gives J^T W J and J^T W r without holding J, vjp and jvp give products with it; or take "
@@ -67,6 +71,21 @@ class GaussNewton(FrozenArrays):
         return f"GaussNewton({len(self.parameters)} parameters)"
 
 
+class LogLikelihood(NamedTuple):
+    """Of measured counts, from one pass over the image.
+
+    Attributes
+    ----------
+    value : float
+        Natural logarithm.
+    gradient : dict of str to float
+        Its derivative by each parameter.
+    """
+
+    value: float
+    gradient: dict[str, float]
+
+
 class Linearization:
     """An image and its exact first derivatives by chosen parameters, at the values of one Setup.
 
@@ -86,6 +105,9 @@ class Linearization:
         Their values in `setup`.
     units : tuple of str
         Their units; derivatives are photons per pixel per unit.
+    of : {"photons", "counts"}
+        What the image is of: expected photons, or what the detector writes of them on average, ADU; read
+        "photons" below accordingly.
 
     Examples
     --------
@@ -104,7 +126,12 @@ class Linearization:
     """
 
     def __init__(
-        self, setup: Setup, scene: Scene, options: RenderOptions, parameters: Sequence[str] | str
+        self,
+        setup: Setup,
+        scene: Scene,
+        options: RenderOptions,
+        parameters: Sequence[str] | str,
+        of: str = "photons",
     ) -> None:
         if not isinstance(parameters, Iterable):
             raise InputError(f"parameters must be names or a list of them, not {parameters!r}")
@@ -112,8 +139,14 @@ class Linearization:
         if not names:
             raise InputError('no parameter is named: give at least one, for example "crystal.orientation"')
         self.setup, self.options, self._scene = setup, options, scene
+        self.of = check.choice("of", of, ("photons", "counts"))
         self._parameters = expand(names, setup, scene=scene)
         self.parameters = tuple(parameter.name for parameter in self._parameters)
+        if self.of == "counts" and setup.response is None:
+            raise InputError('of = "counts" needs a detector response: give the Setup one')
+        own = [name for name in self.parameters if name.startswith("response.")]
+        if own and self.of == "photons":
+            raise InputError(f'{own[0]} moves no photons: linearize(..., of="counts") takes it')
         self.units = tuple(parameter.unit for parameter in self._parameters)
         self.values = np.array([parameter.value for parameter in self._parameters], np.float64)
         self.values.setflags(write=False)
@@ -127,15 +160,25 @@ class Linearization:
 
     @cached_property
     def _tangents(self) -> Any:
-        return tangents(self.setup, self._parameters)
+        found = tangents(self.setup, self._parameters)
+        if self.of == "counts" and self.setup.response is not None:
+            check_held(self.setup.response, self._parameters, found[0])
+        return found
 
     @cached_property
-    def _gradient(self) -> Gradient:
-        return self._gradient_of(self._scene)
+    def _gradient(self) -> Gradient | CompositeGradient | CountsGradient:
+        return self._gradient_of(self._scene) if self.of == "photons" else self._counts
 
-    def _gradient_of(self, scene: Scene) -> Gradient:
+    @cached_property
+    def _counts(self) -> CountsGradient:
+        response = self.setup.response
+        assert response is not None
+        exposure = exposure_of(self._scene, self.setup.beam.exposure_s)
+        return CountsGradient(self._gradient_of(self._scene), response, exposure, self._parameters)
+
+    def _gradient_of(self, scene: Scene) -> Gradient | CompositeGradient:
         rows, frames = self._tangents
-        return gradient(scene, rows, frames, self.options)
+        return gradient_of(scene, rows, frames, self.options)
 
     @cached_property
     def image(self) -> NDArray[np.float64]:
@@ -275,8 +318,9 @@ class Linearization:
             out = np.zeros(shape, kind)
         else:
             _check_out(out, shape)
-        # where interpolation ends depends on all the pixels of the image
-        whole = everywhere or any(table.interpolation == "tricubic" for table in scene.tables)
+        # where interpolation ends depends on all the pixels, and so do counts where light spreads
+        ends = any(table.interpolation == "tricubic" for table in scene.tables)
+        whole = everywhere or ends or self.of == "counts"
         (self._gradient if whole else self._gradient_of(scene)).jacobian(out)
         used = scene.mask_image
         for name, image in zip(self.parameters, out, strict=True):
@@ -338,6 +382,60 @@ class Linearization:
         for sums in (H, b):
             _check_finite(sums, f"the normal equations of {', '.join(self.parameters)}")
         return GaussNewton(H, b, self.parameters)
+
+    @property
+    def variance(self) -> NDArray[np.float64]:
+        """Variance of each pixel's counts, ADU^2 or counts, shape of `image`; see `DetectorResponse.moments`.
+
+        Raises
+        ------
+        InputError
+            Of photons, which are a mean.
+        """
+        self._of_counts("variance")
+        return self._counts.variance
+
+    def log_likelihood(self, data: Any, mask: Any = None) -> LogLikelihood:
+        """How likely measured counts are, and how that moves with every parameter.
+
+        Parameters
+        ----------
+        data : array_like, shape of `image`
+            Pixels as the detector writes them.
+        mask : array_like, shape of `image`, optional
+            0: leave out. Pixels that are not rendered do not count either.
+
+        Returns
+        -------
+        LogLikelihood
+            Of `DetectorResponse.log_likelihood`, and its exact gradient, the variance's part included.
+
+        Raises
+        ------
+        InputError
+            Of photons, for arrays of another shape, and as `DetectorResponse.log_likelihood`.
+
+        Examples
+        --------
+        >>> import nbragg
+        >>> setup = nbragg.from_cli("-cell 70 80 90 -default_F 100 -N 5 -detpixels 32 -fluence 1e26")
+        >>> simulator = nbragg.Simulator(setup.replace(response=nbragg.DetectorResponse(gain=2, readout=3)))
+        >>> linear = simulator.linearize(["beam.fluence", "response.gain"], of="counts")
+        >>> found = linear.log_likelihood(linear.image)
+        >>> list(found.gradient)
+        ['beam.fluence', 'response.gain']
+        """
+        self._of_counts("log_likelihood")
+        measured = self._image_array("data", data)
+        if mask is not None and np.shape(mask) != measured.shape:
+            raise InputError(f"mask has the shape {np.shape(mask)}; the image has {measured.shape}")
+        value, found = self._counts.likelihood(measured, mask)
+        _check_finite(found, f"the gradient by {', '.join(self.parameters)}")
+        return LogLikelihood(value, dict(zip(self.parameters, found.tolist(), strict=True)))
+
+    def _of_counts(self, what: str) -> None:
+        if self.of != "counts":
+            raise InputError(f'{what} is of counts: linearize(..., of="counts")')
 
     @property
     def _pixels(self) -> int:

@@ -6,10 +6,12 @@ A recipe is a mapping::
     "sampling": {...}}
 
 A sample of several crystals is ``"sample": {"crystals": [{...}, ...], "weights": [...]}`` instead of
-"crystal".  Without "physics" it is "exact".  Fields that have their default value are left out.  Arrays are
-written in place up to :data:`INLINE_LIMIT` numbers; larger ones go to a ``.npz`` file beside the recipe and
-are referred to by name and digest, which is checked on loading.  Structure factors may also be given by hand
-as a file to read: ``{"file": "model.pdb", "options": {"d_min_A": 1.8}}``.
+"crystal"; "backgrounds" is a list of materials and curves; a detector's response is ``"response": {...}``.
+Without "physics" it is "exact".  Fields that have their default value are left out.  Arrays are written in
+place up to :data:`INLINE_LIMIT` numbers, masks of few rectangles by these, ``{"masked": [[fmin, fmax, smin,
+smax], ...], "shape": [slow, fast]}``; larger arrays go to a ``.npz`` file beside the recipe and are referred
+to by name and digest, which is checked on loading.  Structure factors may also be given by hand as a file to
+read: ``{"file": "model.pdb", "options": {"d_min_A": 1.8}}``.
 """
 
 from __future__ import annotations
@@ -31,16 +33,21 @@ from numpy.typing import NDArray
 from ..base.errors import FileError, InputError
 from ..base.names import suggestion
 from ..base.optional import require
+from ..model.background import SHIPPED, Background, RadialCurve
 from ..model.beam import Beam, SourceList
 from ..model.crystal import Crystal
 from ..model.detector import Detector
+from ..model.materials import Material
 from ..model.panel import Panel
+from ..model.response import DetectorResponse, GainStage
 from ..model.sample import Sample
 from ..model.sampling import Sampling
 from ..model.setup import RECORDS as _RECORDS
 from ..model.setup import Setup
 from ..model.structure_factors import StructureFactors
+from ..model.surroundings import Aperture, Beamstop, SampleAbsorption, Shadow, Surroundings, Window
 from .files.atomic import check_writable, write_files
+from .files.rectangles import mask_of, masked_rectangles
 from .files.sniff import check_file
 
 __all__ = ["INLINE_LIMIT", "Setup", "dump", "from_dict", "load", "to_dict"]
@@ -51,14 +58,33 @@ VERSION = 1
 #: arrays of more numbers than this are kept in a file beside the recipe
 INLINE_LIMIT = 64
 
+#: masks of no more rectangles than this are written by them
+_MOST_RECTANGLES = 256
+
 _MAX_BYTES = 256 * 2**20
 #: a list without strings, lists or mappings in indented JSON
 _NUMBER_LIST = re.compile(r"\[\n([-+.\deE,\snulatrfs]*)\]")
 _YAML_SUFFIXES = (".yaml", ".yml")
 
-_NESTED: dict[str, type[Any]] = {"structure_factors": StructureFactors, "sources": SourceList}
+_NESTED: dict[str, type[Any]] = {
+    "structure_factors": StructureFactors,
+    "sources": SourceList,
+    "material": Material,
+    "gas": Material,
+    "sample_absorption": SampleAbsorption,
+}
 #: fields that hold several records
-_LISTED: dict[str, type[Any]] = {"crystals": Crystal, "panels": Panel}
+_LISTED: dict[str, type[Any]] = {
+    "crystals": Crystal,
+    "panels": Panel,
+    "gain_stages": GainStage,
+    "windows": Window,
+    "beamstops": Beamstop,
+    "apertures": Aperture,
+    "shadows": Shadow,
+}
+#: parts of a set-up that it may be without
+_OPTIONAL: dict[str, type[Any]] = {"response": DetectorResponse, "surroundings": Surroundings}
 #: fields that hold arrays, and the dtype they are stored in
 _ARRAYS = {
     "a_matrix": np.float64,
@@ -68,18 +94,43 @@ _ARRAYS = {
     "positions": np.float64,
     "weights": np.float64,
     "wavelengths_A": np.float64,
+    "dead_map": np.bool_,
+    "table": np.float64,
+    "s": np.float64,
+    "photons_per_sr": np.float64,
+    "polygon_mm": np.float64,
 }
 
 
-Storable = Setup | Sample | Crystal | Beam | Detector | Panel | Sampling | SourceList | StructureFactors
+Storable = (
+    Setup
+    | Sample
+    | Crystal
+    | Beam
+    | Detector
+    | Panel
+    | Sampling
+    | SourceList
+    | StructureFactors
+    | DetectorResponse
+    | GainStage
+    | Background
+    | RadialCurve
+    | Surroundings
+)
 
 _KINDS: dict[str, type[Any]] = {
     "setup": Setup,
     **_RECORDS,
+    **_OPTIONAL,
     "sample": Sample,
     "panel": Panel,
     "source_list": SourceList,
     "structure_factors": StructureFactors,
+    "gain_stage": GainStage,
+    "background": Background,
+    "radial_curve": RadialCurve,
+    **_OPTIONAL,
 }
 
 
@@ -125,8 +176,15 @@ def _encode(obj: Storable, store: _ArrayStore) -> dict[str, Any]:
                 else:
                     parts["sample"] = _fields(obj.sample, store)
                 parts |= {key: _fields(getattr(obj, key), store) for key in _RECORDS if key != "crystal"}
+                if obj.backgrounds:
+                    parts["backgrounds"] = [_fields(one, store) for one in obj.backgrounds]
+                given = {key: getattr(obj, key) for key in _OPTIONAL}
+                parts |= {key: _fields(part, store) for key, part in given.items() if part is not None}
                 return {"nanobragg_recipe": VERSION, "physics": obj.physics, **parts}
-            return {"nanobragg_recipe": VERSION, "kind": name, **_fields(obj, store)}
+            fields = _fields(obj, store)
+            # a response has a kind of its own
+            alone = {name: fields} if name in _OPTIONAL else fields
+            return {"nanobragg_recipe": VERSION, "kind": name, **alone}
     raise InputError(
         f"a {type(obj).__name__} was given; one of {', '.join(k.__name__ for k in _KINDS.values())} was "
         "expected"
@@ -152,10 +210,16 @@ def _fields(record: Any, store: _ArrayStore) -> dict[str, Any]:
 
 
 def _default(field: dataclasses.Field[Any]) -> Any:
-    return field.default if field.default is not dataclasses.MISSING else ()
+    if field.default is not dataclasses.MISSING:
+        return field.default
+    return field.default_factory() if field.default_factory is not dataclasses.MISSING else ()
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _plain(v) for name, v in value.items()}
+    if isinstance(value, Material):
+        return {"formula": value.formula, "density": value.density}
     if isinstance(value, (tuple, list)):
         return [_plain(v) for v in value]
     if isinstance(value, np.generic):
@@ -171,6 +235,10 @@ def _array_value(array: NDArray[Any], store: _ArrayStore) -> Any:
     first = array.flat[0]
     if bool((array == first).all()):
         return {"constant": first.item(), "shape": list(array.shape)}
+    if array.dtype == np.uint8 and array.ndim == 2:  # a mask
+        rectangles = masked_rectangles(array, _MOST_RECTANGLES)
+        if rectangles is not None:
+            return {"masked": [list(rectangle) for rectangle in rectangles], "shape": list(array.shape)}
     return store.put(array)
 
 
@@ -208,16 +276,34 @@ def from_dict(values: Mapping[str, Any], *, folder: str | os.PathLike[str] = "."
     kind = rest.pop("kind", "setup")
     if kind not in _KINDS:
         raise InputError(f"kind: unknown kind {kind!r}{suggestion(str(kind), list(_KINDS))}")
+    if kind in _OPTIONAL:
+        _known(rest, [kind], "the recipe")
+        rest = rest.get(kind, {})
     if kind != "setup":
         return _record(_KINDS[kind], rest, str(kind), base)
-    _known(rest, ["sample", *_RECORDS, "physics"], "the recipe")
+    _known(rest, ["sample", *_RECORDS, *_OPTIONAL, "backgrounds", "physics"], "the recipe")
     if ("crystal" in rest) == ("sample" in rest):
         found = "both keys" if "crystal" in rest else "neither of the keys"
         raise InputError(f"the recipe has {found} 'crystal' and 'sample'; one was expected")
-    kinds: dict[str, type[Any]] = {**_RECORDS, "sample": Sample}
+    kinds: dict[str, type[Any]] = {**_RECORDS, **_OPTIONAL, "sample": Sample}
     parts = {key: _record(kinds[key], rest[key], key, base) for key in kinds if key in rest}
     sample = parts.pop("crystal", None) or parts.pop("sample")
-    return Setup(sample, **parts, physics=rest.get("physics", "exact"))
+    physics, backgrounds = rest.get("physics", "exact"), _backgrounds(rest.get("backgrounds", []), base)
+    return Setup(sample, **parts, physics=physics, backgrounds=backgrounds)
+
+
+def _backgrounds(values: Any, base: Path) -> tuple[Any, ...]:
+    """Materials, and curves, which are told by what they hold."""
+    if not isinstance(values, list):
+        raise InputError(f"backgrounds: a list was expected, not {values!r}")
+    kinds = [
+        RadialCurve if isinstance(value, Mapping) and "photons_per_sr" in value else Background
+        for value in values
+    ]
+    return tuple(
+        _record(kind, value, f"backgrounds[{i}]", base)
+        for i, (kind, value) in enumerate(zip(kinds, values, strict=True))
+    )
 
 
 def _record(kind: type[Any], values: Any, where: str, base: Path) -> Any:
@@ -234,11 +320,15 @@ def _record(kind: type[Any], values: Any, where: str, base: Path) -> Any:
             arguments[name] = _record(_NESTED[name], value, place, base)
         elif name in _LISTED:
             arguments[name] = _records(_LISTED[name], value, place, base)
+        elif kind is Background and name == "table" and isinstance(value, str):
+            arguments[name] = value if value in SHIPPED else base / value
         elif name in _ARRAYS and value is not None:
             arguments[name] = _array(value, _ARRAYS[name], place, base)
         else:
-            arguments[name] = _from_plain(value)
-    missing = [n for n, f in fields.items() if f.default is dataclasses.MISSING and n not in arguments]
+            arguments[name] = _from_plain(value, place)
+    nothing = dataclasses.MISSING
+    needed = [n for n, f in fields.items() if f.default is nothing and f.default_factory is nothing]
+    missing = [name for name in needed if name not in arguments]
     if missing:
         raise InputError(f"{where}: the key {missing[0]!r} is missing")
     try:
@@ -271,9 +361,11 @@ def _known(values: Mapping[str, Any], names: list[str], where: str) -> None:
             raise InputError(f"{where}: unknown key {key!r}{suggestion(str(key), names)}")
 
 
-def _from_plain(value: Any) -> Any:
+def _from_plain(value: Any, where: str) -> Any:
     if isinstance(value, list):
-        return tuple(_from_plain(v) for v in value)
+        return tuple(_from_plain(v, where) for v in value)
+    if isinstance(value, Mapping) and "formula" in value:
+        return _record(Material, value, where, Path())
     if value in ("inf", "+inf", ".inf"):
         return math.inf
     if value == "-inf":
@@ -284,22 +376,41 @@ def _from_plain(value: Any) -> Any:
 def _array(value: Any, dtype: type[Any], where: str, base: Path) -> NDArray[Any]:
     if isinstance(value, Mapping):
         if set(value) == {"constant", "shape"}:
-            shape = value["shape"]
-            if not isinstance(shape, list) or not all(isinstance(n, int) and n > 0 for n in shape):
-                raise InputError(f"{where}: shape = {shape!r}; a list of positive whole numbers was expected")
-            from ..base import memory
-
-            memory.require(math.prod(shape) * np.dtype(dtype).itemsize, where, "correct the shape")
-            return np.full(shape, value["constant"], dtype=dtype)
+            return np.full(_shape(value["shape"], dtype, where), value["constant"], dtype=dtype)
+        if set(value) == {"masked", "shape"}:
+            return _rectangles(value, where)
         if set(value) == {"array"} and isinstance(value["array"], Mapping):
             return _stored_array(value["array"], where, base)
         raise InputError(
-            f"{where}: an array is a list, {{constant, shape}} or {{array: {{file, shape, dtype, digest}}}}"
+            f"{where}: an array is a list, {{constant, shape}}, {{masked, shape}} or {{array: {{file, shape, "
+            "dtype, digest}}"
         )
     try:
         return np.array(value, dtype=dtype)
     except (TypeError, ValueError):
         raise InputError(f"{where}: a list of numbers was expected") from None
+
+
+def _shape(shape: Any, dtype: type[Any], where: str) -> tuple[int, ...]:
+    """The shape of an array that fits into memory."""
+    from ..base import memory
+
+    if not isinstance(shape, list) or not all(isinstance(n, int) and n > 0 for n in shape):
+        raise InputError(f"{where}: shape = {shape!r}; a list of positive whole numbers was expected")
+    memory.require(math.prod(shape) * np.dtype(dtype).itemsize, where, "correct the shape")
+    return tuple(shape)
+
+
+def _rectangles(value: Mapping[str, Any], where: str) -> NDArray[Any]:
+    """A mask by its rectangles."""
+    shape = _shape(value["shape"], np.uint8, where)
+    listed = value["masked"]
+    whole = isinstance(listed, list) and all(
+        isinstance(r, list) and len(r) == 4 and all(isinstance(n, int) and n >= 0 for n in r) for r in listed
+    )
+    if len(shape) != 2 or not whole:
+        raise InputError(f"{where}: masked is a list of [fmin, fmax, smin, smax], shape [slow, fast]")
+    return mask_of((tuple(r) for r in listed), (shape[0], shape[1]))
 
 
 def _stored_array(entry: Mapping[str, Any], where: str, base: Path) -> NDArray[Any]:

@@ -62,6 +62,9 @@ class Crystal(Record):
         formula, which for whole numbers is the same for every index.
     size_mm : 3 floats or None each
         Crystal edges along a, b, c, mm; where given they decide N (canonical 5.5).
+    illuminated_volume_um3 : float, optional
+        Volume of the crystal in the beam, cubic micrometre: as many blocks of N cells as fill it, which
+        scatter independently of each other.  None: one block.
     shape : str
         ``"square"``, ``"round"``, ``"gauss"`` or ``"tophat"`` (canonical 7.1).
     fudge : float
@@ -113,6 +116,7 @@ class Crystal(Record):
     rotation_deg: Triple = (0.0, 0.0, 0.0)
     N: tuple[int | float, int | float, int | float] = (1, 1, 1)
     size_mm: tuple[float | None, float | None, float | None] = (None, None, None)
+    illuminated_volume_um3: float | None = None
     shape: str = "square"
     fudge: float = 1.0
     mosaic_spread_deg: float | None = None
@@ -151,6 +155,8 @@ class Crystal(Record):
             "size_mm",
             tuple(check.optional_number(f"size_mm[{i}]", x, above=0, at_most=1e15) for i, x in sizes),
         )
+        volume = check.optional_number("illuminated_volume_um3", self.illuminated_volume_um3, above=0)
+        self._set("illuminated_volume_um3", volume)
         self._set("shape", check.choice("shape", self.shape, SHAPES))
         self._set("fudge", check.number("fudge", self.fudge, at_least=0))
         for name in ("mosaic_spread_deg", "osc_deg", "phistep_deg"):

@@ -13,8 +13,9 @@ from ..base import validate as check
 from ..base.errors import InputError
 from ..base.records import Record
 from ..base.vectors import unit
+from .materials import Layer, Material, as_layers, as_material
 
-__all__ = ["Panel", "mask_array", "pixel_edges", "region"]
+__all__ = ["Panel", "both_masks", "mask_array", "pixel_edges", "region"]
 
 #: lengths (mm) beyond which squares would leave double precision, and any laboratory
 FARTHEST = 1e15
@@ -44,12 +45,18 @@ class Panel(Record):
     thickness_um : float
         Sensor thickness, micrometre; 0 means every photon is counted at the surface.
     attenuation_um : float, optional
-        Attenuation depth of the sensor, micrometre; infinity or 0: no absorption; None: the thickness.
+        Attenuation depth of the sensor, micrometre; infinity or 0: no absorption; None: that of the material,
+        else the thickness.
+    material : str or Material, optional
+        What the sensor is made of: its attenuation depth, of photoelectric absorption, is that at the mean
+        wavelength of the sources, one for all of them; see `nbragg.attenuation`.
     thicksteps : int, optional
         Layers the sensor is cut into; None: 2 (canonical 6, 11).  With ``physics="exact"`` n layers of
         thickness/n have their photons at the mean depth of what each absorbs, and one layer puts a spot where
         many do; with ``physics="nanobragg"`` there are at least 2, of thickness/(n-1), with their photons at
         their fronts.
+    front : sequence of (material, micrometre)
+        What light crosses before it gets into the sensor (a dead layer, a metal, a foil), parallel to it.
     mask : array_like (spixels, fpixels), optional
         Pixels equal to 0 are skipped.
     roi : (fmin, fmax, smin, smax), optional
@@ -82,7 +89,9 @@ class Panel(Record):
     first: tuple[int, int] = (0, 0)
     thickness_um: float = 0.0
     attenuation_um: float | None = None
+    material: str | Material | None = None
     thicksteps: int | None = None
+    front: tuple[Layer, ...] = ()
     mask: npt.NDArray[np.uint8] | None = None
     roi: tuple[int, int, int, int] | None = None
     name: str = ""
@@ -112,7 +121,10 @@ class Panel(Record):
             "attenuation_um",
             check.optional_number("attenuation_um", self.attenuation_um, at_least=0, infinity=True),
         )
+        if self.material is not None:
+            as_material("material", self.material)
         self._set("thicksteps", check.optional_count("thicksteps", self.thicksteps))
+        self._set("front", as_layers("front", self.front))
         if self.mask is not None:
             self._set("mask", mask_array(self.mask))
             self._check_mask()
@@ -203,3 +215,23 @@ def mask_array(mask: Any) -> npt.NDArray[np.uint8]:
     result: npt.NDArray[np.uint8] = np.ascontiguousarray(array != 0).astype(np.uint8)
     result.setflags(write=False)
     return result
+
+
+def both_masks(
+    one: npt.NDArray[np.uint8] | None, other: npt.NDArray[np.uint8] | None
+) -> npt.NDArray[np.uint8] | None:
+    """The mask of what two leave to be rendered; None stands for all.
+
+    Raises
+    ------
+    InputError
+        For masks of two sizes.
+    """
+    if one is None or other is None:
+        return other if one is None else one
+    if one.shape != other.shape:
+        raise InputError(
+            f"a mask of {other.shape[1]} x {other.shape[0]} pixels on {one.shape[1]} x {one.shape[0]}: give "
+            "one of the same size"
+        )
+    return mask_array(one & other)

@@ -31,6 +31,9 @@ class Sampling(Record):
         Edge of the cube of water around the crystal, micrometre.  Its photons are added to those of Bragg
         scattering, with the solid angle, polarization and capture fraction of every sub-pixel, sensor layer
         and source; with ``physics="nanobragg"`` they are inside the sum over samples (canonical 8, 11).
+    background_oversample : int
+        Sub-pixels per pixel edge of backgrounds and of what is in the way of the light, which are smooth:
+        they need more in the shadow of a beam stop's edge.
 
     Raises
     ------
@@ -52,6 +55,7 @@ class Sampling(Record):
     dmin_A: float | None = None
     interpolate: bool | None = None
     water_um: float = 0.0
+    background_oversample: int = 1
 
     def __post_init__(self) -> None:
         self._set("oversample", check.optional_count("oversample", self.oversample, at_most=10_000))
@@ -63,3 +67,5 @@ class Sampling(Record):
         if self.interpolate is not None:
             self._set("interpolate", check.flag("interpolate", self.interpolate))
         self._set("water_um", check.number("water_um", self.water_um, at_least=0))
+        fine = check.count("background_oversample", self.background_oversample, at_most=10_000)
+        self._set("background_oversample", fine)

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..base.errors import InputError
 from ..base.names import suggestion
 from ..base.records import Record
+from .background import Background, RadialCurve
 from .beam import Beam
 from .crystal import Crystal
 from .detector import Detector
 from .physics import PHYSICS, Physics, physics_of
+from .response import DetectorResponse
 from .sample import ROTATION, Sample, as_sample
 from .sampling import Sampling
+from .surroundings import Surroundings
 
-__all__ = ["RECORDS", "InputFile", "Setup", "as_setup"]
+__all__ = ["RECORDS", "Backgrounds", "InputFile", "Setup", "as_setup"]
 
 #: parts of a Setup that have fields of their own; a crystal's are changed through the sample
 RECORDS: dict[str, type[Any]] = {
@@ -30,6 +34,10 @@ RECORDS: dict[str, type[Any]] = {
 _PART_OF = {entry.name: name for name, kind in RECORDS.items() for entry in dataclasses.fields(kind)}
 
 _ORDER = "sample, beam, detector, sampling"
+
+
+#: what may be given for backgrounds
+Backgrounds = Sequence[Background | RadialCurve] | Background | RadialCurve
 
 
 class InputFile(NamedTuple):
@@ -54,6 +62,13 @@ class Setup(Record):
         Physics as it is, or the reference program's formulas (canonical 11).
     files : tuple of InputFile
         Where parts were read from, which is no part of what they are: two set-ups are equal without it.
+    response : DetectorResponse, optional
+        What the detector makes of the photons: it decides counts, never the image of photons.  None: counts
+        are those of the reference program, Poisson deviates of its random stream.
+    backgrounds : tuple of Background and RadialCurve, or one of them
+        Scattering without a lattice, which is added to that of the crystal.
+    surroundings : Surroundings, optional
+        What stands in the way of the light: windows, gas, beam stops, the sample's own absorption.
 
     Raises
     ------
@@ -78,6 +93,9 @@ class Setup(Record):
     sampling: Sampling = field(default_factory=Sampling)
     physics: str = "exact"
     files: tuple[InputFile, ...] = field(default=(), compare=False, repr=False)
+    response: DetectorResponse | None = None
+    backgrounds: tuple[Background | RadialCurve, ...] = ()
+    surroundings: Surroundings | None = None
 
     if TYPE_CHECKING:  # a Crystal is taken for a Sample, and None for a default
 
@@ -89,6 +107,9 @@ class Setup(Record):
             sampling: Sampling | None = None,
             physics: str = "exact",
             files: tuple[InputFile, ...] = (),
+            response: DetectorResponse | None = None,
+            backgrounds: Backgrounds = (),
+            surroundings: Surroundings | None = None,
         ) -> None: ...
 
     def __post_init__(self) -> None:
@@ -103,6 +124,11 @@ class Setup(Record):
             elif not isinstance(getattr(self, name), kind):
                 raise InputError(_another_kind(name, getattr(self, name), kind.__name__))
         self._set("physics", physics_of(self.physics).name)
+        self._set("backgrounds", _backgrounds(self.backgrounds))
+        if self.response is not None and not isinstance(self.response, DetectorResponse):
+            raise InputError(_another_kind("response", self.response, "DetectorResponse"))
+        if self.surroundings is not None and not isinstance(self.surroundings, Surroundings):
+            raise InputError(_another_kind("surroundings", self.surroundings, "Surroundings"))
 
     @property
     def crystal(self) -> Crystal:
@@ -130,11 +156,12 @@ class Setup(Record):
         Parameters
         ----------
         **changes
-            ``sample``, ``crystal``, ``beam``, ``detector``, ``sampling``, ``physics``, ``files``, or the name
-            of any field of the records (``phi_deg``, ``wavelength_A``, ``distance_mm`` ...).  ``orientation``
-            and ``misset_deg`` replace each other; ``orientation`` takes all that `Crystal.with_orientation`
-            does, and like it leaves ``rotation_deg``.  Of a sample of several crystals, only fields that turn
-            it as a whole can be named.
+            ``sample``, ``crystal``, ``beam``, ``detector``, ``sampling``, ``physics``, ``response``,
+            ``backgrounds``, ``surroundings``, ``files``, or the name of any field of the records
+            (``phi_deg``, ``wavelength_A``, ``distance_mm`` ...).  ``orientation`` and ``misset_deg`` replace
+            each other; ``orientation`` takes all that `Crystal.with_orientation` does, and like it leaves
+            ``rotation_deg``.  Of a sample of several crystals, only fields that turn it as a whole can be
+            named.
 
         Raises
         ------
@@ -176,19 +203,33 @@ def as_setup(
     detector: Detector | None,
     sampling: Sampling | None,
     physics: str | None,
+    **more: Any,
 ) -> Setup:
-    """A Setup as it is, or made of its parts.
+    """A Setup as it is, or made of its parts; ``more``: of those that need not be there.
 
     Raises
     ------
     InputError
         For parts beside a Setup, and as `Setup`.
     """
-    parts = {"beam": beam, "detector": detector, "sampling": sampling, "physics": physics}
+    parts = {"beam": beam, "detector": detector, "sampling": sampling, "physics": physics, **more}
     given: dict[str, Any] = {name: value for name, value in parts.items() if value is not None}
     if not isinstance(sample, Setup):
         return Setup(sample, **given)
     return sample.replace(**given) if given else sample
+
+
+def _backgrounds(given: Any) -> tuple[Background | RadialCurve, ...]:
+    kinds = (Background, RadialCurve)
+    listed = (given,) if isinstance(given, kinds) else given
+    if not isinstance(listed, (tuple, list)):
+        raise InputError(
+            _another_kind("backgrounds", given, "Background, a RadialCurve or a sequence of them")
+        )
+    for i, one in enumerate(listed):
+        if not isinstance(one, kinds):
+            raise InputError(_another_kind(f"backgrounds[{i}]", one, "Background or a RadialCurve"))
+    return tuple(listed)
 
 
 def _another_kind(name: str, given: object, kind: str) -> str:

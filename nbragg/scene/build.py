@@ -19,10 +19,13 @@ from ..base.vectors import FloatArray, rot_axis
 from ..model.beam import Beam
 from ..model.crystal import Crystal
 from ..model.detector import Detector
+from ..model.materials import as_material
 from ..model.physics import Physics
 from ..model.sampling import Sampling
 from ..model.setup import Setup
 from ..model.structure_factors import StructureFactors
+from ..model.surroundings import Surroundings
+from .backdrop import Backdrop
 from .checks import (
     check_indices,
     check_oversampling,
@@ -31,18 +34,21 @@ from .checks import (
     warn_of_left_hand,
 )
 from .crystal_cell import misset, placed_cell, shape_metric, standing_rotation
-from .crystal_size import Sizes, cells_along_axes, clip_to_beam, recommended_oversample
+from .crystal_size import Sizes, block_count, cells_along_axes, clip_to_beam, recommended_oversample
 from .detector_frame import Directions, Vector
 from .detector_geometry import DetectorGeometry
+from .obstacles import Obstacles
 from .orientations import crystal_orientations, phi_rotations
 from .panels import Region, detector_places, placed_panels
-from .placement import CrystalPlacement, Placement
+from .placement import CrystalPlacement, DetectorLabels, Placement
 from .quirks import CrystalFacts, ImageFacts, layer_shift, tell_quirks
 from .reach import View, structure_factor_reach
 from .record import CrystalBlock, FactorTable, PlacedPanel, Scene, Sources
+from .scatterers import make_scatterers, nearest_source
 from .sources import Rays, SourceSteps, beam_fluence, beam_sources, source_steps
 from .stages import Stages
 from .steps import Steps, resolve_mosaic, resolve_phi
+from .surroundings import direct_beam_size, place_obstacles, sensor_wavelength, weakened
 
 __all__ = ["HELD", "build_scene", "detector_view", "make_scene"]
 
@@ -87,7 +93,7 @@ def build_scene(setup: Setup) -> Scene:
     return make_scene(setup, Stages())
 
 
-class _Surroundings(NamedTuple):
+class _Instrument(NamedTuple):
     """What beam and detector decide, whatever the crystals are."""
 
     places: tuple[DetectorGeometry, ...]
@@ -97,6 +103,7 @@ class _Surroundings(NamedTuple):
     shortest: float  #: wavelength, m
     polar_vector: FloatArray
     fluence: float
+    obstacles: Obstacles | None
 
 
 class _Kind(NamedTuple):
@@ -111,7 +118,16 @@ def make_scene(setup: Setup, run: Stages) -> Scene:
     """`build_scene`, with the stages of earlier scenes at hand; the numbers are the same as without."""
     sample, beam, sampling, physics = setup.sample, setup.beam, setup.sampling, setup.rules
     first = sample.crystals[0]
-    around = run(_surroundings, beam, setup.detector, sampling.roi, first.spindle_axis, physics, run)
+    around = run(
+        _instrument,
+        beam,
+        setup.detector,
+        setup.surroundings,
+        sampling.roi,
+        first.spindle_axis,
+        physics,
+        run,
+    )
     phi = run(_phi, first.phi_deg, first.osc_deg, first.phistep_deg, first.phisteps)
     turns = run(phi_rotations, *phi, around.places[0].spindle, physics)
     made = [_crystal(setup, i, around, turns, run) for i in range(len(sample))]
@@ -160,8 +176,25 @@ def make_scene(setup: Setup, run: Stages) -> Scene:
             vdiv=around.steps.vdiv,
             dispersion=around.steps.dispersion,
             recommended_oversample=recommended,
+            labels=run(_labels, setup.detector),
         ),
+        backdrop=_backdrop(setup, around, run),
     )
+
+
+def _backdrop(setup: Setup, around: _Instrument, run: Stages) -> Backdrop | None:
+    """What is behind the spots and before the detector, None where there is nothing."""
+    direct = 0.0
+    if setup.surroundings is not None and setup.surroundings.direct_beam:
+        direct = run(direct_beam_size, setup.beam.beamsize_mm, around.panels)
+    if not setup.backgrounds and around.obstacles is None and not direct:
+        return None
+    beam, fine = setup.beam, setup.sampling.background_oversample
+    distance = nearest_source(None if beam.sources is None else beam.sources.positions)
+    scatterers = run(
+        make_scatterers, setup.backgrounds, beam.beamsize_mm, around.panels, distance, setup.rules
+    )
+    return run(Backdrop, fine, scatterers, around.obstacles, direct)
 
 
 def detector_view(detector: Detector, beam: Beam, physics: Physics) -> View:
@@ -173,12 +206,13 @@ def detector_view(detector: Detector, beam: Beam, physics: Physics) -> View:
         As `build_scene`.
     """
     places = detector_places(detector, Directions(beam.beam_vector, beam.polar_vector), physics)
-    panels = placed_panels(detector, None, places, physics)
-    return View(panels, _sources(beam, places, source_steps(beam), physics))
+    sources = _sources(beam, places, source_steps(beam), physics)
+    panels = placed_panels(detector, None, places, physics, sensor_wavelength(detector, sources))
+    return View(panels, sources)
 
 
 def _crystal(
-    setup: Setup, i: int, around: _Surroundings, turns: FloatArray, run: Stages
+    setup: Setup, i: int, around: _Instrument, turns: FloatArray, run: Stages
 ) -> tuple[CrystalBlock, FactorTable, CrystalPlacement]:
     """The i-th crystal of the sample: what a renderer reads, and what reports say."""
     crystal, physics = setup.sample.crystals[i], setup.rules
@@ -201,7 +235,7 @@ def _crystal(
         shape=crystal.shape,
         fudge=crystal.fudge,
         shape_metric=numbers.read_only(shape_metric(crystal.shape, cells, cell, physics)),
-        weight=setup.sample.weights[i] * times,
+        weight=setup.sample.weights[i] * times * block_count(crystal.illuminated_volume_um3, cells, cell),
         table=i,
     )
     report = CrystalPlacement(
@@ -219,23 +253,36 @@ def _crystal(
 # ---- stages ------------------------------------------------------------------------------------------------
 
 
-def _surroundings(
+def _instrument(
     beam: Beam,
     detector: Detector,
+    surroundings: Surroundings | None,
     roi: Region | None,
     spindle_axis: Vector | None,
     physics: Physics,
     run: Stages,
-) -> _Surroundings:
+) -> _Instrument:
     directions = Directions(beam.beam_vector, beam.polar_vector, spindle_axis)
     places = run(detector_places, detector, directions, physics)
-    panels = run(placed_panels, detector, roi, places, physics)
     run(check_polarization, beam, places)
     steps = run(source_steps, beam)
     sources = run(_sources, beam, places, steps, physics)
+    panels = run(placed_panels, detector, roi, places, physics, sensor_wavelength(detector, sources))
     shortest = float(sources.wavelength.real.min())
     fluence = run(beam_fluence, beam)
-    return _Surroundings(places, panels, steps, sources, shortest, _polar_vector(beam, places[0]), fluence)
+    if surroundings is not None:
+        sources, fluence = run(weakened, sources, fluence, surroundings.upstream)
+    obstacles = run(place_obstacles, surroundings, detector, panels, sources, places[0])
+    return _Instrument(
+        places, panels, steps, sources, shortest, _polar_vector(beam, places[0]), fluence, obstacles
+    )
+
+
+def _labels(detector: Detector) -> DetectorLabels:
+    names = tuple(panel.name for panel in detector.panels)
+    material = detector.panels[0].material if detector.panels else detector.material
+    formula = "" if material is None else as_material("material", material).formula
+    return DetectorLabels(detector.model, names, detector.groups, formula)
 
 
 def _polar_vector(beam: Beam, place: DetectorGeometry) -> FloatArray:
@@ -354,7 +401,7 @@ def _tell_quirks(
     detector: Detector,
     sampling: Sampling,
     physics: Physics,
-    around: _Surroundings,
+    around: _Instrument,
     recommended: int,
 ) -> None:
     oversample = sampling.oversample or recommended

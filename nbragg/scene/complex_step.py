@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..base.numbers import derivative, read_only
+from ..base.numbers import derivative, moves, read_only
 from ..base.vectors import FloatArray
 from ..model.physics import PHYSICS
 from ..model.setup import Setup
@@ -65,6 +65,7 @@ def tangent_along(moving: Setup, kept: Stages) -> SceneTangent:
         polar_vector=derivative(scene.polar_vector),
         fluence=derivative(scene.fluence),
         water=derivative(scene.water),
+        backdrop=scene.backdrop if moves(scene.backdrop) else None,
     )
 
 

@@ -11,7 +11,7 @@ from ..base.unit_cell import UnitCell
 from ..base.vectors import FloatArray
 from ..base.warn import warn
 
-__all__ = ["cells_along_axes", "clip_to_beam", "recommended_oversample"]
+__all__ = ["block_count", "cells_along_axes", "clip_to_beam", "recommended_oversample"]
 
 Sizes = tuple[float | None, float | None, float | None]
 
@@ -41,6 +41,14 @@ def cells_along_axes(N: tuple[float, float, float], size_mm: Sizes, cell: UnitCe
         for n, size, edge in zip(N, size_mm, edges, strict=True)
     ]
     return np.maximum(numbers.array(cells), 1.0)
+
+
+def block_count(volume_um3: float | None, cells: FloatArray, cell: UnitCell) -> float:
+    """How many blocks of so many cells fill a volume; 1 where none is given."""
+    if volume_um3 is None:
+        return 1.0
+    block = numbers.scalar(cells[0] * cells[1] * cells[2]) * numbers.scalar(cell.volume)
+    return volume_um3 * 1e12 / block
 
 
 def recommended_oversample(longest: float, wavelength: float, distance: float, pixel_size: float) -> int:

@@ -7,12 +7,13 @@ import sys
 import numpy as np
 import numpy.typing as npt
 
-from ..base import memory, numbers
+from ..base import constants, memory, numbers
 from ..base.errors import InputError
 from ..base.records import freeze
 from ..base.vectors import FloatArray, unit
 from ..model.conventions import CONVENTIONS
 from ..model.detector import Detector
+from ..model.materials import attenuation
 from ..model.panel import Panel
 from ..model.physics import Physics
 from .detector_frame import Axes, Directions, effective_convention, given_vectors, initial_frame
@@ -116,7 +117,11 @@ def _panel_geometry(
 
 
 def placed_panels(
-    detector: Detector, roi: Region | None, places: tuple[DetectorGeometry, ...], physics: Physics
+    detector: Detector,
+    roi: Region | None,
+    places: tuple[DetectorGeometry, ...],
+    physics: Physics,
+    wavelength: float | None = None,
 ) -> tuple[PlacedPanel, ...]:
     """What a renderer reads of each panel.
 
@@ -127,6 +132,8 @@ def placed_panels(
         Of `Sampling`; explicit panels have their own.
     places : tuple of DetectorGeometry
     physics : Physics
+    wavelength : float, optional
+        m, at which sensors given by their material absorb.
 
     Raises
     ------
@@ -147,12 +154,12 @@ def placed_panels(
     if not detector.panels:
         place = places[0]
         _check_mask(detector.mask, place)
-        return (_placed(detector, place, _region(roi, place), physics),)
+        return (_placed(detector, place, _region(roi, place), physics, wavelength),)
     if roi is not None:
         raise InputError(f"roi {roi} does not say of which panel: give it to the panels")
     whole = [_region(panel.roi, place) for panel, place in zip(detector.panels, places, strict=True)]
     return tuple(
-        _placed(panel, place, region, physics)
+        _placed(panel, place, region, physics, wavelength)
         for panel, place, region in zip(detector.panels, places, whole, strict=True)
     )
 
@@ -178,8 +185,10 @@ def _check_mask(mask: npt.NDArray[np.uint8] | None, place: DetectorGeometry) -> 
         )
 
 
-def _placed(what: Detector | Panel, place: DetectorGeometry, roi: Region, physics: Physics) -> PlacedPanel:
-    layers = _layers(what, physics)
+def _placed(
+    what: Detector | Panel, place: DetectorGeometry, roi: Region, physics: Physics, wavelength: float | None
+) -> PlacedPanel:
+    layers = _layers(what, physics, wavelength)
     curved = isinstance(what, Detector) and what.curved
     return PlacedPanel(
         fpixels=place.fpixels,
@@ -205,6 +214,8 @@ def _placed(what: Detector | Panel, place: DetectorGeometry, roi: Region, physic
     )
 
 
-def _layers(what: Detector | Panel, physics: Physics) -> Layers:
-    attenuation = None if what.attenuation_um is None else what.attenuation_um * 1e-6
-    return resolve_layers(what.thickness_um * 1e-6, what.thicksteps, attenuation, whole=physics.whole_layers)
+def _layers(what: Detector | Panel, physics: Physics, wavelength: float | None) -> Layers:
+    depth = None if what.attenuation_um is None else what.attenuation_um * 1e-6
+    if depth is None and what.material is not None and wavelength is not None and what.thickness_um.real > 0:
+        depth = 1.0 / attenuation(what.material, constants.HC_EV_A / (wavelength * 1e10), "photo")
+    return resolve_layers(what.thickness_um * 1e-6, what.thicksteps, depth, whole=physics.whole_layers)

@@ -17,7 +17,7 @@ from ..model.setup import Setup
 from .build import make_scene
 from .parameter_groups import cell_ties, centre_fields
 from .parameter_names import Name, indexed, parsed, unknown
-from .parameter_records import record_at
+from .parameter_records import listed_records, record_at
 from .parameter_registry import CELL, REGISTRY, Entry, in_force
 from .record import Scene
 from .scene_fields import FIELDS, check_scene_field, scene_value
@@ -118,7 +118,7 @@ def parameters_of(
 
 def _number(name: Name, setup: Setup) -> int:
     """Of the crystal or panel, checked."""
-    sample, panels = setup.sample, setup.detector.panels
+    sample = setup.sample
     if name.record == "crystal":
         turns = name.field in ROTATION
         if name.number is None:
@@ -131,13 +131,14 @@ def _number(name: Name, setup: Setup) -> int:
         if turns and len(sample) > 1:
             raise InputError(f"{name.given}: the crystals turn together; write crystal.{name.field}")
         return _within(name, name.number, len(sample), "crystal")
-    if name.path.startswith("detector.panels."):
-        if name.number is None and len(panels) != 1:
-            raise InputError(
-                f"{name.given}: the detector has {len(panels)} panels; write detector.panels[0]...."
-            )
-        return _within(name, name.number or 0, len(panels), "panel")
-    return 0
+    owner = name.path.rpartition(".")[0]
+    listed = listed_records(setup, owner)
+    if listed is None:
+        return 0
+    what = owner.rpartition(".")[2].removesuffix("s")
+    if name.number is None and len(listed) != 1:
+        raise InputError(f"{name.given}: there are {len(listed)} {what}s; write {owner}[0]....")
+    return _within(name, name.number or 0, len(listed), what)
 
 
 def _within(name: Name, number: int, count: int, what: str) -> int:
@@ -178,6 +179,9 @@ def _value(name: Name, entry: Entry, setup: Setup, number: int, unset: bool) -> 
     if value is not None:
         return value
     record = record_at(setup, entry.record, number)
+    if record is not None and not hasattr(record, entry.field):
+        kind = type(record).__name__
+        raise InputError(f"{name.given}: {name.owner} is a {kind}, which has no {entry.field}")
     if record is not None and unset and name.element is None:
         return math.nan
     what = _spelled(name, ()) if record is not None else entry.name.rpartition(".")[0]

@@ -9,10 +9,13 @@ from typing import Any, NamedTuple
 
 from ..base.errors import InputError
 from ..base.names import nearest
+from ..model.background import Background
 from ..model.beam import SourceList
 from ..model.panel import Panel
+from ..model.response import DetectorResponse
 from ..model.sample import Sample
 from ..model.setup import RECORDS
+from ..model.surroundings import Aperture, Beamstop, SampleAbsorption, Shadow, Surroundings, Window
 
 __all__ = ["Name", "indexed", "parsed", "unknown"]
 
@@ -24,6 +27,11 @@ _WORD = re.compile(r"(\w+)(?:\[([^\[\]]*)\])?")
 _LISTS = {
     "sample.crystals": "crystal",
     "detector.panels": "detector.panels",
+    "backgrounds": "backgrounds",
+    "surroundings.windows": "surroundings.windows",
+    "surroundings.beamstops": "surroundings.beamstops",
+    "surroundings.apertures": "surroundings.apertures",
+    "surroundings.shadows": "surroundings.shadows",
     "scene.crystals": "scene.crystals",
     "scene.panels": "scene.panels",
 }
@@ -34,6 +42,14 @@ _RECORDS: dict[str, type[Any]] = {
     "sample": Sample,
     "beam.sources": SourceList,
     "detector.panels": Panel,
+    "backgrounds": Background,
+    "surroundings": Surroundings,
+    "surroundings.windows": Window,
+    "surroundings.sample_absorption": SampleAbsorption,
+    "surroundings.beamstops": Beamstop,
+    "surroundings.apertures": Aperture,
+    "surroundings.shadows": Shadow,
+    "response": DetectorResponse,
 }
 
 
@@ -71,19 +87,19 @@ def parsed(name: Any) -> Name:
     indices = [_whole_numbers(name, index) for _, index in words]
     owner, rest = 1, [word for word, _ in words]
     record, number = rest[0], None
-    listed = ".".join(rest[:2])
-    if len(rest) > 2 and listed in _LISTS and indices[1] is not None:
-        owner, record = 2, _LISTS[listed]
-        (number, *more) = indices[1]
-        if more:
-            raise InputError(f"{name}: {listed} takes one index")
+    for words_of_list in (1, 2):
+        listed, index = ".".join(rest[:words_of_list]), indices[words_of_list - 1 : words_of_list]
+        if len(rest) > words_of_list and listed in _LISTS and index[0] is not None:
+            owner, record = words_of_list, _LISTS[listed]
+            (number, *more) = index[0]
+            if more:
+                raise InputError(f"{name}: {listed} takes one index")
     middle = [
         word for word, index in zip(rest[owner:-1], indices[owner:-1], strict=True) if index is not None
     ]
-    if middle or (owner == 1 and len(rest) > 1 and indices[0] is not None):
-        raise InputError(
-            f"{name}: an index belongs to the end of a name, or to sample.crystals or detector.panels"
-        )
+    if middle or (number is None and len(rest) > 1 and indices[0] is not None):
+        lists = [listed for listed in _LISTS if not listed.startswith("scene.")]
+        raise InputError(f"{name}: an index belongs to the end of a name, or to one of {', '.join(lists)}")
     return Name(
         given=name,
         owner=".".join(w + (f"[{i}]" if i else "") for w, i in words[:owner]),
@@ -114,13 +130,7 @@ def unknown(name: str, known: Iterable[str]) -> InputError:
     names = list(known)
     plain = re.sub(r"\[[^\]]*\]", "", name).replace("sample.crystals.", "crystal.")
     record, _, field = plain.rpartition(".")
-    kinds: dict[str, type[Any]] = {
-        **RECORDS,
-        "sample": Sample,
-        "beam.sources": SourceList,
-        "detector.panels": Panel,
-    }
-    owner = kinds.get(record)
+    owner = _RECORDS.get(record)
     if owner is not None and field in {entry.name for entry in dataclasses.fields(owner)}:
         return InputError(
             f"{name} is no parameter: counts, seeds, words, flags, masks and directions are held"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -10,10 +10,18 @@ import numpy as np
 from ..model.sample import ROTATION, Sample
 from ..model.setup import Setup
 
-__all__ = ["record_at", "revalidated", "with_elements", "with_fields"]
+__all__ = ["listed_records", "record_at", "revalidated", "with_elements", "with_fields"]
 
 #: element of a field, () for the field itself, and its number
 Elements = Iterable[tuple[tuple[int, ...], Any]]
+
+
+#: lists of records -> what holds them
+_LISTS: dict[str, Callable[[Setup], Any]] = {
+    "panels": lambda setup: setup.detector,
+    "backgrounds": lambda setup: setup,
+    **dict.fromkeys(("windows", "beamstops", "apertures", "shadows"), lambda setup: setup.surroundings),
+}
 
 
 def record_at(setup: Setup, record: str, number: int) -> Any:
@@ -24,9 +32,10 @@ def record_at(setup: Setup, record: str, number: int) -> Any:
     setup : Setup
     record : str
         ``"crystal"``, ``"structure_factors"``, ``"beam"``, ``"sources"``, ``"detector"``, ``"panels"``,
-        ``"sampling"`` or ``"sample"``.
+        ``"sampling"``, ``"sample"``, ``"backgrounds"``, ``"surroundings"``, ``"sample_absorption"``,
+        ``"response"`` or a list of the surroundings.
     number : int
-        Of the crystal or panel.
+        Of the crystal, panel, background, window ...
     """
     if record == "crystal":
         return setup.sample.crystals[number]
@@ -34,9 +43,19 @@ def record_at(setup: Setup, record: str, number: int) -> Any:
         return setup.sample.crystals[number].structure_factors
     if record == "sources":
         return setup.beam.sources
-    if record == "panels":
-        return setup.detector.panels[number]
+    if record in _LISTS:
+        return getattr(_LISTS[record](setup), record)[number]
+    if record == "sample_absorption":
+        return None if setup.surroundings is None else setup.surroundings.sample_absorption
     return getattr(setup, record)
+
+
+def listed_records(setup: Setup, owner: str) -> tuple[Any, ...] | None:
+    """The records of a list in which parameters are named, ``"surroundings.windows"``; None: it is none."""
+    record = owner.rpartition(".")[2]
+    if record not in _LISTS or owner not in ("backgrounds", f"detector.{record}", f"surroundings.{record}"):
+        return None
+    return getattr(_LISTS[record](setup), record, ())
 
 
 def _put(setup: Setup, record: str, number: int, changed: Any) -> Setup:
@@ -48,9 +67,16 @@ def _put(setup: Setup, record: str, number: int, changed: Any) -> Setup:
         return setup._with(sample=setup.sample._with(crystals=crystals))
     if record == "sources":
         return setup._with(beam=setup.beam._with(sources=changed))
-    if record == "panels":
-        panels = (*setup.detector.panels[:number], changed, *setup.detector.panels[number + 1 :])
-        return setup._with(detector=setup.detector._with(panels=panels))
+    if record in _LISTS:
+        owner = _LISTS[record](setup)
+        listed = getattr(owner, record)
+        held = owner._with(**{record: (*listed[:number], changed, *listed[number + 1 :])})
+        if record == "backgrounds":
+            return setup._with(backgrounds=held.backgrounds)
+        return setup._with(**{"detector" if record == "panels" else "surroundings": held})
+    if record == "sample_absorption":
+        assert setup.surroundings is not None
+        return setup._with(surroundings=setup.surroundings._with(sample_absorption=changed))
     return setup._with(**{record: changed})
 
 
@@ -65,18 +91,12 @@ def with_fields(setup: Setup, record: str, number: int, **fields: Any) -> Setup:
     return _put(setup, record, number, record_at(setup, record, number)._with(**fields))
 
 
-def with_elements(
-    setup: Setup, record: str, number: int, field: str, value: Any, elements: Elements
-) -> Setup:
-    """The set-up with elements of a field exchanged, of any number type; nothing is checked.
+def with_elements(value: Any, elements: Elements) -> Any:
+    """A number, tuple or array with elements exchanged, of any number type.
 
     Parameters
     ----------
-    setup, record, number
-        As `record_at`.
-    field : str
     value : number, tuple or ndarray
-        What the field holds, or what stands for it.
     elements : iterable of (index, number)
     """
     for index, x in elements:
@@ -88,7 +108,7 @@ def with_elements(
             value.setflags(write=False)
         else:
             value = (*value[: index[0]], x, *value[index[0] + 1 :])
-    return with_fields(setup, record, number, **{field: value})
+    return value
 
 
 def revalidated(setup: Setup, touched: Iterable[tuple[str, int]]) -> Setup:
@@ -101,7 +121,8 @@ def revalidated(setup: Setup, touched: Iterable[tuple[str, int]]) -> Setup:
     """
     touched = set(touched)
     # from the inner records out
-    for record in ("structure_factors", "sources", "panels", "crystal", "beam", "detector", "sampling"):
+    inner = ("structure_factors", "sources", "sample_absorption", *_LISTS)
+    for record in (*inner, "crystal", "beam", "detector", "sampling", "surroundings", "response"):
         for number in sorted({n for name, n in touched if name == record}):
             setup = _put(setup, record, number, record_at(setup, record, number).replace())
     sample = setup.sample

@@ -11,14 +11,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+from ..base.numbers import read_only
+from ..base.vectors import FloatArray
+from ..model.background import SHIPPED, Background
 from ..model.setup import Setup
+from ..response.expected.moments import slope_names
 from .crystal_cell import misset
 from .detector_frame import Directions, effective_convention, effective_pivot, given_vectors
 from .parameter_records import record_at, with_fields
 from .sources import beam_fluence, flux_decides
 from .steps import resolve_mosaic
 
-__all__ = ["CELL", "REGISTRY", "Entry", "in_force"]
+__all__ = ["CELL", "REGISTRY", "Entry", "in_force", "with_numbers"]
 
 #: elements of crystal.cell
 CELL = ("a", "b", "c", "alpha", "beta", "gamma")
@@ -45,6 +51,8 @@ class Entry:
     settle : callable or None
         (setup, number) -> the set-up with what is in force written into the field, and with the choices that
         hang on the field's value made; None: nothing to do.
+    holds : callable or None
+        (content of the field, numbers) -> its content with these numbers; None: the field holds just them.
     """
 
     name: str
@@ -53,6 +61,7 @@ class Entry:
     value: Callable[[Setup, int], Any] | None = None
     without: Refusal | None = None
     settle: Callable[[Setup, int], Setup] | None = None
+    holds: Callable[[Any, Any], Any] | None = None
 
     @property
     def record(self) -> str:
@@ -69,7 +78,14 @@ def in_force(setup: Setup, entry: Entry, number: int) -> Any:
     if entry.value is not None:
         return entry.value(setup, number)
     record = record_at(setup, entry.record, number)
-    return None if record is None else getattr(record, entry.field)
+    return getattr(record, entry.field, None)
+
+
+def with_numbers(setup: Setup, entry: Entry, number: int, numbers: Any) -> Setup:
+    """The set-up with what `in_force` gives exchanged, of any number type; nothing is checked."""
+    if entry.holds is not None:
+        numbers = entry.holds(getattr(record_at(setup, entry.record, number), entry.field), numbers)
+    return with_fields(setup, entry.record, number, **{entry.field: numbers})
 
 
 # ---- what is in force --------------------------------------------------------------------------------------
@@ -173,6 +189,121 @@ def _weights(setup: Setup, number: int) -> str:
     return "" if setup.rules.weighs_sources else "counts with physics 'exact' only"
 
 
+def _background(setup: Setup, number: int) -> Background:
+    found = setup.backgrounds[number]
+    assert isinstance(found, Background)  # else the field is none of the record's
+    return found
+
+
+def _rows_F(setup: Setup, number: int) -> FloatArray | None:
+    """F of the rows."""
+    one = setup.backgrounds[number]
+    return one.rows[:, 1] if isinstance(one, Background) else None
+
+
+def _settle_rows(setup: Setup, number: int) -> Setup:
+    """A material's rows written into the field, with what else it says."""
+    one = _background(setup, number)
+    if one.material is None:
+        return setup
+    fields = {"table": one.rows, "density": _density(setup, number), "molar_mass": _molar_mass(setup, number)}
+    return with_fields(setup, "backgrounds", number, **fields)
+
+
+def _with_F(rows: Any, F: FloatArray) -> FloatArray:
+    return read_only(np.stack([rows[:, 0], F], axis=1))
+
+
+def _made_of(field: str) -> Callable[[Setup, int], float | None]:
+    """Of the material, where the field does not say it."""
+
+    def value(setup: Setup, number: int) -> float | None:
+        one = setup.backgrounds[number]
+        if not isinstance(one, Background) or getattr(one, field) is not None:
+            return getattr(one, field, None)
+        made_of: float = getattr(one.material or SHIPPED["unity"], field)
+        return made_of
+
+    return value
+
+
+_density, _molar_mass = _made_of("density"), _made_of("molar_mass")
+
+
+def _amount(setup: Setup, number: int) -> str:
+    given = _background(setup, number).molecules is not None
+    return "has no effect: molecules says how many there are" if given else ""
+
+
+def _thickness(setup: Setup, number: int) -> str:
+    if _background(setup, number).path_mm is not None:
+        return "has no effect: path_mm says where it begins and ends"
+    return _amount(setup, number) if _background(setup, number).segments == 1 else ""
+
+
+def _edge(field: str) -> Refusal:
+    def without(setup: Setup, number: int) -> str:
+        size = setup.beam.beamsize_mm
+        if 0 <= size < getattr(_background(setup, number), field):
+            return f"has no effect: the beam of {size:g} mm cuts it"
+        return _amount(setup, number)
+
+    return without
+
+
+def _sharp(setup: Setup, number: int) -> str:
+    return (
+        "moves a sharp edge: the derivative of the image is 0 but where the edge crosses the middle of a "
+        "sub-pixel; transmission has one everywhere"
+    )
+
+
+def _of_response(field: str) -> Refusal:
+    """What the response at hand has no mean or variance by."""
+
+    def without(setup: Setup, number: int) -> str:
+        response = setup.response
+        assert response is not None  # else it is not set
+        if field not in slope_names(response):
+            return f"is no number of a detector of kind {response.kind!r}"
+        spread = {"psf_fwhm_um": response.psf != "none", "charge_sigma_um": True}
+        if field in spread and not (spread[field] and getattr(response, field)):
+            return "is of a spread that is not there: give a small one"
+        return ""
+
+    return without
+
+
+def _adc(setup: Setup, number: int) -> float | None:
+    return None if setup.response is None else setup.response.resolved_adc
+
+
+def _vacuum(setup: Setup, number: int) -> str:
+    around = setup.surroundings
+    return "" if around is not None and around.gas is not None else "has no effect: there is no gas"
+
+
+def _thicknesses(field: str, owner: Callable[[Setup, int], Any]) -> Callable[[Setup, int], Any]:
+    """Micrometres of pairs of a material and its thickness."""
+
+    def value(setup: Setup, number: int) -> Any:
+        record = owner(setup, number)
+        layers = getattr(record, field, ())
+        return tuple(um for _, um in layers) if layers else None
+
+    return value
+
+
+def _with_thicknesses(layers: Any, numbers: Any) -> Any:
+    return tuple((material, um) for (material, _), um in zip(layers, numbers, strict=True))
+
+
+def _layers(record: str, field: str) -> Entry:
+    short = record.rpartition(".")[2]
+    value = _thicknesses(field, lambda setup, number: record_at(setup, short, number))
+    return Entry(f"{record}.{field}", "um", position=False, value=value, holds=_with_thicknesses)
+
+
 # ---- the registry ------------------------------------------------------------------------------------------
 
 
@@ -182,7 +313,29 @@ def _panel_entries(record: str) -> tuple[Entry, ...]:
         Entry(f"{record}.pixel_mm", "mm"),
         Entry(f"{record}.thickness_um", "um", without=_sensor(record.rpartition(".")[2])),
         Entry(f"{record}.attenuation_um", "um", without=_attenuation(record.rpartition(".")[2])),
+        _layers(record, "front"),
     )
+
+
+def _of_background(field: str, unit: str, **more: Any) -> Entry:
+    return Entry(f"backgrounds.{field}", unit, position=False, **more)
+
+
+def _response(field: str, unit: str, **more: Any) -> Entry:
+    return Entry(f"response.{field}", unit, position=False, without=_of_response(field), **more)
+
+
+def _around(field: str, unit: str, without: Refusal | None = None) -> Entry:
+    return Entry(f"surroundings.{field}", unit, position=False, without=without)
+
+
+def _stop_entries(record: str, *edges: tuple[str, str]) -> tuple[Entry, ...]:
+    """Of what has sharp edges."""
+    sharp = (_around(f"{record}.{field}", unit, _sharp) for field, unit in (("distance_mm", "mm"), *edges))
+    return (_around(f"{record}.transmission", "-"), *sharp)
+
+
+_DISC = (("diameter_mm", "mm"), ("centre_mm", "mm"))
 
 
 _ENTRIES = (
@@ -191,6 +344,7 @@ _ENTRIES = (
     Entry("crystal.misset_deg", "deg", value=_misset, settle=_settle_misset),
     Entry("crystal.rotation_deg", "deg"),
     Entry("crystal.N", "-", position=False),
+    Entry("crystal.illuminated_volume_um3", "um^3", position=False),
     Entry("crystal.fudge", "-"),
     Entry("crystal.mosaic_spread_deg", "deg", without=_collapses("crystal", "mosaic_spread_deg")),
     Entry("crystal.domain_weight", "-", False, value=_domain_weight, settle=_settle_domain_weight),
@@ -232,6 +386,35 @@ _ENTRIES = (
     *_panel_entries("detector.panels"),
     Entry("sampling.water_um", "um", position=False),
     Entry("sample.weights", "-", position=False),
+    _of_background("molecules", "-"),
+    _of_background("thickness_mm", "mm", without=_thickness),
+    _of_background("width_mm", "mm", without=_edge("width_mm")),
+    _of_background("height_mm", "mm", without=_edge("height_mm")),
+    _of_background("density", "g/cm^3", value=_density, without=_amount),
+    _of_background("molar_mass", "g/mol", value=_molar_mass, without=_amount),
+    _of_background("path_mm", "mm"),
+    _of_background("table", "e", value=_rows_F, settle=_settle_rows, holds=_with_F),
+    _of_background("photons_per_sr", "ph/sr"),
+    _around("vacuum_mm", "mm", _vacuum),
+    _layers("surroundings", "upstream"),
+    _around("windows.thickness_um", "um"),
+    _around("windows.distance_mm", "mm", _sharp),
+    _around("sample_absorption.radius_mm", "mm"),
+    _around("sample_absorption.thickness_mm", "mm"),
+    _around("sample_absorption.crystal_at_mm", "mm"),
+    *_stop_entries("beamstops", *_DISC, ("arm_width_mm", "mm"), ("arm_angle_deg", "deg")),
+    *_stop_entries("apertures", *_DISC),
+    *_stop_entries("shadows", ("polygon_mm", "mm")),
+    _response("scale", "-"),
+    _response("flicker", "-"),
+    _response("calibration", "-"),
+    _response("psf_fwhm_um", "um"),
+    _response("charge_sigma_um", "um"),
+    _response("fano", "-"),
+    _response("gain", "ADU"),
+    _response("readout", "ADU"),
+    _response("adc", "ADU", value=_adc),
+    _response("dead_time_ns", "ns"),
 )
 
 #: by name

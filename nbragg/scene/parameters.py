@@ -22,7 +22,7 @@ from .complex_step import frames, tangent_along
 from .crystal_cell import standing_rotation
 from .parameter_expansion import Parameter, Place, Subject, parameters_of
 from .parameter_records import record_at, revalidated, with_elements, with_fields
-from .parameter_registry import REGISTRY, in_force
+from .parameter_registry import REGISTRY, in_force, with_numbers
 from .record import Scene
 from .scene_fields import scene_tangent, tangent_of
 from .stages import Stages
@@ -121,8 +121,7 @@ def _tangent(base: Setup, scene: Scene, parameter: Parameter, kept: Stages) -> S
     entry = REGISTRY[path]
     value = in_force(base, entry, number)
     elements = [(place.element, stepped(_element(value, place.element))) for place in parameter.moves]
-    moving = with_elements(base, entry.record, number, entry.field, value, elements)
-    return tangent_along(moving, kept)
+    return tangent_along(with_numbers(base, entry, number, with_elements(value, elements)), kept)
 
 
 def _domain_tangent(scene: Scene, number: int, domain: int) -> FloatArray:
@@ -215,7 +214,7 @@ def _written(
             (tuple(i - o for i, o in zip(index, origin, strict=True)), value) for index, value in elements
         ]
     value = in_force(setup, entry, number)
-    return with_elements(setup, entry.record, number, entry.field, value, elements)
+    return with_numbers(setup, entry, number, with_elements(value, elements))
 
 
 def folded(setup: Setup) -> Setup:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import numpy as np
@@ -18,7 +18,7 @@ from ..base.vectors import FloatArray
 from .detector_geometry import DetectorGeometry
 from .steps import Steps
 
-__all__ = ["CrystalPlacement", "Placement"]
+__all__ = ["CrystalPlacement", "DetectorLabels", "Placement"]
 
 
 T = TypeVar("T")
@@ -67,6 +67,28 @@ class CrystalPlacement(FrozenArrays):
         return x, y, z
 
 
+@dataclass(frozen=True)
+class DetectorLabels:
+    """What people call a detector and its panels.
+
+    Attributes
+    ----------
+    model : str
+        Name of the library's detector that it began as, or "".
+    panels : tuple of str
+        Names of explicit panels.
+    groups : mapping
+        Name of a group of panels to their indices.
+    material : str
+        Formula of the first panel's sensor, where its material is known.
+    """
+
+    model: str = ""
+    panels: tuple[str, ...] = ()
+    groups: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    material: str = ""
+
+
 @dataclass(frozen=True, eq=False)
 class Placement(FrozenArrays):
     """Beside a Scene: conventions, beam centres, cells, steps; SI units, radians.
@@ -83,6 +105,7 @@ class Placement(FrozenArrays):
     phisteps : int
     hdiv, vdiv, dispersion : Steps
     recommended_oversample : int
+    labels : DetectorLabels
     """
 
     panels: tuple[DetectorGeometry, ...]
@@ -96,6 +119,7 @@ class Placement(FrozenArrays):
     vdiv: Steps
     dispersion: Steps
     recommended_oversample: int
+    labels: DetectorLabels = field(default_factory=DetectorLabels)
 
     @property
     def panel(self) -> DetectorGeometry:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from ..base.cached import cached_property
 from ..base.records import FrozenArrays
 from ..base.vectors import FloatArray
+from .backdrop import Backdrop
 from .placement import Placement, only
 
 __all__ = ["CrystalBlock", "FactorTable", "PlacedPanel", "Scene", "Sources"]
@@ -180,6 +181,8 @@ class Scene(FrozenArrays):
         ``"nanobragg"`` or ``"exact"``.
     placement : Placement
         For reports and file headers; no renderer reads it.
+    backdrop : Backdrop or None
+        What is added to the light of the crystals, and what is lost of all light; None: nothing.
     """
 
     panels: tuple[PlacedPanel, ...]
@@ -199,6 +202,7 @@ class Scene(FrozenArrays):
     water_mode: str
     physics: str
     placement: Placement
+    backdrop: Backdrop | None = None
 
     @property
     def panel(self) -> PlacedPanel:

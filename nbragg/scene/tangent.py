@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from ..base.records import FrozenArrays
 from ..base.vectors import FloatArray
+from .backdrop import Backdrop
 
 __all__ = ["CrystalTangent", "Frame", "PanelTangent", "SceneTangent", "TableTangent"]
 
@@ -118,6 +119,9 @@ class SceneTangent(FrozenArrays):
         Photons/m^2.
     water : float
         Edge of the water cube, m.
+    backdrop : Backdrop or None
+        The Scene's, its numbers with value + i h rate (`base.numbers`): of a tangent alone.  None: it does
+        not move.
     """
 
     panels: tuple[PanelTangent | None, ...] = ()
@@ -130,6 +134,7 @@ class SceneTangent(FrozenArrays):
     polar_vector: FloatArray | None = None
     fluence: float = 0.0
     water: float = 0.0
+    backdrop: Backdrop | None = None
 
 
 @dataclass(frozen=True, eq=False)

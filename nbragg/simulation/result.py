@@ -4,30 +4,35 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 import os
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from ..analysis.assembly import PanelView, gathered
 from ..analysis.statistics import Statistics, statistics
 from ..analysis.trace import PixelTrace, trace_pixel
 from ..base import validate as check
 from ..base.cached import cached_property
-from ..base.errors import InputError
+from ..base.errors import InputError, MemoryLimitError
 from ..base.optional import require
 from ..base.records import FrozenArrays
-from ..base.warn import warn
 from ..engine.options import RawImage
-from ..io.images import format_of, save_image
-from ..io.images.formats import FORMATS
+from ..io.images import save_image
 from ..io.images.metadata import ImageMetadata
-from ..io.images.png import encode, preview
+from ..io.images.png import encode, preview, preview_panels
 from ..io.recipe import to_dict
+from ..model.response import DetectorResponse
 from ..model.setup import Setup
 from ..response.reference_noise import NoiseImage, noise_panels
 from ..scene.record import Scene
+from .counts import Seed, counts, detected, written_dtype
+
+if TYPE_CHECKING:
+    from ..response.detect import DetectorImage
 
 __all__ = ["Result"]
 
@@ -64,15 +69,66 @@ class Result(FrozenArrays):
     @property
     def panels(self) -> tuple[NDArray[np.float32], ...]:
         """Each panel's image, shape (slow, fast); views of `image`."""
-        return self._split(self.image)
+        return self.split(self.image)
 
-    def _split(self, image: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+    def split(self, image: NDArray[Any]) -> tuple[NDArray[Any], ...]:
         """Views of an image, one for each panel."""
         pixels, places = image.reshape(-1), self.scene.offsets
         return tuple(
             pixels[first:last].reshape(panel.spixels, panel.fpixels)
             for panel, (first, last) in zip(self.scene.panels, itertools.pairwise(places), strict=True)
         )
+
+    @property
+    def stack(self) -> NDArray[np.float32] | list[NDArray[np.float32]]:
+        """All panels, (panel, slow, fast), also of one; a list of (slow, fast) where their sizes differ."""
+        panels = self.panels
+        if len({panel.shape for panel in panels}) > 1:
+            return list(panels)
+        slow, fast = panels[0].shape
+        return np.asarray(self.image.reshape(len(panels), slow, fast))
+
+    def assembled(self, fill: float = math.nan, *, exact: bool = False) -> NDArray[Any]:
+        """All panels in one array: every pixel in the nearest cell of a grid, for looking at.
+
+        The grid has the first panel's pixels and lies along the mean fast and slow axes of all panels, rows
+        along slow.  Where panels are turned against each other by 45 degrees or more it is seen along the
+        beam: rows go down, along the slow axis that a detector of the convention has (-y for panels from
+        files), columns to the right.  Pixels that share a cell are added.
+
+        Parameters
+        ----------
+        fill : float
+            Of cells without a pixel.
+        exact : bool
+            True takes panels on one grid of pixels only, as those of a Pilatus or Eiger are: every pixel then
+            is where it stands, and the array is that of the maker's file.
+
+        Returns
+        -------
+        ndarray (rows, columns) of float32
+            Of a detector of one panel its image.
+
+        Raises
+        ------
+        InputError
+            With ``exact`` for panels that are not on one grid.
+        MemoryLimitError
+            For panels that stand too far apart.
+
+        Examples
+        --------
+        >>> import nbragg
+        >>> factors = nbragg.StructureFactors.constant(100)
+        >>> crystal = nbragg.Crystal(cell=(50, 50, 50, 90, 90, 90), structure_factors=factors)
+        >>> result = nbragg.simulate(crystal, detector=nbragg.Detector.named("epix100", distance_mm=50))
+        >>> result.stack.shape, result.assembled().shape
+        ((4, 352, 384), (709, 773))
+        """
+        panels = self.panels
+        if len(panels) == 1:
+            return np.array(self.image)
+        return gathered(panels, PanelView.from_scene(self.scene), fill, exact=exact)
 
     def panel_image(self, panel: int | None = None) -> NDArray[np.float32]:
         """One panel's image, shape (slow, fast); None: the only one.
@@ -135,35 +191,70 @@ class Result(FrozenArrays):
         beam, recipe = (None, None) if self.setup is None else (self.setup.beam, to_dict(self.setup))
         return ImageMetadata.from_scene(self.scene, beam, recipe)
 
+    def detect(self, seed: int, *, image: int = 0, response: DetectorResponse | None = None) -> DetectorImage:
+        """One exposure of this image as a detector writes it; see `nbragg.detect`.
+
+        Pixel edges, masks, roi, the mean energy of the photons and the exposure time are those of the Scene
+        and the Setup.
+
+        Parameters
+        ----------
+        seed : int
+        image : int
+            Number of the image in a series: with the seed it decides every random number but those of fixed
+            patterns, which are the same in all images.
+        response : DetectorResponse, optional
+            Instead of that of the Setup.
+
+        Returns
+        -------
+        DetectorImage
+            ``pixels`` of the shape of `image`, ``overloads``, ``underloads``, and ``gain_stage`` where there
+            are gain stages.
+
+        Raises
+        ------
+        InputError
+            Without a response, and as `nbragg.detect`.
+
+        Examples
+        --------
+        >>> import nbragg
+        >>> setup = nbragg.from_cli("-cell 70 80 90 -default_F 100 -N 5 -detpixels 32 -flux 1e15")
+        >>> eiger = nbragg.DetectorResponse.preset("eiger2")
+        >>> drawn = nbragg.simulate(setup.replace(response=eiger)).detect(seed=1)
+        >>> drawn.pixels.shape, drawn.pixels.dtype, drawn.overloads
+        ((32, 32), dtype('uint16'), 0)
+        """
+        return detected(self, Seed(seed, image), response)
+
     def counts(
-        self, seed: int, pedestal: float = 0.0, dtype: DTypeLike = np.int32
-    ) -> tuple[NoiseImage, ImageMetadata]:
+        self,
+        seed: int,
+        pedestal: float | None = None,
+        dtype: DTypeLike | None = None,
+        *,
+        image: int = 0,
+    ) -> tuple[NoiseImage | DetectorImage, ImageMetadata]:
         """One noisy exposure in a pixel type of files, and what the file says of it.
 
         Parameters
         ----------
         seed : int
-        pedestal : float
-            Added to every count.
-        dtype : uint16, int32, uint32 or float32
-            Brighter pixels than it holds are cut, with a warning.
+        pedestal : float, optional
+            Added to every count.  None: 0, or what the response of the Setup adds.
+        dtype : uint16, int32, uint32 or float32, optional
+            Brighter pixels than it holds are cut, with a warning.  None: int32; with a response, the smallest
+            type that holds what it writes, and no smaller one is taken.
+        image : int
+            As of `detect`; without a response there are seeds only.
+
+        Raises
+        ------
+        InputError
+            As `noise`, or as `detect` where the Setup has a response.
         """
-        kind = np.dtype(dtype or np.int32)
-        noise = self.noise(seed, pedestal, np.uint16 if kind == np.uint16 else np.int32)
-        if noise.overloads:
-            most = np.iinfo(noise.pixels.dtype).max
-            warn(f"pixels of {noise.pixels.dtype} hold at most {most}: brighter ones are cut")
-        pixels = noise.pixels.astype(kind, copy=False)
-        # what is not rendered has no photons, but the pedestal all the same
-        for part, panel in zip(self._split(pixels), self.scene.panels, strict=True):
-            fmin, fmax, smin, smax = panel.roi
-            inside = part[smin : smax + 1, fmin : fmax + 1].copy()
-            part[:] = int(pedestal)
-            part[smin : smax + 1, fmin : fmax + 1] = inside
-        known = dataclasses.replace(
-            self.metadata, pixels_are="counts", seed=int(seed), offset=float(pedestal)
-        )
-        return NoiseImage(pixels, noise.overloads), known
+        return counts(self, Seed(seed, image), pedestal, dtype)
 
     def save(
         self,
@@ -173,6 +264,7 @@ class Result(FrozenArrays):
         save_as: str = "photons",
         seed: int | None = None,
         pedestal: float | None = None,
+        image: int = 0,
         **options: Any,
     ) -> None:
         """Write the image; the format is told by the suffix.
@@ -187,11 +279,14 @@ class Result(FrozenArrays):
         format : str, optional
             Instead of the suffix.
         save_as : {"photons", "counts"}
-            Expected photons, or counts with noise, in whole numbers.
+            Expected photons; or counts with noise, as the response of the Setup makes them where it has one,
+            else Poisson deviates of the reference's stream.
         seed : int, optional
             Of the noise, which needs one.
         pedestal : float, optional
-            Added to every count, default 0; photons take ``offset``.
+            As of `counts`; photons take ``offset``.
+        image : int
+            As of `detect`.
         **options
             See `nbragg.io.images.save_image`: ``dtype``, ``scale``, ``offset``, ``clip``, ``overwrite`` ...
 
@@ -213,13 +308,14 @@ class Result(FrozenArrays):
             return
         if seed is None:
             raise InputError('save_as="counts" draws noise: give seed=, a whole number')
-        entry = FORMATS[format_of(path, format)]
         of_photons = [name for name in ("scale", "offset", "metadata", "beam", "recipe") if name in options]
         if of_photons:
             raise InputError(
                 f"{', '.join(of_photons)}: counts take seed and pedestal, and no others of these"
             )
-        noise, metadata = self.counts(seed, pedestal or 0.0, options.pop("dtype", entry.counts))
+        response = None if self.setup is None else self.setup.response
+        dtype = written_dtype(path, format, response, options.pop("dtype", None))
+        noise, metadata = self.counts(seed, pedestal, dtype, image=image)
         save_image(path, noise.pixels, scene=self.scene, metadata=metadata, format=format, **options)
 
     def save_truth(self, *paths: str | os.PathLike[str], **options: Any) -> None:
@@ -234,8 +330,8 @@ class Result(FrozenArrays):
             ``images``, the image's file; ``first_image``, its number (1); ``d_min_A``, a resolution limit;
             ``least``, the smallest partiality that is listed (0.001); ``frame``: "imgcif", in which the
             images are read, or "laboratory"; ``indexed``: a .refl as of spots that were found and indexed;
-            ``gain``, ``pedestal`` and ``trusted_range`` of the image; ``geometry``, the text of a .geom file
-            that a stream quotes.
+            ``gain``, ``pedestal`` and ``trusted_range`` of the image, by default those of the set-up's
+            detector response; ``geometry``, the text of a .geom file that a stream quotes.
 
         Raises
         ------
@@ -260,14 +356,16 @@ class Result(FrozenArrays):
     ) -> Any:
         """Draw the image with matplotlib.
 
-        The scale is linear near the typical pixel and logarithmic above it.
+        The scale is linear near the typical pixel and logarithmic above it.  Several panels are drawn where
+        they stand, as who looks along the beam sees them, in mm from it: down is the slow axis that a
+        detector of the convention has (-y for panels from files).
 
         Parameters
         ----------
         ax : matplotlib Axes, optional
             Default a new figure's.
         panel : int, optional
-            Which of several panels.
+            One of several panels, in its own pixels; None: all of them.
         percentile : float
             Percentile of the pixels above zero at the top of the scale, in (0, 100].
         cmap : str
@@ -286,7 +384,19 @@ class Result(FrozenArrays):
         """
         if not 0 < percentile <= 100:
             raise InputError(f"percentile = {percentile}: give a number above 0 and up to 100")
-        pixels = self.panel_image(panel)
+        from ..analysis.picture import with_gaps
+        from ..analysis.plate import ONE_PANEL_LABELS, several_panels
+
+        used = [None if p.mask is None else p.mask != 0 for p in self.scene.panels]
+        pixels: NDArray[Any]
+        labels = ONE_PANEL_LABELS
+        if panel is None and len(used) > 1:
+            plate = several_panels(self.panels, PanelView.from_scene(self.scene), used)
+            pixels, labels = plate.pixels, plate.labels
+            options.setdefault("extent", plate.extent)
+        else:
+            pixels, mask = self.panel_image(panel), used[panel or 0]
+            pixels = pixels if mask is None else np.where(mask, pixels, np.nan)
         purpose = "plotting"
         if ax is None:
             ax = require("matplotlib.pyplot", extra="plot", purpose=purpose).subplots()[1]
@@ -297,9 +407,9 @@ class Result(FrozenArrays):
             typical = float(np.median(bright)) if bright.size else 1.0
             options["norm"] = colors.AsinhNorm(min(max(typical, 1e-4 * top), top), vmin=0.0, vmax=top)
         # pixel indices at the pixels' centres, slow downwards
-        drawn = ax.imshow(pixels, cmap=cmap, **options)
-        ax.set_xlabel("fast (pixels)")
-        ax.set_ylabel("slow (pixels)")
+        drawn = ax.imshow(pixels, cmap=with_gaps(cmap), **options)
+        ax.set_xlabel(labels[0])
+        ax.set_ylabel(labels[1])
         if colorbar:
             ax.figure.colorbar(drawn, ax=ax, label="photons")
         return ax
@@ -311,4 +421,9 @@ class Result(FrozenArrays):
 
     def _repr_png_(self) -> bytes | None:
         """What a notebook shows."""
-        return encode(preview(self.image)) if self.image.ndim == 2 else None
+        if len(self.panels) == 1:
+            return encode(preview(self.image))
+        try:
+            return encode(preview_panels(self.panels, PanelView.from_scene(self.scene)))
+        except MemoryLimitError:  # they stand too far apart for one picture
+            return None

@@ -22,12 +22,14 @@ from ..io.files.kinds import resolve
 from ..io.images import formats, whole_number_scale
 from ..io.images.metadata import ImageMetadata
 from ..io.images.requests import COMPRESSIONS
+from .counts import Seed, written_dtype
 from .result import Result
 
 __all__ = [
     "ImageFiles",
     "SaveOptions",
     "file_names",
+    "image_number",
     "is_one_file",
     "name_pattern",
     "numbered",
@@ -48,9 +50,10 @@ class SaveOptions:
     Attributes
     ----------
     save_as : {"photons", "counts"}
-        Expected photons; or counts with noise, as `Result.noise` draws them.
+        Expected photons; or counts with noise, as `Result.counts` draws them.
     seed : int
-        Of the noise of the first image; image i has ``seed + i``.
+        Of the noise of the first image.  Image i of the reference's random stream has ``seed + i``; where the
+        Setup has a response, every image has this seed and its own number, from ``first_frame``.
     scale : float or None
         Photons become pixels by it, in whole numbers.  None: 1, or where that does not fit a power of ten, of
         SMV the one that puts the maximum at 55000; the first image decides for all.  No part in counts.
@@ -76,7 +79,8 @@ class SaveOptions:
         check.choice("save_as", self.save_as, SAVE_AS)
         check.count("first_frame", self.first_frame, at_least=0)
         if self.save_as == "counts":
-            object.__setattr__(self, "seed", check.stream_seed("seed", self.seed))
+            seed = check.count("seed", self.seed, at_least=1 - 2**63, at_most=2**64 - 1)
+            object.__setattr__(self, "seed", seed)
         if self.scale is not None:
             check.number("scale", self.scale, above=0)
         if self.pedestal is not None:
@@ -115,6 +119,11 @@ def name_pattern(path: str, last: int, *, template: bool = True) -> re.Pattern[s
     width = max(len(place.group()) if place else 4, len(str(last)))
     digits = rf"{'' if place else '_'}\d{{{width}}}"
     return re.compile(re.escape(os.path.join(folder, stem)) + digits + re.escape(suffix))
+
+
+def image_number(first_frame: int, number: int) -> int:
+    """Number of the ``number``-th image for its random numbers: from 0, and on where a series goes on."""
+    return max(first_frame, 1) - 1 + number
 
 
 def file_names(path: str, count: int | None, first: int = 1) -> list[str]:
@@ -279,23 +288,36 @@ class ImageFiles:
         return Saved(path, text)
 
     def _add_counts(self, result: Result, path: str, number: int) -> Saved:
-        seed, pedestal = self.options.seed + number, self.options.pedestal or 0.0
+        options, pedestal = self.options, self.options.pedestal
+        response = None if result.setup is None else result.setup.response
+        if response is None:
+            if number == 0:  # said of every image before the first is written
+                check.stream_seed("seed", options.seed, uses=self.count or 1)
+            at = Seed(options.seed + number)
+        else:
+            at = Seed(options.seed, image_number(options.first_frame, number))
         if self.count is not None and is_one_file(self.path):
-            drawn, metadata = result.counts(seed, pedestal, self._entry.counts)
+            dtype = written_dtype(path, None, response, None)
+            drawn, metadata = result.counts(at.seed, pedestal, dtype, image=at.image)
             self._append(result, drawn.pixels, metadata)
         else:
             more: dict[str, Any] = {}
-            if self._entry.name == "nexus" and self.options.compression:
-                more["compression"] = self.options.compression
+            if self._entry.name == "nexus" and options.compression:
+                more["compression"] = options.compression
             result.save(
                 path,
                 save_as="counts",
-                seed=seed,
+                seed=at.seed,
+                image=at.image,
                 pedestal=pedestal,
-                overwrite=self.options.overwrite,
+                overwrite=options.overwrite,
                 **more,
             )
-        return Saved(path, f"{self._entry.counts or 'preview of'} counts with noise, seed {seed}")
+        if response is not None:
+            kind = written_dtype(path, None, response, None)
+            text = f"{'preview of ' if not self._entry.counts else ''}{kind} counts of the detector"
+            return Saved(path, f"{text}, seed {at.seed}, image {at.image}")
+        return Saved(path, f"{self._entry.counts or 'preview of'} counts with noise, seed {at.seed}")
 
     def _append(self, result: Result, image: NDArray[Any], metadata: ImageMetadata) -> None:
         """A frame of the one file."""

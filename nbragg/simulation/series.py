@@ -13,6 +13,7 @@ from ..base import validate as check
 from ..base.errors import InputError
 from ..base.rotations import RandomOrientations
 from ..model.beam import Beam
+from ..model.response import DetectorResponse
 from ..model.sample import Sample
 from ..model.setup import RECORDS, Setup
 from ..scene.steps import resolve_phi
@@ -37,7 +38,7 @@ class Series:
     setup : Setup
     changes : sequence, optional
         Of mappings, as the arguments of `Setup.replace`, or of records (Crystal, Sample, Beam, Detector,
-        Sampling).
+        Sampling, DetectorResponse).
     orientations : array_like or scipy Rotation or sequence, optional
         (n, 3, 3) rotation or A matrices, (n, 3) missetting angles in degrees, a stack of rotations, or a
         sequence of anything `Crystal.with_orientation` takes.
@@ -221,11 +222,12 @@ def _length(values: Any) -> int | None:
 def _any_change(entry: Any) -> dict[str, Any]:
     if isinstance(entry, Mapping):
         return dict(entry)
-    for name, kind in {**RECORDS, "sample": Sample}.items():
+    for name, kind in {**RECORDS, "sample": Sample, "response": DetectorResponse}.items():
         if isinstance(entry, kind):
             return {name: entry}
     raise InputError(
-        f"a change must be a mapping of fields, or a Crystal, Beam, Detector or Sampling, not {entry!r}"
+        "a change must be a mapping of fields, or a Crystal, Beam, Detector, Sampling or DetectorResponse, "
+        f"not {entry!r}"
     )
 
 

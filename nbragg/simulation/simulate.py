@@ -10,9 +10,11 @@ from ..inverse.linearization import Linearization
 from ..model.beam import Beam
 from ..model.crystal import Crystal
 from ..model.detector import Detector
+from ..model.response import DetectorResponse
 from ..model.sample import Sample
 from ..model.sampling import Sampling
-from ..model.setup import Setup, as_setup
+from ..model.setup import Backgrounds, Setup, as_setup
+from ..model.surroundings import Surroundings
 from ..scene.record import Scene
 from .result import Result
 from .simulator import Simulator, rendered
@@ -62,6 +64,9 @@ def simulate(
     sampling: Sampling | None = None,
     *,
     physics: str | None = None,
+    response: DetectorResponse | None = None,
+    backgrounds: Backgrounds | None = None,
+    surroundings: Surroundings | None = None,
     **options: Any,
 ) -> Result:
     """Simulate one diffraction image.
@@ -75,6 +80,8 @@ def simulate(
     physics : {"exact", "nanobragg"}, optional
         Physics as it is, or the reference program's formulas with their approximations (canonical 11); None:
         the Setup's, else "exact".
+    response, backgrounds, surroundings : optional
+        The other parts of a `Setup`; None: the Setup's, else none.
     **options
         Fields of `RenderOptions`: ``device``, ``precision``, ``threads``, ``progress``, ``tolerance``.
 
@@ -96,7 +103,8 @@ def simulate(
     >>> result.image.shape, result.image.dtype
     ((48, 64), dtype('float32'))
     """
-    setup = as_setup(sample, beam, detector, sampling, physics)
+    more = {"response": response, "backgrounds": backgrounds, "surroundings": surroundings}
+    setup = as_setup(sample, beam, detector, sampling, physics, **more)
     return Simulator(setup, RenderOptions(**options)).render()
 
 
@@ -108,13 +116,16 @@ def derivatives(
     *,
     parameters: Sequence[str] | str,
     physics: str | None = None,
+    response: DetectorResponse | None = None,
+    backgrounds: Backgrounds | None = None,
+    surroundings: Surroundings | None = None,
     **options: Any,
 ) -> Linearization:
     """Exact first derivatives of one image by chosen parameters.
 
     Parameters
     ----------
-    sample, beam, detector, sampling, physics, **options
+    sample, beam, detector, sampling, physics, response, backgrounds, surroundings, **options
         As `nbragg.simulate`.
     parameters : sequence of str, or str
         Names and groups, as of `Simulator.linearize`.
@@ -140,5 +151,6 @@ def derivatives(
     >>> bool(abs(by_fluence * linear.values[0] - linear.image).max() < 1e-9 * linear.image.max())
     True
     """
-    setup = as_setup(sample, beam, detector, sampling, physics)
+    more = {"response": response, "backgrounds": backgrounds, "surroundings": surroundings}
+    setup = as_setup(sample, beam, detector, sampling, physics, **more)
     return Simulator(setup, RenderOptions(**options)).linearize(parameters)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence, Sized
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,15 +13,18 @@ from numpy.typing import NDArray
 from ..base.errors import InputError, NbraggWarning, RenderError
 from ..engine.backend import backend
 from ..engine.options import Progress, RawImage, RenderOptions
-from ..inverse.linearization import Linearization
 from ..model.beam import Beam
-from ..model.setup import Setup, as_setup
+from ..model.response import DetectorResponse
+from ..model.setup import Backgrounds, Setup, as_setup
+from ..model.surroundings import Surroundings
 from ..scene.build import make_scene
-from ..scene.parameters import expand, folded, moved
 from ..scene.record import Scene
 from ..scene.stages import Stages
 from .result import Result
 from .series import Columns, Phi, Series, columns_of, setups
+
+if TYPE_CHECKING:
+    from ..inverse.linearization import Linearization
 
 __all__ = ["Simulator", "rendered", "simulate_batch"]
 
@@ -119,7 +122,12 @@ class Simulator:
         return finished(raw, self.scene, elapsed, self.setup)
 
     def linearize(
-        self, parameters: Sequence[str] | str, *, precision: str | None = None, device: str | None = None
+        self,
+        parameters: Sequence[str] | str,
+        *,
+        of: str = "photons",
+        precision: str | None = None,
+        device: str | None = None,
     ) -> Linearization:
         """Exact first derivatives of the image by chosen parameters.
 
@@ -128,6 +136,10 @@ class Simulator:
         parameters : sequence of str, or str
             Names, for example ``"detector.distance_mm"`` or ``"crystal.cell.a"``, and names of groups, for
             example ``"crystal.orientation"``; a field of several numbers is a group of them.
+        of : {"photons", "counts"}
+            Of which image: expected photons, or what the detector of the Setup's ``response`` writes of them
+            on average, which takes parameters of the response too (``"response.gain"``,
+            ``"response.psf_fwhm_um"`` ...).
         precision, device : optional
             Instead of those of the options; derivatives are float64 in either precision.
 
@@ -158,7 +170,9 @@ class Simulator:
         """
         changes = {"precision": precision, "device": device}
         given: dict[str, Any] = {name: value for name, value in changes.items() if value is not None}
-        return Linearization(self.setup, self.scene, self.options.replace(**given), parameters)
+        from ..inverse.linearization import Linearization  # not every image is wanted with derivatives
+
+        return Linearization(self.setup, self.scene, self.options.replace(**given), parameters, of)
 
     def moved(self, parameters: Sequence[str], values: Any, *, fold: bool = False) -> Simulator:
         """A Simulator at other values of parameters.
@@ -190,6 +204,8 @@ class Simulator:
         >>> nbragg.Simulator(setup).moved(["detector.distance_mm"], [80]).setup.detector.distance_mm
         80.0
         """
+        from ..scene.parameters import expand, folded, moved
+
         names = [parameter.name for parameter in expand(tuple(parameters), self.setup)]
         numbers = np.asarray(values, np.float64)
         if numbers.shape != (len(names),):
@@ -331,7 +347,24 @@ def finished(raw: RawImage, scene: Scene, elapsed: float, setup: Setup | None) -
             NbraggWarning,
             stacklevel=4,
         )
+    if scene.backdrop is not None:
+        _warn_of_negative(raw, scene)
     return Result(raw, scene, elapsed, setup)
+
+
+def _warn_of_negative(raw: RawImage, scene: Scene) -> None:
+    """Backgrounds can take away more than there is (beyond 12.4)."""
+    if not float(raw.image.min()) < 0:
+        return
+    flat = raw.image.reshape(-1)
+    below = flat < 0
+    warnings.warn(
+        f"{int(below.sum())} pixels are below 0, the first at {scene.pixel_name(int(below.argmax()))}: a "
+        "background's table has a negative amplitude, or a cubic that overshoots (interpolation='pchip' does "
+        "not); noise cannot be drawn of them",
+        NbraggWarning,
+        stacklevel=5,
+    )
 
 
 def simulate_batch(
@@ -346,13 +379,16 @@ def simulate_batch(
     beams: Iterable[Beam] | None = None,
     out: NDArray[np.float32] | None = None,
     physics: str | None = None,
+    response: DetectorResponse | None = None,
+    backgrounds: Backgrounds | None = None,
+    surroundings: Surroundings | None = None,
     **options: Any,
 ) -> Iterator[Result] | NDArray[np.float32]:
     """Simulate a series of images of one set-up.
 
     Parameters
     ----------
-    sample, beam, detector, sampling, physics, **options
+    sample, beam, detector, sampling, physics, response, backgrounds, surroundings, **options
         As `nbragg.simulate`.
     changes, orientations, phi, beams, out
         What differs from image to image, and where the images go: as `Simulator.render_many`.
@@ -375,7 +411,9 @@ def simulate_batch(
     >>> images is nbragg.simulate_batch(crystal, nbragg.Beam(), detector, phi=[0, 1, 2, 3], out=images)
     True
     """
-    simulator = Simulator(as_setup(sample, beam, detector, sampling, physics), RenderOptions(**options))
+    more = {"response": response, "backgrounds": backgrounds, "surroundings": surroundings}
+    setup = as_setup(sample, beam, detector, sampling, physics, **more)
+    simulator = Simulator(setup, RenderOptions(**options))
     if out is None:
         return simulator.render_many(changes, orientations=orientations, phi=phi, beams=beams)
     return simulator.render_many(changes, orientations=orientations, phi=phi, beams=beams, out=out)

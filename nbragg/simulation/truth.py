@@ -10,6 +10,7 @@ from ..io.truth import check_names, save_truth
 from ..io.truth.record import gather
 from ..scene.build import make_scene
 from ..scene.stages import Stages
+from .counts import scale_of
 
 if TYPE_CHECKING:
     from ..io.files.atomic import PathLike
@@ -43,7 +44,8 @@ def write_truth(
     images, first_image, d_min_A, least, progress
         As of `nbragg.io.truth.record.gather`.
     **options
-        As of `nbragg.io.truth.save_truth`.
+        As of `nbragg.io.truth.save_truth`; ``gain``, ``pedestal`` and ``trusted_range`` that are not given
+        are those of the Setup's response, where one number says them.
     """
     files = tuple(paths)
     check_names(files)
@@ -57,7 +59,19 @@ def write_truth(
         least=least,
         progress=progress,
     )
-    save_truth(truth, *files, **options)
+    save_truth(truth, *files, **(_of_response(setup) | options))
+
+
+def _of_response(setup: Setup | None) -> dict[str, Any]:
+    """Options that say how photons become counts."""
+    if setup is None or setup.response is None:
+        return {}
+    scale = scale_of(setup.response, setup.beam.energy_eV)
+    options: dict[str, Any] = {"gain": scale.gain, "pedestal": scale.offset}
+    if scale.saturation is not None:
+        low = 0.0 if setup.response.is_counting else setup.response.levels.low
+        options["trusted_range"] = (low, scale.saturation)
+    return options
 
 
 def scenes_of(setups: Iterable[Setup]) -> Iterator[tuple[Scene, Beam]]:

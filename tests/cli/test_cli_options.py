@@ -25,12 +25,16 @@ SPELLINGS = {
         -oversample_omega
         -interpolate -nointerpolate -printout -noprogress -progress -nonoise -nopgm
         -overwrite -nooverwrite -header_offset -coherent -version -h
+        -integrating -counting -gain_per_keV -raw -signed -flag_badpix -retrigger -noretrigger
+        -rate_correction
+        -air_path -helium_path -direct_beam
         -help
         --help --version""",
     1: """-mat -matrix -cell -hkl -default_F -dump -dumpfile -N -Na -Nb -Nc -samplesize -sample_size -xtalsize
         -xtal_size -sample_thick -sample_x -xtal_thick -xtal_x -sample_width -sample_y -xtal_width -xtal_y
         -width
-        -sample_heigh -sample_height -sample_z -xtal_height -xtal_z -height -fudge -mosaic -mosaicity
+        -sample_heigh -sample_height -sample_z -xtal_height -xtal_z -height -illuminated_volume
+        -fudge -mosaic -mosaicity
         -mosaic_spread -mosaic_domains -mosaic_dom -phi -osc -phistep -phisteps -lambda -wave -wavelength
         -energy
         -dispersion -dispsteps -divergence -hdivrange -vdivrange -hdivstep -vdivstep -hdivsteps -vdivsteps
@@ -40,11 +44,17 @@ SPELLINGS = {
         -detector_abs -detector_absorb -detector_thick -detector_thicksteps -thicksteps -oversample -img -mask
         -dmin -water -floatfile -floatimage -intfile -intimage -pgmfile -pgmimage -noisefile -noiseimage
         -scale
-        -pgmscale -adc -adcoffset -seed -mosaic_seed -misset_seed -stol -4stol -Q -stolout -density
+        -pgmscale -adc -adcoffset -seed -mosaic_seed -misset_seed -stol -4stol -Q -stolout -background
+        -background_oversample -molecules -sample_molecules -density
         -sample_den
         -sample_density -MW -molecular_weight -threads -physics -precision -device -frames -random
         -save_as -first_frame -compression
-        -column -save -geometry -expt -orientation_frame""",
+        -column -save -geometry -expt -orientation_frame -detector -detector_material -detector_front
+        -gas_path -vacuum_path -window -beamstop -aperture -shadow -sample_absorption -upstream -preset
+        -response -rng -photon_scale -flicker -calibration -calib_seed -calibration_as -psf -psf_fwhm
+        -psf_stage -psf_radius -charge_sigma -threshold -fano -pair_energy -gain -gain_stages -readout -bits
+        -saturation -overflow -badpix -badpix_seed -badpix_map -hotpix -hotpix_seed -hot_adu -dead_time
+        -pulsed -summed_frames -mask_value -gap_value""",
     2: "-printout_pixel -trace_pixel",
     3: """-misset -fdet_vector -sdet_vector -odet_vector -beam_vector -polar_vector -spindle_axis
         -twotheta_axis
@@ -128,11 +138,19 @@ def test_every_setting_has_a_reader() -> None:
         "crystal": nbragg.Crystal,
         "detector": nbragg.Detector,
         "sampling": nbragg.Sampling,
+        "response": nbragg.DetectorResponse,
+        "surroundings": nbragg.Surroundings,
     }
     known = {f"{key}.{field.name}" for key, record in records.items() for field in dataclasses.fields(record)}
     known |= {f"output.{field.name}" for field in dataclasses.fields(outputs.Outputs)}
     made = {target for option in OPTIONS for target in (*option.sets, *(name for name, _ in option.also))}
     special = {
+        "background.specs",
+        "background.table",
+        "background.unit",
+        "background.density",
+        "background.molar_mass",
+        "background.molecules",
         "beam.energy_eV",
         "crystal.N_a",
         "crystal.N_b",
@@ -147,6 +165,7 @@ def test_every_setting_has_a_reader() -> None:
         "input.column",
         "input.dump",
         "input.sources",
+        "input.detector",
         "input.img",
         "input.geometry",
         "input.experiments",
@@ -155,10 +174,15 @@ def test_every_setting_has_a_reader() -> None:
         "output.noise",
         "run.seed",
         "run.frames",
+        "run.preset",
         "run.physics",
         "run.precision",
         "run.device",
         "run.random",
+        "run.response",
+        "run.rng",
+        "input.gain_stages",
+        "input.badpix_map",
         "run.orientation_frame",
         "run.threads",
         "run.printout",
@@ -182,15 +206,22 @@ def test_every_setting_has_a_reader() -> None:
         "crystal.size_mm",
         "detector.mask",
         "detector.header_fields",
-        "detector.panels",  # from -geometry
+        "detector.panels",  # from -geometry, -detector
+        "detector.groups",
+        "detector.model",
         "output.dump_file",
+        "response.adc",  # -adc, which has another meaning too
+        "response.gain_stages",  # from a file
+        "response.dead_map",
+        "response.source",
     }
     assert known - made <= elsewhere
 
 
 @pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.name)
 def test_parser_knows_every_option(option: Option) -> None:
-    (given,) = scan(words_of(option))
+    given, *preset = scan(words_of(option))
+    assert bool(preset) == (option.name == "-preset")
     assert given.option is option
     if option.name in ("-img", "-mask"):
         return

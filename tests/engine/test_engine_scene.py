@@ -13,7 +13,7 @@ import golden_cases as g
 import numpy as np
 import pytest
 
-from nbragg import _engine
+from nbragg import Background, Setup, _engine, build_scene
 from nbragg.engine.backend import Summary
 from nbragg.engine.cpu import render_double
 from nbragg.scene.record import CrystalBlock, FactorTable, PlacedPanel, Scene, Sources
@@ -57,6 +57,9 @@ def another(name: str, value: Any) -> Any:
     }
     if name in words:
         return words[name]
+    if name == "backdrop":  # of water; its own fields: test_background_image.py, test_backdrop_rates.py
+        water = Setup(g.command_line(g.split(LINE)).setup.crystal, backgrounds=Background("water"))
+        return build_scene(water).backdrop
     if name == "table" and isinstance(value, int):
         return 1
     if name in ("fpixels", "spixels"):

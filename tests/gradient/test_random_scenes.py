@@ -114,7 +114,7 @@ def shapes(record: Any) -> dict[str, Any]:
     return {
         field.name: np.shape(getattr(record, field.name))
         for field in dataclasses.fields(record)
-        if field.name not in ("panels", "crystals", "tables", "cell", "turn", "entries")
+        if field.name not in ("panels", "crystals", "tables", "cell", "turn", "entries", "backdrop")
     }
 
 
@@ -145,6 +145,7 @@ def test_a_cotangent_has_every_field(case: Case) -> None:
     assert found.source_incident is not None and found.source_incident.shape == i.shape
     along = np.abs(np.sum(found.source_incident * i, axis=1))
     assert (along <= 1e-12 * np.abs(found.source_incident).max()).all()
+    assert found.backdrop is None  # a part of tangents alone, whose rates have tests of their own
     own = {name: shape for name, shape in shapes(found).items() if name != "source_incident"}
     n = len(scene.sources)
     assert own == {
@@ -167,4 +168,4 @@ def test_the_parts_of_a_tangent_are_all_fields() -> None:
     assert names(CrystalTangent) == {*CRYSTAL_FIELDS, "cell", "turn"}
     assert names(TableTangent) == {*TABLE_FIELDS, "entries"}
     sources = {f"source_{name}" for name in SOURCE_FIELDS}
-    assert names(SceneTangent) == {*SCENE_FIELDS, *sources, "panels", "crystals", "tables"}
+    assert names(SceneTangent) == {*SCENE_FIELDS, *sources, "panels", "crystals", "tables", "backdrop"}

@@ -207,7 +207,7 @@ def test_nothing_is_rendered_before_it_is_asked_for(monkeypatch: pytest.MonkeyPa
     def refuse(*arguments: Any) -> Any:
         raise AssertionError("rendered")
 
-    monkeypatch.setattr(linearization, "gradient", refuse)
+    monkeypatch.setattr(linearization, "gradient_of", refuse)
     linear = SIMULATOR.linearize(NAMES)
     assert linear.values.size == 6
     with pytest.raises(AssertionError, match="rendered"):

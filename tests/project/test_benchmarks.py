@@ -145,3 +145,11 @@ def test_derivatives_are_timed(tmp_path: Path) -> None:
             for found in scenes.values():
                 assert min(found["over_forward"].values()) > 0
                 assert set(found["over_forward"]) == set(found["ns_a_pixel"])
+
+
+def test_detectors_are_timed(tmp_path: Path) -> None:
+    path = tmp_path / "response.json"
+    run("benchmarks.response", "--quick", "--out", str(path))
+    for by_response in read(path)["Mpixels_a_second"].values():
+        assert {"counting noise", "jungfrau", "counter with dead time"} <= set(by_response)
+        assert all(min(by_image.values()) > 0 for by_image in by_response.values())

@@ -61,8 +61,9 @@ def test_readme_command_line(tmp_path: Path) -> None:
 def test_demo(tmp_path: Path) -> None:
     printed = _python("-m", "nbragg.demo", "out", folder=tmp_path)
     assert "Wilson's statistics" in printed and "not a measurement" in printed
-    image = np.fromfile(tmp_path / "out" / "demo.bin", "<f4")
-    assert image.size == 1000 * 1000 and np.isfinite(image).all() and image.max() > 100
-    for name in ("demo.png", "demo.img", "demo.bin"):
+    assert "nanobragg -preset mx " in printed and "max_I" in printed
+    image = np.fromfile(tmp_path / "out" / "floatimage.bin", "<f4")
+    assert image.size == 2463 * 2527 and np.isfinite(image).all() and image.max() > 100
+    for name in ("demo.png", "mx_0001.cbf", "mx_0001.png", "floatimage.bin"):
         assert str(Path("out") / name) in printed
         assert (tmp_path / "out" / name).exists()

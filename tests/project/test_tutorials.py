@@ -12,7 +12,10 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGES = sorted(
     [
         *(DOCS / "tutorials").glob("*.md"),
-        *(DOCS / f"{name}.md" for name in ("errors", "truth", "derivatives")),
+        *(
+            DOCS / f"{name}.md"
+            for name in ("errors", "truth", "derivatives", "surroundings", "background", "detector")
+        ),
     ]
 )
 

@@ -179,6 +179,16 @@ def test_fluence_from_flux() -> None:
         scene(beam=Beam(flux=1e12, beamsize_mm=0))
 
 
+def test_blocks_fill_the_illuminated_volume() -> None:
+    """A cube of 0.7 um and blocks of 10 x 10 x 10 cells of 70 x 80 x 90 A."""
+    crystal = Crystal(cell=(70, 80, 90, 90, 90, 90), N=10, structure_factors=F100)
+    one = build_scene(crystal, Beam(), SMALL).crystal.weight
+    many = build_scene(crystal.replace(illuminated_volume_um3=0.343), Beam(), SMALL).crystal.weight
+    assert one == 1 and many == pytest.approx(0.343e12 / (70 * 80 * 90 * 1000), rel=1e-12)
+    with pytest.raises(InputError, match="illuminated_volume_um3 must be"):
+        crystal.replace(illuminated_volume_um3=0)
+
+
 @pytest.mark.parametrize(
     ("factors", "N", "interpolate", "physics", "expected"),
     [

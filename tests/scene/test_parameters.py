@@ -45,7 +45,7 @@ RICH = setup_of(
     CRYSTAL.replace(
         structure_factors=LIST, phi_deg=3, osc_deg=1.5, phisteps=3, mosaic_spread_deg=0.4, mosaic_domains=4,
         rotation_deg=(0.4, -0.3, 0.2), domain_weight=(1, 2, 3, 0.5), fudge=0.9, shape="gauss",
-        spindle_axis=(0.1, 0.2, 1), N=(5, 6.5, 7),
+        illuminated_volume_um3=0.4, spindle_axis=(0.1, 0.2, 1), N=(5, 6.5, 7),
     ),
     Beam(
         wavelength_A=1.2, dispersion_pct=2, dispersion_steps=3, hdivrange_mrad=3, hdivsteps=3,
@@ -362,6 +362,7 @@ EXPLICIT = RICH.replace(
 )
 EVERYTHING = {
     "rich": (RICH, ["crystal.cell", "crystal.misset_deg", "crystal.orientation", "crystal.N", "crystal.fudge",
+        "crystal.illuminated_volume_um3",
         "crystal.mosaic_spread_deg", "crystal.phi_deg", "crystal.osc_deg", "beam.wavelength_A",
         "beam.dispersion_pct",
         "beam.hdivrange_mrad", "beam.vdivrange_mrad", "beam.polarization", "beam.polarization_azimuth_deg",

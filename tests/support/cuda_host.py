@@ -21,7 +21,15 @@ import numpy.typing as npt
 import pytest
 
 from nbragg.engine.cuda_engine import Rendering, Tables
-from nbragg.engine.cuda_kernel import GradientSpecialisation, Kernels, Specialisation, every_gradient, source
+from nbragg.engine.cuda_kernel import (
+    BackdropSpecialisation,
+    GradientSpecialisation,
+    Kernels,
+    ResponseSpecialisation,
+    Specialisation,
+    every_gradient,
+    source,
+)
 from nbragg.engine.cuda_plan import DeviceProfile
 from nbragg.engine.options import RenderOptions
 
@@ -40,7 +48,12 @@ FLAGS = (
 )
 ALL_KINDS = sum({spec.kinds for spec in every_gradient()})
 #: of nb_gradient.cu compiling takes longer than its tests run
-OPTIMISATION = {Specialisation.file: "-O1", GradientSpecialisation.file: "-O0"}
+OPTIMISATION = {
+    Specialisation.file: ("-O1",),
+    GradientSpecialisation.file: ("-O0",),
+    ResponseSpecialisation.file: ("-O1", "-ffp-contract=off"),
+    BackdropSpecialisation.file: ("-O1",),
+}
 WARNINGS = ("-Wall", "-Wextra", "-Werror")
 # functions of the shared headers that a specialisation does not use; OpenMP's pragma where there is no OpenMP
 UNUSED = ("-Wno-unused-function", "-Wno-unused-parameter", "-Wno-unused-variable")
@@ -200,7 +213,7 @@ def _compile(spec: Kernels, threads: int, path: Path) -> None:
         command = [
             COMPILER,
             *FLAGS,
-            OPTIMISATION[spec.file],
+            *OPTIMISATION[spec.file],
             *WARNINGS,
             *UNUSED,
             "-DNB_HOST",

@@ -1,4 +1,4 @@
-"""Write tests/manifest.sha256 anew: run after a change of tests/golden or specs/ that is meant."""
+"""Write tests/manifest.sha256 anew: run after a change of what it guards that is meant."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 MANIFEST = ROOT / "tests" / "manifest.sha256"
-GUARDED = ("specs", "tests/golden")
+GUARDED = ("specs", "tests/golden", "tests/golden_beyond")
 _IGNORED = {"__pycache__", ".DS_Store"}
 
 

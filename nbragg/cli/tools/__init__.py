@@ -20,9 +20,11 @@ TOOLS = {
     "hkl": "convert, expand to P1 and cut a list of structure factors",
     "orient": "write an orientation matrix from a cell and angles, or a random one",
     "show": "draw an image, with resolution rings and predicted spots",
+    "detectors": "the library of detectors, and where its numbers come from",
     "info": "what an image file says and holds, or how this installation was built",
     "trace": "every intermediate value of one pixel",
     "truth": "what an image or a series holds, as files of DIALS, CrystFEL, XDS and CCP4",
+    "background": "scattering of amorphous material alone, as nonBragg.c has it, or its table from an image",
     "noise": "photon noise on an image that is already rendered",
 }
 
@@ -36,7 +38,7 @@ def help_text() -> str:
         "Tools around diffraction images; nanobragg renders them, nb-compare compares with nanoBragg.c.",
         "",
     ]
-    lines += [f"  {name:<8} {text}" for name, text in TOOLS.items()]
+    lines += [f"  {name:<10} {text}" for name, text in TOOLS.items()]
     return "\n".join(lines) + "\n"
 
 

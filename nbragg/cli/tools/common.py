@@ -6,10 +6,11 @@ import argparse
 import math
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ...base.errors import InputError
+from ...base.names import nearest
 from ...base.warn import warn
 from ..terminal import guarded
 
@@ -25,6 +26,7 @@ __all__ = [
     "number",
     "positive",
     "read_image",
+    "recorded_scene",
     "run_tool",
     "scene_from",
     "setup_from",
@@ -37,6 +39,17 @@ class ToolParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise InputError(f"{message} ({self.prog} -h explains)")
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As always; of an option that there is not, with the nearest one."""
+        found, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            known = [name for action in self._actions for name in action.option_strings if name[:2] == "--"]
+            wrong = next((word for word in unknown if word.startswith("-")), "")
+            near = nearest("--" + wrong.lstrip("-").split("=")[0], known) if wrong else None
+            hint = f"; did you mean {near}?" if near else ""
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
+        return found
 
 
 def run_tool(parser: ToolParser, words: Sequence[str], action: Callable[[argparse.Namespace], None]) -> int:
@@ -132,26 +145,39 @@ def add_shape_argument(parser: ToolParser) -> None:
     parser.add_argument("--dataset", metavar="NAME", help="dataset of an HDF5 file")
 
 
-def read_image(arguments: argparse.Namespace, scene: Scene | None = None) -> ImageFile:
-    """``arguments.image``; a raw one has the shape given, the scene's, or is taken to be square."""
+def read_image(
+    arguments: argparse.Namespace, scene: Scene | None = None, *, beneath: bool = True
+) -> ImageFile:
+    """``arguments.image``; a raw one has the shape given, the scene's, or is taken to be square.
+
+    Several panels come below one another; with ``beneath=False``, or a scene of several, as they are stored.
+    """
     from ...io import images
     from ...io.files import sniff
 
     file = sniff.check_file(arguments.image, what="image")
-    shape: tuple[int, int] | None = tuple(arguments.shape) if arguments.shape else None
+    shape: tuple[int, ...] | None = tuple(arguments.shape) if arguments.shape else None
+    several = scene is not None and len(scene.panels) > 1
     if shape is None and file.suffix.lower() == ".bin" and sniff.identify(file) in ("unknown", "text"):
         if scene is not None:
-            shape = scene.panel.spixels, scene.panel.fpixels
+            shape = scene.image_shape
         else:
             edge = math.isqrt(file.stat().st_size // 4)
             if 4 * edge * edge != file.stat().st_size:
                 raise InputError(f"{file} has no header and is not square: give --shape SLOW FAST")
             warn(f"{file} has no header; taken as {edge} x {edge} pixels, --shape SLOW FAST says otherwise")
             shape = (edge, edge)
-    content = images.read_image(file, frame=arguments.frame, dataset=arguments.dataset, shape=shape)
+    # what looks like frames may be panels
+    frame = None if several else arguments.frame
+    content = images.read_image(file, frame=frame, dataset=arguments.dataset, shape=shape)
+    if several and scene is not None and content.image.shape[1:] == scene.image_shape:
+        frames = len(content.image)
+        if not -frames <= arguments.frame < frames:
+            raise InputError(f"{file} has {frames} frames; frame {arguments.frame} was asked for")
+        content = content._replace(image=content.image[arguments.frame])
     if scene is None and content.metadata.get("panels"):
-        return _beneath(content)
-    if content.image.ndim != 2:
+        return _beneath(content) if beneath else content
+    if content.image.ndim != 2 and not several:
         raise InputError(f"{file} has the shape {content.image.shape}; one image (slow, fast) was expected")
     if scene is not None and content.image.shape != scene.image_shape:
         raise InputError(
@@ -169,6 +195,51 @@ def _beneath(content: ImageFile) -> ImageFile:
     if content.image.shape != known.image_shape:
         return content
     return content._replace(image=PanelLayout.of(known).spread(content.image))
+
+
+def recorded_scene(content: ImageFile) -> Scene | None:
+    """The Scene of the set-up that nanobragg stored in an image; None where there is none that can be used.
+
+    A file holds no long lists: structure factors that are not there are all 1, so that every reflection
+    counts, and masks too rugged for a few rectangles are left out.
+    """
+    import warnings
+
+    from ...base.errors import NbraggError, NbraggWarning
+    from ...io import recipe
+    from ...model.setup import Setup
+    from ...scene.build import build_scene
+
+    stored = content.metadata.get("recipe")
+    if not isinstance(stored, Mapping):
+        return None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NbraggWarning)  # they were given when it was rendered
+            setup = recipe.from_dict(_without_lists(stored))
+            scene = build_scene(setup) if isinstance(setup, Setup) else None
+    except NbraggError as error:
+        warn(f"the set-up stored in the file is of no use here: {error}")
+        return None
+    return scene if scene is not None and scene.image_shape == content.image.shape else None
+
+
+def _without_lists(stored: Any) -> Any:
+    """A stored recipe without what it holds by digest only."""
+    if not isinstance(stored, Mapping):
+        return [_without_lists(item) for item in stored] if isinstance(stored, list) else stored
+    plain = {}
+    for key, value in stored.items():
+        by_digest = isinstance(value, Mapping) and set(value) == {"array"}
+        if (
+            key == "structure_factors"
+            and isinstance(value, Mapping)
+            and "array" in (value.get("values") or ())
+        ):
+            plain[key] = {"default_F": 1.0}
+        elif not (key == "mask" and by_digest):
+            plain[key] = _without_lists(value)
+    return plain
 
 
 def write_text(path: str | None, lines: Any) -> None:

@@ -15,12 +15,17 @@ from .common import (
     number,
     positive,
     read_image,
+    recorded_scene,
     run_tool,
     scene_from,
 )
 
 if TYPE_CHECKING:
-    from ...analysis.picture import View
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ...analysis.assembly import PanelView
+    from ...analysis.plate import Plate
     from ...io.images import ImageFile
     from ...scene.record import Scene
 
@@ -30,8 +35,10 @@ __all__ = ["main"]
 def _parser() -> ToolParser:
     parser = ToolParser(
         prog="nbragg show",
-        description="Draw an image: logarithmic grey scale, resolution rings where the geometry is known (by "
-        "the file's header or a set-up), and predicted Bragg spots where the crystal is (by a set-up).",
+        description="Draw an image: grey scale about its background, resolution rings where the geometry is "
+        "known and predicted Bragg spots where the crystal is: by a set-up, else by the one that nanobragg "
+        "stored in the file. Several panels are drawn where they stand, as seen along the beam. Of large "
+        "images the brightest pixel of each square is drawn, so that no spot is lost.",
     )
     parser.add_argument("image", metavar="IMAGE")
     parser.add_argument(
@@ -39,8 +46,9 @@ def _parser() -> ToolParser:
     )
     parser.add_argument("--window", action="store_true", help="open a window instead of writing a file")
     parser.add_argument(
-        "--percentile", nargs=2, type=number, default=(50.0, 99.9), metavar=("LOW", "HIGH"),
-        help="of the pixels above zero, drawn white and black; default 50 99.9",
+        "--percentile", nargs=2, type=number, metavar=("LOW", "HIGH"),
+        help="of the pixels above zero, drawn white and black on a logarithmic scale, 50 99.9 say; default: "
+        "a scale about the background, linear within its noise",
     )  # fmt: skip
     parser.add_argument("--linear", action="store_true", help="linear scale")
     parser.add_argument(
@@ -57,29 +65,73 @@ def _parser() -> ToolParser:
     return parser
 
 
-def _view(content: ImageFile, scene: Scene | None) -> View | None:
-    from ...analysis.picture import View
+def _plate(arguments: argparse.Namespace, content: ImageFile, scene: Scene | None) -> Plate:
+    """What is drawn, with the spacings of rings where they are known and wanted."""
+    from ...analysis.plate import View, one_panel, several_panels
     from ...base.warn import warn
 
+    used = _used(content, scene)
+    panels = _panels(content, scene)
+    if panels is not None:
+        plate = several_panels(panels.split(content.image), panels, panels.split(used))
+        return plate._replace(spacings=()) if arguments.no_rings else plate
     view = View.from_scene(scene) if scene is not None else View.from_metadata(content.metadata)
-    if view is None and (scene is not None or content.metadata.get("curved")):
+    if view is None and not arguments.no_rings and (scene is not None or content.metadata.get("curved")):
         warn("no rings: they are drawn for flat detectors only")
-    elif view is None and content.metadata.get("panels"):
-        warn("no rings: the panels are drawn below one another, not where they stand")
-    return view
+    return one_panel(content.image, None if arguments.no_rings else view, used)
 
 
-def _spots(arguments: argparse.Namespace, scene: Scene | None) -> tuple[Any, list[float] | None]:
+def _panels(content: ImageFile, scene: Scene | None) -> PanelView | None:
+    """Where the panels of a detector of several stand; None of one panel."""
+    from ...analysis.assembly import PanelView
+
+    if scene is not None:
+        return PanelView.from_scene(scene) if len(scene.panels) > 1 else None
+    return PanelView.from_metadata(content.metadata)
+
+
+def _used(content: ImageFile, scene: Scene | None) -> NDArray[np.bool_]:
+    """False in gaps: what a set-up masks, and the numbers that makers' files have there."""
+    import numpy as np
+
+    image = content.image
+    used = np.ones(image.shape, bool)
+    if scene is not None and scene.mask_image is not None and scene.mask_image.shape == image.shape:
+        used &= scene.mask_image
+    form = content.metadata.get("format")
+    if form == "cbf" and image.dtype.kind == "i":
+        used &= (image != -1) & (image != -2)
+    elif form == "nexus" and image.dtype.kind == "u":
+        used &= image != np.iinfo(image.dtype).max
+    return used
+
+
+def _spots(
+    arguments: argparse.Namespace, scene: Scene | None, used: NDArray[np.bool_] | None
+) -> tuple[Any, list[float] | None]:
     """Marks, and the rings that stand for them when the crystal is a powder."""
     from ...analysis import prediction
     from ...base.warn import warn
 
-    if scene is None or arguments.no_spots or scene.panel.curved != "flat":
+    if scene is None or arguments.no_spots or any(panel.curved != "flat" for panel in scene.panels):
         return None, None
     if scene.placement.crystal.mosaic_spread > prediction.POWDER_SPREAD:
+        if len(scene.crystals) > 1:
+            return None, None
         warn("mosaic spread of a powder: rings mark its strongest lines, spots are not marked")
         return None, [float(d) for d in prediction.powder_lines(scene)]
-    return prediction.predict_spots(scene, d_min_A=arguments.dmin), None
+    spots = prediction.predict_spots(scene, d_min_A=arguments.dmin)
+    return spots if used is None else spots[_seen(scene, spots, used)], None
+
+
+def _seen(scene: Scene, spots: NDArray[np.void], used: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which spots are not centred in a gap."""
+    import numpy as np
+
+    offsets = np.asarray(scene.offsets)[spots["panel"]]
+    widths = np.array([panel.fpixels for panel in scene.panels])[spots["panel"]]
+    slow, fast = (np.rint(spots[name]).astype(np.int64).clip(0) for name in ("slow", "fast"))
+    return np.asarray(used.reshape(-1)[offsets + slow * widths + np.minimum(fast, widths - 1)])
 
 
 def _run(arguments: argparse.Namespace) -> None:
@@ -97,17 +149,18 @@ def _run(arguments: argparse.Namespace) -> None:
         check_writable(output)
     figure = _window_figure() if arguments.window else None
     scene = scene_from(arguments)
-    content = read_image(arguments, scene)
-    view = None if arguments.no_rings else _view(content, scene)
+    content = read_image(arguments, scene, beneath=False)
+    if scene is None:
+        scene = recorded_scene(content)
     with busy("drawing"):
-        spots, lines = _spots(arguments, scene)
+        plate = _plate(arguments, content, scene)
+        spots, lines = _spots(arguments, scene, _used(content, scene))
         rings = arguments.rings or lines
         figure = picture.draw(
-            content.image,
-            view=view,
+            plate,
             rings=rings,
             spots=spots,
-            percentiles=tuple(arguments.percentile),
+            percentiles=None if arguments.percentile is None else tuple(arguments.percentile),
             log=not arguments.linear,
             offset=arguments.offset,
             label="photons" if content.image.dtype.kind == "f" else "counts",

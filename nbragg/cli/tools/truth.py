@@ -44,8 +44,12 @@ def _parser() -> ToolParser:
         metavar="NAME",
         help="of .expt and .refl: imgcif (default), in which the images are read, or laboratory",
     )
-    parser.add_argument("--gain", type=positive, default=1.0, metavar="X", help="counts per photon")
-    parser.add_argument("--pedestal", type=number, default=0.0, metavar="X", help="counts where no photon is")
+    parser.add_argument(
+        "--gain", type=positive, metavar="X", help="counts per photon; default the response's, or 1"
+    )
+    parser.add_argument(
+        "--pedestal", type=number, metavar="X", help="counts where no photon is; default the response's, or 0"
+    )
     add_scene_arguments(parser)
     return parser
 
@@ -81,6 +85,7 @@ def _run(arguments: argparse.Namespace) -> None:
 
     series = _series(arguments)
     count = len(series)
+    counts = {"gain": arguments.gain, "pedestal": arguments.pedestal}
     with progress_bar(count, "image", description="reflections") as move:
         series.save_truth(
             *arguments.output,
@@ -89,8 +94,7 @@ def _run(arguments: argparse.Namespace) -> None:
             d_min_A=arguments.dmin,
             least=LEAST if arguments.least is None else arguments.least,
             frame=arguments.frame,
-            gain=arguments.gain,
-            pedestal=arguments.pedestal,
+            **{name: value for name, value in counts.items() if value is not None},
             progress=None if move is None else lambda done: move(done / count),
         )
     for path in arguments.output:

@@ -1,4 +1,4 @@
-"""Small text inputs: MOSFLM orientation matrices and source lists (canonical 4, 5.2)."""
+"""Small text inputs: orientation matrices, source lists, gains, curves (canonical 4, 5.2; beyond 12, 14)."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...base.errors import FileError
+from ...base.warn import warn
 from .atomic import PathLike
 
-__all__ = ["read_matrix", "read_sources"]
+__all__ = ["check_rows", "read_curve", "read_gain_stages", "read_matrix", "read_sources"]
 
 _NUMBER = re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)")
 _DELIMITERS = re.compile(r"[ \t,;:!]+")
@@ -99,3 +100,113 @@ def read_sources(path: PathLike) -> NDArray[np.float64]:
     if not rows:
         raise FileError(f"{name}: no sources; expected lines of X Y Z [weight [wavelength in m]]")
     return np.array(rows)
+
+
+def read_gain_stages(path: PathLike) -> list[list[float]]:
+    """Read the gains between which a detector switches, one a line (beyond 14.5).
+
+    Columns as in a source list: gain (ADU/keV), pedestal (ADU), read-out noise (ADU rms), switch point (keV;
+    ``inf`` or missing on the last line), spread of the switch point (keV rms; 0 where missing).
+
+    Returns
+    -------
+    list of lists of 3 to 5 numbers
+
+    Raises
+    ------
+    FileError
+        Missing, empty, not numeric, or another number of columns; the line number is given.
+    """
+    name = os.fspath(path)
+    rows = []
+    for number, line in enumerate(_read_text(name).splitlines(), start=1):
+        words = [word for word in _DELIMITERS.split(line.split("#")[0].strip()) if word]
+        if not words:
+            continue
+        try:
+            row = [float(word) for word in words]
+        except ValueError:
+            row = []
+        if not 3 <= len(row) <= 5 or any(math.isnan(value) for value in row):
+            raise FileError(
+                f'{name}, line {number}: "{line.strip()[:60]}": expected gain (ADU/keV), pedestal (ADU), '
+                "noise (ADU), switch point (keV), spread (keV)"
+            )
+        rows.append(row)
+    if not rows:
+        raise FileError(f"{name}: no gains; expected lines of gain pedestal noise [switch point [spread]]")
+    return rows
+
+
+def read_curve(path: PathLike, *, missing: float | None = None) -> NDArray[np.float64]:
+    """Read a table of two columns: abscissa and value (beyond 12.2).
+
+    Columns are separated by blanks, tabs or any of ``, ; : !``; blank lines and further columns are skipped
+    and ``#`` starts a comment.
+
+    Parameters
+    ----------
+    path : path
+    missing : float, optional
+        Value of a row that has none; None: such a row is an error.
+
+    Returns
+    -------
+    (n, 2) float64 : by ascending abscissa
+
+    Raises
+    ------
+    FileError
+        Missing, empty, without rows, not numeric or not finite, an abscissa below 0, one that stands twice, a
+        row without value; line and value are given.
+
+    Warns
+    -----
+    NbraggWarning
+        For rows out of order, which are sorted.
+    """
+    name = os.fspath(path)
+    rows: list[tuple[float, float]] = []
+    lines: list[int] = []
+    for number, line in enumerate(_read_text(name).splitlines(), start=1):
+        words = [word for word in _DELIMITERS.split(line.split("#")[0].strip()) if word][:2]
+        if not words:
+            continue
+        where = f'{name}, line {number}: "{line.strip()[:60]}"'
+        if len(words) == 1 and missing is None:
+            raise FileError(f"{where}: there is no value beside {words[0]}; two numbers were expected")
+        try:
+            x, y = float(words[0]), float(words[1]) if len(words) == 2 else missing
+        except ValueError:
+            x, y = math.nan, math.nan
+        assert y is not None
+        if not (math.isfinite(x) and math.isfinite(y)):
+            raise FileError(f"{where}: expected two finite numbers")
+        rows.append((x, y))
+        lines.append(number)
+    if not rows:
+        raise FileError(f"{name}: no rows; expected lines of two numbers")
+    table = np.array(rows)
+    problem = check_rows(table)
+    if problem is not None:
+        i, what = problem
+        raise FileError(f"{name}, line {lines[i]}: {what}")
+    order = np.argsort(table[:, 0], kind="stable")
+    if (np.diff(order) < 0).any():
+        first = int(np.argmax(np.diff(table[:, 0]) < 0)) + 1
+        warn(f"{name}: rows are not in ascending order, the first at line {lines[first]}; they were sorted")
+    return table[order]
+
+
+def check_rows(table: NDArray[np.float64]) -> tuple[int, str] | None:
+    """The first row of a curve (n, 2), in any order, that cannot be used, and why; None if there is none."""
+    x = table[:, 0]
+    below = np.flatnonzero(x < 0)
+    if below.size:
+        return int(below[0]), f"{x[below[0]]:g} is below 0"
+    order = np.argsort(x, kind="stable")
+    twice = np.flatnonzero(np.diff(x[order]) == 0)
+    if twice.size:
+        again = int(order[twice + 1].min())
+        return again, f"{x[again]:g} stands twice"
+    return None

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ...base import constants
 from ...base.errors import FileError, InputError
-from ...base.vectors import FloatArray, unit
+from ...base.vectors import FloatArray, orthogonal_pair, unit
 from ...base.warn import warn
 from ...model.panel import Panel
 from .record import Geometry, Readout, Vector, check_values
@@ -26,7 +26,7 @@ from .tree import blamed
 __all__ = ["read"]
 
 _FRAME = "CrystFEL laboratory"
-_VALUES = ("clen", "photon_energy", "wavelength", "attenuation_um", "thickness_um")
+_VALUES = ("clen", "photon_energy", "wavelength", "attenuation_um", "thickness_um", "material")
 
 _NUMBER = re.compile(r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*([A-Za-z]*)\Z")
 _TERM = re.compile(r"([-+]?)\s*(\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+(?:[eE][-+]?\d+)?)?\s*\*?\s*([xyz])")
@@ -326,16 +326,11 @@ def _readout(file: Path, name: str, keys: dict[str, str], wavelength: float | No
 
 
 def _orthogonal(file: Path, name: str, fs: FloatArray, ss: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Unit vectors at a right angle: each is turned by half of what is missing (Loewdin's symmetric method).
-
-    Of all orthonormal pairs that is the one nearest to the two given.
-    """
-    f, s = unit(fs), unit(ss)
-    skew = float(f @ s)
+    """Unit vectors at a right angle."""
+    skew = float(unit(fs) @ unit(ss))
     if abs(skew) > 0.5:
         raise FileError(f"{file}: fs and ss of panel {name} are not at a right angle: cosine {skew:.3g}")
-    total, difference = unit(f + s), unit(f - s)
-    return (total + difference) / math.sqrt(2.0), (total - difference) / math.sqrt(2.0)
+    return orthogonal_pair(fs, ss)
 
 
 # ---- regions and groups ------------------------------------------------------------------------------------

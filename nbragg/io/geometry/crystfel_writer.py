@@ -13,6 +13,7 @@ from ...base.errors import InputError
 from ...base.vectors import FloatArray, unit
 from ...base.warn import warn
 from ..files.atomic import open_atomic
+from ..files.rectangles import masked_rectangles
 from .record import Geometry
 
 __all__ = ["crystfel_frame", "write"]
@@ -179,33 +180,6 @@ def _regions(path: str, name: str, mask: NDArray[np.uint8], first: int) -> list[
         limits = {"min_fs": f0, "max_fs": f1, "min_ss": s0 + first, "max_ss": s1 + first, "panel": name}
         lines += ["", *(f"bad_{name}_{k}/{key} = {value}" for key, value in limits.items())]
     return lines
-
-
-def masked_rectangles(mask: NDArray[np.uint8], most: int) -> list[tuple[int, int, int, int]] | None:
-    """Rectangles (fmin, fmax, smin, smax), inclusive, that cover exactly the pixels that are 0.
-
-    Runs along fast that are the same in rows that follow each other are one rectangle.
-
-    Parameters
-    ----------
-    mask : ndarray (slow, fast)
-    most : int
-        None is returned where more rectangles are needed.
-    """
-    open_runs: dict[tuple[int, int], int] = {}
-    done: list[tuple[int, int, int, int]] = []
-    for s in range(len(mask) + 1):
-        runs: set[tuple[int, int]] = set()
-        if s < len(mask):
-            edges = np.flatnonzero(np.diff(np.concatenate([[1], mask[s] != 0, [1]]).astype(np.int8)))
-            runs = {(int(a), int(b) - 1) for a, b in zip(edges[::2], edges[1::2], strict=True)}
-        for run in [run for run in open_runs if run not in runs]:
-            done.append((*run, open_runs.pop(run), s - 1))
-        for run in runs:
-            open_runs.setdefault(run, s)
-        if len(done) + len(open_runs) > most:
-            return None
-    return sorted(done, key=lambda r: (r[2], r[0]))
 
 
 def _groups(geometry: Geometry, names: list[str]) -> list[str]:

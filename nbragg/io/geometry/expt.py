@@ -23,7 +23,7 @@ from .tree import Node, blamed, load_json
 __all__ = ["read", "read_experiments"]
 
 _FRAME = "dxtbx laboratory"
-_VALUES = ("attenuation_um", "thickness_um")
+_VALUES = ("attenuation_um", "thickness_um", "material")
 
 
 class _Goniometer(NamedTuple):
@@ -50,7 +50,7 @@ def read_experiments(file: Path, values: dict[str, Any] | None = None) -> tuple[
     ----------
     file : Path
     values : mapping, optional
-        ``attenuation_um`` and ``thickness_um`` of sensors.
+        ``attenuation_um``, ``thickness_um`` and ``material`` of sensors.
 
     Raises
     ------

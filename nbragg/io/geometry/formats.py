@@ -82,7 +82,8 @@ def read_geometry(path: str | os.PathLike[str], *, values: Mapping[str, Any] | N
     values : mapping, optional
         What the file leaves to others: ``clen`` (m) and ``photon_energy`` (eV) of a ``.geom`` that names
         locations in image files, as numbers or text with a unit (``"85 mm"``), also by the location's own
-        name; ``attenuation_um`` and ``thickness_um`` of a sensor; ``twotheta_axis`` of an image header.
+        name; ``attenuation_um``, ``thickness_um`` and ``material`` of a sensor; ``twotheta_axis`` of an
+        image header.
 
     Returns
     -------

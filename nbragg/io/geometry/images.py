@@ -28,7 +28,7 @@ from .tree import blamed
 __all__ = ["read"]
 
 _FRAME = "dxtbx laboratory"
-_VALUES = ("attenuation_um", "thickness_um", "twotheta_axis")
+_VALUES = ("attenuation_um", "thickness_um", "material", "twotheta_axis")
 
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 

@@ -27,7 +27,7 @@ from .tree import blamed
 __all__ = ["read"]
 
 _FRAME = "McStas"
-_VALUES = ("attenuation_um", "thickness_um")
+_VALUES = ("attenuation_um", "thickness_um", "material")
 
 #: unit -> angstrom, eV, photons/s, photons/m^2, s
 _WAVELENGTHS = dict.fromkeys(("angstrom", "Angstrom", "angstroms", "A", "Å"), 1.0) | {"nm": 10.0, "m": 1e10}

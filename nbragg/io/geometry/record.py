@@ -180,15 +180,17 @@ class Geometry(Record):
             For a sensor whose attenuation depth the file does not say.
         """
         for panel, readout in zip(self.panels, self.readouts, strict=True):
-            if panel.thickness_um > 0 and panel.attenuation_um is None:
+            if panel.thickness_um > 0 and panel.attenuation_um is None and panel.material is None:
                 what = " ".join(word for word in (readout.material, "sensor") if word)
+                material = readout.material or "Si"
                 raise InputError(
                     f"{self._named} says {panel.thickness_um:g} um of a {what}, but not how deep photons go: "
-                    'give values={"attenuation_um": ...} (1000 / mu, mu in 1/mm, at the wavelength) or '
-                    '{"thickness_um": 0}, with which every photon is counted at the surface, to '
-                    "read_geometry; -detector_abs or -detector_thick 0 on a command line"
+                    f'give values={{"material": "{material}"}}, {{"attenuation_um": ...}} (1000 / mu, mu in '
+                    '1/mm, at the wavelength) or {"thickness_um": 0}, with which every photon is counted at '
+                    "the surface, to read_geometry; -detector_material, -detector_abs or -detector_thick 0 "
+                    "on a command line"
                 )
-        return Detector(convention="custom", panels=self.panels)
+        return Detector(convention="custom", panels=self.panels, groups=self.groups)
 
     def beam(self, **more: Any) -> Beam:
         """The beam, as far as the file says it, with ``more`` for the rest and in place of what it says.
@@ -287,8 +289,14 @@ class Geometry(Record):
         return self.replace(panels=panels, frame=frame, **vectors)
 
     def with_values(self, values: Mapping[str, Any]) -> Geometry:
-        """With the sensors that were given by hand: ``attenuation_um``, ``thickness_um``."""
-        given = {name: values[name] for name in ("attenuation_um", "thickness_um") if name in values}
+        """With the sensors that were given by hand: ``attenuation_um``, ``thickness_um``, ``material``.
+
+        A material takes the place of the file's attenuation depth.
+        """
+        names = ("attenuation_um", "thickness_um", "material")
+        given = {name: values[name] for name in names if name in values}
+        if "material" in given:
+            given.setdefault("attenuation_um", None)
         return self.replace(panels=tuple(panel.replace(**given) for panel in self.panels)) if given else self
 
     @classmethod
@@ -300,7 +308,8 @@ class Geometry(Record):
         InputError
             For a curved detector, which panels are not.
         """
-        panels = []
+        panels, labels = [], scene.placement.labels
+        named = len(labels.panels) == len(scene.panels)
         for i, (panel, place) in enumerate(zip(scene.panels, scene.placement.panels, strict=True)):
             if panel.curved != "flat":
                 raise InputError("a curved detector is no list of flat panels: take curved=False")
@@ -316,7 +325,7 @@ class Geometry(Record):
                     thickness_um=panel.thickness * 1e6,
                     attenuation_um=(1e6 / panel.mu if panel.mu else 0.0) if panel.thickness else None,
                     mask=panel.mask,
-                    name=f"p{i}",
+                    name=(named and labels.panels[i]) or f"p{i}",
                 )
             )
         place = scene.placement.panels[0]
@@ -329,6 +338,7 @@ class Geometry(Record):
             polarization=None if scene.nopolar else scene.polarization,
             fluence=scene.fluence,
             spindle_axis=_three(place.spindle),
+            groups=labels.groups if named else {},
         )
 
 

@@ -88,7 +88,7 @@ def check_geometry(path: PathLike, scene: Scene, format: str | None = None) -> N
         Several panels, rectangular pixels, a tilt or axes that the format cannot say.
     """
     entry = formats.FORMATS[format_of(path, format)]
-    _check_panels(entry, scene)
+    _check_panels(entry, len(scene.panels), scene.image_shape)
     if entry.geometry:
         _check_axes(entry, ImageMetadata.from_scene(scene))
 
@@ -204,15 +204,16 @@ def save_image(
     resolve(entry.write)(request)
 
 
-def _check_panels(entry: ImageFormat, scene: Scene) -> None:
-    if len(scene.panels) == 1:
+def _check_panels(entry: ImageFormat, count: int, shape: tuple[int, ...]) -> None:
+    """Refuse several panels, an image of this shape, where the format does not take them."""
+    if count == 1:
         return
-    flat = len(scene.image_shape) == 1
+    flat = len(shape) == 1
     if not (entry.panels and (entry.flat or not flat)):
-        able = formats.that_can(lambda e: e.panels and (e.flat or not flat))
+        able = formats.that_can(lambda e: bool(e.read) and e.panels and (e.flat or not flat))
         sizes = " of several sizes" if flat else ""
         raise InputError(
-            f"{entry.name} files hold one panel, and the detector has {len(scene.panels)}{sizes}: use {able}"
+            f"{entry.name} files hold one panel, and the detector has {count}{sizes}: use {able}"
         )
 
 
@@ -222,24 +223,25 @@ def _check_shape(
     """Refuse pixels that the format does not take, or that are not those of the scene."""
     if scene is not None and len(scene.panels) > 1:
         flat = len(scene.image_shape) == 1
-        _check_panels(entry, scene)
+        _check_panels(entry, len(scene.panels), scene.image_shape)
         if pixels.shape != scene.image_shape:
             raise InputError(
                 f"the image has the shape {pixels.shape}; the scene's is {scene.image_shape}"
                 f" ({'pixels' if flat else 'panel, slow, fast'})"
             )
         return
-    if pixels.ndim not in ((2, 3) if entry.frames else (2,)):
-        extra = " or frames (n, slow, fast)" if entry.frames else ""
-        raise InputError(f"the image has the shape {pixels.shape}; (slow, fast){extra} was expected")
-    expected: tuple[int, ...] | None = None
-    if metadata is not None and metadata.panels:
+    if scene is None and metadata is not None and metadata.panels:
+        _check_panels(entry, len(metadata.panels), metadata.image_shape)
         if pixels.shape != metadata.image_shape:
             raise InputError(
                 f"the image has the shape {pixels.shape}; {metadata.image_shape} was expected of "
                 f"{len(metadata.panels)} panels"
             )
         return
+    if pixels.ndim not in ((2, 3) if entry.frames else (2,)):
+        extra = " or frames (n, slow, fast)" if entry.frames else ""
+        raise InputError(f"the image has the shape {pixels.shape}; (slow, fast){extra} was expected")
+    expected: tuple[int, ...] | None = None
     if metadata is not None:
         expected = (metadata.spixels, metadata.fpixels)
     elif scene is not None:

@@ -26,7 +26,7 @@ from ..files.atomic import PathLike, check_writable, open_atomic
 from .fixed_axes import require_fixed_axes
 from .metadata import NO_TIME, ImageMetadata
 from .requests import ImageFile, ReadRequest, WriteRequest
-from .sensor import sensor_for_readers, warn_of_attenuation
+from .sensor import material_for_readers, sensor_for_readers, warn_of_attenuation
 
 __all__ = ["header_contents", "header_numbers", "load", "read", "save", "write"]
 
@@ -36,6 +36,10 @@ _JSON_CHUNK = 1800  # CBF lines have at most 2048 characters
 
 #: a Pilatus: pixel (mm); pixels of a module along fast and slow; of the gaps between them
 _PILATUS = (0.172, (487, 195), (7, 17))
+
+
+#: what headers call a material
+_SENSORS = {"Si": "Silicon"}
 
 
 def is_pilatus(metadata: ImageMetadata) -> bool:
@@ -58,15 +62,17 @@ def header_contents(metadata: ImageMetadata, start_time: datetime.datetime | Non
     m = metadata
     moment = (start_time or NO_TIME).astimezone(datetime.timezone.utc)
     name = "PILATUS of" if is_pilatus(m) else "GENERIC of"
+    formula = material_for_readers(m)
+    material = _SENSORS.get(formula, formula)
     lines = [
         f"# Detector: {name} {m.fpixels} x {m.spixels} pixels, nanobragg simulation, S/N 60-0000",
         f"# {moment.strftime('%Y-%m-%dT%H:%M:%S')}.000",
         f"# Pixel_size {m.pixel_mm[0] * 1e-3:.12g} m x {m.pixel_mm[1] * 1e-3:.12g} m",
         # read as "sensor, thickness THICKNESS m": the third word after the material is the number
-        f"# Silicon sensor, thickness {sensor_for_readers(m.sensor_um) * 1e-6:.9g} m",
+        f"# {material} sensor, thickness {sensor_for_readers(m.sensor_um) * 1e-6:.9g} m",
         f"# Exposure_time {m.exposure_s:.9g} s",
         f"# Exposure_period {m.exposure_s:.9g} s",
-        f"# Count_cutoff {np.iinfo(np.int32).max} counts",
+        f"# Count_cutoff {np.iinfo(np.int32).max if m.saturation is None else int(m.saturation)} counts",
         f"# Wavelength {m.wavelength_A:.12g} A",
         f"# Detector_distance {m.distance_mm * 1e-3:.14g} m",
         f"# Beam_xy ({m.beam_center_px[0]:.9f}, {m.beam_center_px[1]:.9f}) pixels",

@@ -20,13 +20,25 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from ...base.errors import InputError
 from ..files.atomic import PathLike
 from ..files.kinds import KINDS
 from ..files.sniff import identify
 
-__all__ = ["FORMATS", "SUFFIXES", "ImageFormat", "format_of", "of_file", "register", "that_can"]
+__all__ = [
+    "FORMATS",
+    "SUFFIXES",
+    "ImageFormat",
+    "counts_dtype",
+    "format_of",
+    "of_file",
+    "register",
+    "that_can",
+]
 
 _HERE = __name__.rpartition(".")[0]
 
@@ -68,7 +80,7 @@ class ImageFormat:
     frames : bool
         Takes stacks (n, slow, fast).
     panels : bool
-        Takes images of several panels, (panel, slow, fast).
+        Takes images of several panels, (panel, slow, fast), or draws them where they stand.
     flat : bool
         And of panels of several sizes, (pixels,).
     """
@@ -141,6 +153,8 @@ for _entry in (
         ("uint8",),
         f"{_HERE}.png:save",
         own_pixels=True,
+        panels=True,
+        flat=True,
         options=("percentile", "black", "white", "invert"),
     ),
     ImageFormat(
@@ -249,3 +263,24 @@ def of_file(file: Path) -> ImageFormat | None:
 def that_can(condition: Callable[[ImageFormat], bool]) -> str:
     """Suffixes of the formats of which something is true, for messages."""
     return ", ".join(" ".join(entry.suffixes) for entry in FORMATS.values() if condition(entry))
+
+
+def counts_dtype(entry: ImageFormat, dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Type in which a format writes what a detector gives: its own, or one that holds all of it.
+
+    Raises
+    ------
+    InputError
+        The format has none.
+    """
+    if entry.own_pixels and not entry.counts:
+        return dtype
+    for name in (dtype.name, entry.counts, *entry.dtypes):
+        if name in entry.dtypes and np.can_cast(dtype, name):
+            found: np.dtype[Any] = np.dtype(name)
+            return found
+    able = that_can(lambda e: any(n in e.dtypes and np.can_cast(dtype, n) for n in (dtype.name, e.counts)))
+    raise InputError(
+        f"{entry.name} files hold {', '.join(entry.dtypes)}, not the {dtype} that this detector response "
+        f"writes: use {able}"
+    )

@@ -33,7 +33,7 @@ def fields_to_text(metadata: ImageMetadata) -> str:
     lines = []
     for entry in dataclasses.fields(metadata):
         value = getattr(metadata, entry.name)
-        if entry.name in _LEFT_OUT or value is None:
+        if entry.name in _LEFT_OUT or value in (None, ""):
             continue
         text = ",".join(repr(float(x)) for x in value) if isinstance(value, tuple) else str(value)
         if not text.isascii() or any(letter in text for letter in "=;{}\n\f"):
@@ -71,7 +71,7 @@ def _value(kind: str, text: str) -> Any:
         return {"True": True, "False": False}[text] if text in ("True", "False") else bool(float(text))
     if kind.startswith("int"):
         return int(text)
-    if kind == "float":
+    if kind.startswith("float"):
         return float(text)
     if kind == "str":
         return text

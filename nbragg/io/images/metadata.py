@@ -88,6 +88,10 @@ class ImageMetadata:
         Sample to the outer corner of the first pixel.
     panels : tuple of PanelMetadata
         All panels, of a detector of several; else empty.
+    model : str
+        Name of the library's detector that it began as, or "".
+    material : str
+        Formula of the sensor's material, or "" where it is not known.
     beam, polar, spindle, twotheta_axis : 3 floats
         Beam direction of travel, electric field, rotation axis, two-theta axis; unit vectors.
     polarization : float
@@ -116,6 +120,8 @@ class ImageMetadata:
         Expected photons, or counts with noise.
     seed : int or None
         Of the noise.
+    saturation : float or None
+        The largest number that a pixel holds; None: that of its type.
 
     Raises
     ------
@@ -155,7 +161,10 @@ class ImageMetadata:
     offset: float = 0.0
     pixels_are: str = "photons"
     seed: int | None = None
+    saturation: float | None = None
     panels: tuple[PanelMetadata, ...] = ()
+    model: str = ""
+    material: str = ""
 
     def __post_init__(self) -> None:
         edges: Any = self.pixel_mm
@@ -209,7 +218,9 @@ class ImageMetadata:
             physics=str(scene.physics),
             curved=panel.curved != "flat",
             recipe=recipe,
-            panels=tuple(map(_panel_metadata, scene.panels)) if len(scene.panels) > 1 else (),
+            panels=_panels_metadata(scene) if len(scene.panels) > 1 else (),
+            model=placement.labels.model,
+            material=placement.labels.material,
             **more,
         )
 
@@ -243,7 +254,13 @@ class ImageMetadata:
             **{f.name: getattr(self, f.name) for f in dataclasses.fields(self)},
         }
         result["panels"] = [dataclasses.asdict(panel) for panel in self.panels]
-        for name, absent in (("panels", []), ("seed", None)):
+        for name, absent in (
+            ("panels", []),
+            ("seed", None),
+            ("saturation", None),
+            ("model", ""),
+            ("material", ""),
+        ):
             if result[name] == absent:
                 del result[name]
         if not self.rectangular:
@@ -309,7 +326,14 @@ def _depth_um(panel: PlacedPanel) -> float:
     return 1e6 / panel.mu if panel.thickness > 0.0 and panel.mu > 0.0 else 0.0
 
 
-def _panel_metadata(panel: PlacedPanel) -> PanelMetadata:
+def _panels_metadata(scene: Scene) -> tuple[PanelMetadata, ...]:
+    names = scene.placement.labels.panels
+    if len(names) != len(scene.panels):
+        names = ("",) * len(scene.panels)
+    return tuple(_panel_metadata(panel, name) for panel, name in zip(scene.panels, names, strict=True))
+
+
+def _panel_metadata(panel: PlacedPanel, name: str) -> PanelMetadata:
     return PanelMetadata(
         fpixels=int(panel.fpixels),
         spixels=int(panel.spixels),
@@ -319,6 +343,7 @@ def _panel_metadata(panel: PlacedPanel) -> PanelMetadata:
         origin_mm=_own_corner(panel),
         sensor_um=panel.thickness * 1e6,
         attenuation_um=_depth_um(panel),
+        name=name,
     )
 
 

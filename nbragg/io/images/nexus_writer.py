@@ -34,7 +34,7 @@ from .nexus import OWN, RECORD
 from .panel_layout import PanelLayout
 from .pixels import checked
 from .requests import COMPRESSIONS, WriteRequest
-from .sensor import sensor_for_readers, warn_of_attenuation
+from .sensor import material_for_readers, sensor_for_readers, warn_of_attenuation
 
 __all__ = ["COMPRESSIONS", "FrameStack", "open_stack", "save", "write"]
 
@@ -364,7 +364,7 @@ def _stokes(m: ImageMetadata, frame: NDArray[np.float64]) -> tuple[float, ...]:
 
 def _detector(instrument: Any, m: ImageMetadata, frame: NDArray[np.float64], dtype: np.dtype[Any]) -> Any:
     det = _group(instrument, "detector", "NXdetector")
-    _text(det, "description", "simulated pixel detector")
+    _text(det, "description", m.model or "simulated pixel detector")
     _text(det, "type", "Pixel")
     for name, edge in zip(("x_pixel_size", "y_pixel_size"), m.pixel_mm, strict=True):
         _number(det, name, edge * 1e-3, "m")
@@ -373,10 +373,11 @@ def _detector(instrument: Any, m: ImageMetadata, frame: NDArray[np.float64], dty
     _number(det, "distance", m.distance_mm * 1e-3, "m")
     _number(det, "count_time", m.exposure_s, "s")
     _number(det, "frame_time", m.exposure_s, "s")
-    _text(det, "sensor_material", "Si")
+    _text(det, "sensor_material", material_for_readers(m))
     _number(det, "sensor_thickness", sensor_for_readers(m.sensor_um) * 1e-6, "m")
     if dtype.kind in "iu":
-        det.create_dataset("saturation_value", data=int(np.iinfo(dtype).max))
+        most = np.iinfo(dtype).max if m.saturation is None else m.saturation
+        det.create_dataset("saturation_value", data=int(most))
         det.create_dataset("bit_depth_readout", data=8 * dtype.itemsize)
 
     axis = _twotheta_axis(m, frame)

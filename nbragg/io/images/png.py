@@ -5,17 +5,23 @@ from __future__ import annotations
 import math
 import struct
 import zlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ...analysis.assembly import PanelView, drawn
+from ...analysis.contrast import background_contrast
 from ...base.errors import InputError
 from ..files.atomic import PathLike, open_atomic
 from ..files.kinds import kind_named
 from .requests import WriteRequest
 
-__all__ = ["encode", "preview", "save", "write"]
+__all__ = ["encode", "preview", "preview_panels", "save", "write"]
+
+#: levels that pixels have beside gaps, which are whiter than white, or blacker than black
+_BESIDE_GAPS = 235
 
 _GRAYSCALE_8_BIT = (8, 0, 0, 0, 0)  # bit depth, colour type, compression, filter, interlace
 
@@ -73,6 +79,38 @@ def preview(
     level = np.arcsinh(np.clip(values, 0.0, span) / softening) / math.asinh(span / softening)
     grey: NDArray[np.uint8] = np.rint(255.0 * level).astype(np.uint8)
     return 255 - grey if invert else grey
+
+
+def preview_panels(
+    images: Sequence[NDArray[Any]], panels: PanelView, *, invert: bool = True, **limits: Any
+) -> NDArray[np.uint8]:
+    """Panels in 256 grey levels where they stand, as who looks along the beam sees them.
+
+    Gaps are the white, or without ``invert`` the black, of which pixels have a little less.
+
+    The scale is about the background, linear within its noise and logarithmic beyond.
+
+    Parameters
+    ----------
+    images : sequence of ndarray (slow, fast)
+    panels : PanelView
+    invert : bool
+    **limits
+        With ``percentile``, ``black`` or ``white`` the scale is that of `preview`.
+
+    Raises
+    ------
+    MemoryLimitError
+        Where panels stand too far apart for one picture.
+    """
+    picture, _ = drawn(images, panels)
+    if limits:
+        dark = preview(picture, invert=False, **limits) / 255.0
+    else:
+        dark = background_contrast(picture).grey(picture)
+    dark = np.where(np.isnan(picture), 0.0, (255 - _BESIDE_GAPS + _BESIDE_GAPS * dark) / 255.0)
+    levels: NDArray[np.uint8] = np.rint(255.0 * (1.0 - dark if invert else dark)).astype(np.uint8)
+    return levels
 
 
 def encode(pixels: ArrayLike) -> bytes:
@@ -145,7 +183,20 @@ def write(
 
 def save(request: WriteRequest) -> None:
     """Write an image as `nbragg.io.save_image` hands it over."""
-    write(request.path, request.pixels, overwrite=request.overwrite, **request.options)
+    panels = _panels(request)
+    if panels is None:
+        write(request.path, request.pixels, overwrite=request.overwrite, **request.options)
+        return
+    data = encode(preview_panels(panels.split(request.pixels), panels, **request.options))
+    with open_atomic(request.path, overwrite=request.overwrite) as file:
+        file.write(data)
+
+
+def _panels(request: WriteRequest) -> PanelView | None:
+    """Where several panels stand; None for one."""
+    if request.scene is not None:
+        return PanelView.from_scene(request.scene) if len(request.scene.panels) > 1 else None
+    return None if request.metadata is None else PanelView.from_metadata(request.metadata.to_dict())
 
 
 def _check_shape(array: NDArray[Any]) -> None:

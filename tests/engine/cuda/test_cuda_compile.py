@@ -7,12 +7,14 @@ import pytest
 
 from nbragg._engine import FACTOR_SOURCES, POINT, SHAPES
 from nbragg.engine.cuda_kernel import (
+    BACKDROP,
     CONSTANT,
     FINISH,
     INDEX_DOUBLE,
     INDEX_FIXED,
     INDEX_PAIRS,
     NEAREST,
+    RESPONSE,
     TRICUBIC,
     GradientSpecialisation,
     Specialisation,
@@ -128,8 +130,28 @@ def test_gradients_on_every_gpu() -> None:
     compile_gradients([(architecture, spec) for architecture in ARCHITECTURES for spec in kinds])
 
 
+def test_detector() -> None:
+    """The chain of a detector, without local memory."""
+    jobs = [(architecture, RESPONSE.options) for architecture in (70, 90)]
+    for (architecture, _), kernels in zip(jobs, nvrtc.compile_many(source(RESPONSE.file), jobs), strict=True):
+        print(f"sm_{architecture}: {kernels}")
+        assert [kernel.name for kernel in kernels] == ["nb_respond_pixels"]
+        assert all(kernel.registers <= MOST_REGISTERS and not kernel.spilled for kernel in kernels)
+
+
 def test_errors_name_the_file_and_line() -> None:
     """A compiler's message points into csrc although one text is compiled."""
     broken = source().replace("nb_sinpi)(NB_REAL x)\n{", "nb_sinpi)(NB_REAL x)\n{ nonsense;", 1)
     with pytest.raises(RuntimeError, match=r"nb_math.h\(\d+\): error"):
         nvrtc.compile_source(broken, 90, COMMON[0].options)
+
+
+def test_backdrop() -> None:
+    """The images behind the spots, without local memory."""
+    jobs = [(architecture, BACKDROP.options) for architecture in ARCHITECTURES]
+    for architecture, kernels in zip(
+        ARCHITECTURES, nvrtc.compile_many(source(BACKDROP.file), jobs), strict=True
+    ):
+        assert {kernel.name for kernel in kernels} == {"nb_behind"}
+        print(f"sm_{architecture}: {kernels[0]}")
+        assert not kernels[0].spilled and not kernels[0].stack

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import oracle
 import pytest
+from detectors import GIVEN, RESPONSES, SHAPE, mask, photons
 from hypothesis import HealthCheck, given, settings
 from scene_parts import cut, pasted, with_crystal
 from strategies import Experiment, experiments
@@ -260,3 +261,18 @@ def test_derivatives(name: str, precision: str) -> None:
         tolerance = {"double": 1e-10, "mixed": 1e-4}[precision]
         assert np.abs(a - b).max(initial=0.0) <= tolerance * max(np.abs(b).max(initial=0.0), least), i
     assert all(map(np.array_equal, found, derivatives(scene, "cuda", precision)))
+
+
+# ---- detectors ----
+
+
+@pytest.mark.parametrize("name", RESPONSES)
+def test_detector(name: str) -> None:
+    """The bits of the CPU; more pixels than a block has."""
+    response = RESPONSES[name].replace(dead_map=None)
+    image, masks = np.tile(photons(), (30, 1)), np.tile(mask(), (30, 1))
+    given = {**GIVEN, "masks": masks, "rois": (3, SHAPE[1] - 2, 2, 1000)}
+    found = nbragg.detect(image, response, 9, device="cuda", **given)
+    expected = nbragg.detect(image, response, 9, **given)
+    assert found.pixels.tobytes() == expected.pixels.tobytes()
+    assert (found.overloads, found.underloads) == (expected.overloads, expected.underloads)

@@ -16,7 +16,8 @@ from strategies import detectors, generic
 import nbragg
 from nbragg import Beam, Crystal, Panel, StructureFactors
 from nbragg.base import constants
-from nbragg.io.geometry.crystfel_writer import crystfel_frame, masked_rectangles
+from nbragg.io.files.rectangles import mask_of, masked_rectangles
+from nbragg.io.geometry.crystfel_writer import crystfel_frame
 from nbragg.io.geometry.record import Geometry, Readout
 
 
@@ -325,6 +326,17 @@ def test_the_array_that_is_described(tmp_path: Path) -> None:
     text = (tmp_path / "stack.geom").read_text()
     assert [f"p1/dim{i} = {axis}" in text for i, axis in enumerate(["%", "1", "ss", "fs"])] == [True] * 4
     assert "p1/min_ss = 0" in text and "p1/adu_per_photon = 2.5" in text
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_rectangles_of_a_mask_are_the_mask(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    mask = np.kron(rng.random((5, 6)) < 0.5, np.ones((rng.integers(1, 5), 3))).astype(np.uint8)
+    rectangles = masked_rectangles(mask, 10**6)
+    assert rectangles is not None
+    assert np.array_equal(mask_of(rectangles, mask.shape), mask)
+    assert sum((b - a + 1) * (d - c + 1) for a, b, c, d in rectangles) == int((mask == 0).sum())
+    assert masked_rectangles(mask, len(rectangles) - 1) is None
 
 
 def test_a_rugged_mask_is_left_out_with_a_warning(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from pathlib import Path
@@ -150,6 +151,30 @@ print(json.dumps([x.detector_distance, x.detector_origin, x.detector_size, x.pix
     assert mine == pytest.approx(origin, abs=1e-5)
     assert size == [300, 300] and pixel == pytest.approx([0.1, 0.1])
     assert (oscillation, angle, frame) == (0.5, pytest.approx(12.0), 1)
+
+
+@pytest.mark.parametrize(
+    ("fields", "gain", "pedestal", "low", "high"),
+    [
+        ({"gain": 1.8, "adc": 10}, 1.8, 10.0, 0, 65535),
+        ({"kind": "counting", "bits": 12, "frames": 5, "signed": True}, 1.0, 0.0, 0, 20475),
+        ({"bits": 16, "signed": True, "scale": 2}, 2.0, 40.0, -32768, 32767),
+        ({"bits": 0, "gain": 3, "gain_per_keV": True, "adc": 0}, 3 * 12.39841984, 0.0, 0, 2**31 - 2),
+    ],
+)
+def test_counts_are_those_of_the_response(
+    fields: dict[str, Any], gain: float, pedestal: float, low: int, high: int, tmp_path: Path
+) -> None:
+    setup = nbragg.from_cli(ROTATION).replace(response=nbragg.DetectorResponse(**fields), wavelength_A=1.0)
+    series = nbragg.Series.frames(setup, 2)
+    series.save_truth(tmp_path / "XDS.INP", tmp_path / "truth.expt", images="x_####.cbf")
+    words = xds_values(tmp_path / "XDS.INP")
+    assert (words["MINIMUM_VALID_PIXEL_VALUE"], words["OVERLOAD"]) == ([str(low)], [str(high)])
+    panel = json.loads((tmp_path / "truth.expt").read_text())["detector"][0]["panels"][0]
+    assert panel["trusted_range"] == [low, high] and panel["pedestal"] == pedestal
+    assert panel["gain"] == pytest.approx(gain, rel=1e-7)
+    series.save_truth(tmp_path / "XDS.INP", images="x_####.cbf", trusted_range=(3, 99))
+    assert xds_values(tmp_path / "XDS.INP")["OVERLOAD"] == ["99"]
 
 
 @pytest.mark.parametrize(
