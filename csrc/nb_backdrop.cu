@@ -3,15 +3,7 @@
  * Compiled at run time (NVRTC) with NB_THREADS, threads of a block.  One thread for a pixel of one panel's roi, in raster
  * order from slot `first` on; it visits layers, sub-pixels, places, sources and scatterers in the order of nb_backdrop.c.
  * Pointers in the structs are device addresses; panel and scene come by value. */
-#ifdef NB_HOST
-#include "nb_host_shim.h"
-#else
-typedef unsigned char uint8_t;
-typedef int int32_t;
-typedef unsigned int uint32_t;
-typedef long long int64_t;
-typedef unsigned long long uint64_t;
-#endif
+#include "nb_cuda_types.h"
 #include "nb_backdrop.h"
 #include "nb_physics.h"
 

@@ -22,15 +22,7 @@
  * are worked out twice when the columns are wanted as well.  Cotangents of structure factors are collected here too: runs of
  * samples with the same entry are added up in a register, then go to the table as whole numbers (nb_put_entry), whose sum has
  * no order. */
-#ifdef NB_HOST
-#include "nb_host_shim.h"
-#else
-typedef unsigned char uint8_t;
-typedef int int32_t;
-typedef unsigned int uint32_t;
-typedef long long int64_t;
-typedef unsigned long long uint64_t;
-#endif
+#include "nb_cuda_types.h"
 #ifdef __CUDACC__
 #define NB_MEMBER __device__ __forceinline__
 #define NB_RARE __device__ static __noinline__

@@ -16,15 +16,7 @@
  * over the staged orientations from registers.  The panel and the crystal come by value: their numbers are operands from
  * the constant bank, not registers.  No atomics; every sum runs in a fixed order, so repeated renders are identical to the
  * bit.  nb_search runs first where tricubic interpolation may end (canonical 7.3), nb_finish and nb_summarise afterwards. */
-#ifdef NB_HOST
-#include "nb_host_shim.h"
-#else
-typedef unsigned char uint8_t;
-typedef int int32_t;
-typedef unsigned int uint32_t;
-typedef long long int64_t;
-typedef unsigned long long uint64_t;
-#endif
+#include "nb_cuda_types.h"
 #include "nb_launch.h"
 #include "nb_physics.h"
 #include "nb_summary.h"

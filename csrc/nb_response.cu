@@ -2,17 +2,7 @@
  *
  * Contract: as nb_response.h; the same bits as nb_response.c.  Compiled at run time (NVRTC) with -fmad=false: a*b+c is rounded
  * twice, as on the CPU.  NB_THREADS: threads of a block. */
-#ifdef NB_HOST
-#include "nb_host_shim.h"
-#else
-typedef unsigned char uint8_t;
-typedef short int16_t;
-typedef unsigned short uint16_t;
-typedef int int32_t;
-typedef unsigned int uint32_t;
-typedef long long int64_t;
-typedef unsigned long long uint64_t;
-#endif
+#include "nb_cuda_types.h"
 #include "nb_response.h"
 
 #ifndef NB_THREADS

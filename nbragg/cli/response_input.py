@@ -108,6 +108,7 @@ def _gain_stages(path: str) -> tuple[GainStage, ...]:
 def _by_option(message: str) -> str:
     """A message about a field as one about its option."""
     field = re.split(r"\W", message, maxsplit=1)[0]
+    message = message.replace('give kind="counting"', "give -counting")
     return message.replace(field, FIELDS[field], 1) if field in FIELDS else message
 
 

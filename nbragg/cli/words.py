@@ -106,7 +106,7 @@ def _take(option: Option, spelled: str, words: Sequence[str]) -> tuple[Any, ...]
 
 
 def _unknown(table: Table, word: str, previous: Given | None) -> InputError:
-    if not word.startswith("-"):
+    if not _is_option(word):
         after = f" after {previous.spelled}" if previous else ""
         return InputError(f'unexpected word "{word}"{after}; options start with -, see {table.program} -h')
     near = table.nearest(word)

@@ -11,6 +11,7 @@ import numpy as np
 from ..base import constants, numbers
 from ..base.errors import InputError
 from ..base.vectors import FloatArray, unit
+from ..base.warn import warn
 from ..model.detector import Detector
 from ..model.materials import Layer, Material, attenuation
 from ..model.surroundings import Aperture, Beamstop, SampleAbsorption, Shadow, Surroundings, Window
@@ -65,6 +66,7 @@ def place_obstacles(
         if given:
             u, v = _axes(place)
             stops = tuple(_stop(what, place.beam_vector, u, v) for what in given)
+            _warn_of_stops_behind(given, stops, panels)
         if around.sample_absorption is not None:
             body = _body(around.sample_absorption, sources, place)
     if not (absorbers or stops or body):
@@ -215,6 +217,29 @@ def _stop(what: Beamstop | Aperture | Shadow, beam: FloatArray, u: FloatArray, v
         transmission=what.transmission,
         corners=numbers.read_only(corners),
     )
+
+
+def _warn_of_stops_behind(
+    given: Sequence[Beamstop | Aperture | Shadow], stops: Sequence[Stop], panels: Sequence[PlacedPanel]
+) -> None:
+    """Stops farther along the beam than all pixels; where a panel is curved, none is looked at."""
+    if any(panel.curved != "flat" for panel in panels):
+        return
+    for what, stop in zip(given, stops, strict=True):
+        farthest = max(
+            float((corner @ stop.normal).real)
+            for panel in panels
+            for corner in (
+                panel.pix0 + f * panel.pixel[0] * panel.fdet + s * panel.pixel[1] * panel.sdet
+                for f in (panel.first[0], panel.first[0] + panel.fpixels)
+                for s in (panel.first[1], panel.first[1] + panel.spixels)
+            )
+        )
+        if stop.distance.real > farthest:
+            warn(
+                f"{type(what).__name__} at {1e3 * stop.distance.real:g} mm along the beam: it stands behind "
+                f"the detector, whose farthest corner is at {1e3 * farthest:g} mm, and shades nothing"
+            )
 
 
 def _body(what: SampleAbsorption, sources: Sources, place: DetectorGeometry) -> Body:

@@ -261,6 +261,7 @@ class TestStructureFactors:
         ("-N 2.5", "is not a whole number"),
         ("-seed 1e30", "is too large"),
         ("-N 5 6", 'unexpected word "6" after -N'),
+        ("-air_path -1", 'unexpected word "-1" after -air_path'),
         ("-roi 1 2 3", "-roi needs XMIN XMAX YMIN YMAX"),
         ("-roi 1 2 3 4.5", "is not a whole number"),
         ("-pivot middle", "not one of beam, sample"),

@@ -203,7 +203,7 @@ def test_images_of_a_series_have_numbers_of_their_own(capsys: pytest.CaptureFixt
         ("-flicker x", '-flicker: "x" is not a number'),
         ("-bits 15", "-bits must be one of 0, 8"),
         ("-bits 1.5", '"1.5" is not a whole number'),
-        ("-threshold 0.4", "-threshold = 0.4: only a counting"),
+        ("-threshold 0.4", "-threshold = 0.4: only a counting detector has it: give -counting"),
         ("-counting -gain 3", "-gain = 3.0: a counting detector has none"),
         ("-counting -adc 40", "-adc = 40.0: a counting detector has 0.0 only"),
         ("-raw", "-raw=True writes the stage"),

@@ -96,6 +96,13 @@ def random_setup(seed: int) -> Setup:
     return Setup(BRIGHT, beam, detector, fine, "exact" if chance() else "nanobragg", backgrounds=chosen)
 
 
+def with_spots(setup: Setup, brightest: float) -> Any:
+    """The Scene, its spots as bright as what is behind them, so that both count."""
+    faint = render_double(dataclasses.replace(nbragg.build_scene(setup), backdrop=None)).max()
+    factors = StructureFactors.constant(20 * math.sqrt(brightest / faint))
+    return nbragg.build_scene(setup.replace(structure_factors=factors))
+
+
 @pytest.mark.parametrize("seed", range(24))
 @pytest.mark.filterwarnings("ignore::nbragg.NbraggWarning")
 def test_every_pixel_is_that_of_the_equations(seed: int) -> None:
@@ -113,7 +120,9 @@ def test_every_pixel_is_that_of_the_equations(seed: int) -> None:
     found = behind(setup)
     # sums may cancel: errors are fractions of the image
     assert np.abs(found - expected).max() <= 1e-14 * size
+    scene = with_spots(setup, size)
     spots = render_double(dataclasses.replace(scene, backdrop=None))
+    assert spots.max() == pytest.approx(size, rel=1e-6)
     whole = render_double(scene)
     assert np.abs(whole - (spots + found)).max() <= 4e-16 * np.abs(whole).max() + 1e-15 * spots.max()
     mixed = render_double(scene, precision="mixed")
@@ -136,13 +145,16 @@ def test_instruction_sets_and_threads(isa: str, monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.filterwarnings("ignore::nbragg.NbraggWarning")
 def test_cuda(seed: int) -> None:
     """The kernels on the host, in both precisions; sums and largest pixel include the background."""
-    scene = nbragg.build_scene(random_setup(seed))
-    expected = render_double(scene)
-    for precision, bound in (("double", 1e-13), ("mixed", 2e-6)):
-        raw, image = cuda_host.render(scene, precision)
-        assert np.abs(image - expected).max() <= bound * np.abs(expected).max()
-        assert raw.summary.total == pytest.approx(raw.image.sum(dtype=float), rel=1e-12)
-        assert raw.summary.largest == max(raw.image.max(), 0)
+    setup = random_setup(seed)
+    faint, bright = nbragg.build_scene(setup), with_spots(setup, np.abs(behind(setup)).max())
+    # of a background alone, then with spots as those of other tests
+    for scene, bounds in ((faint, (1e-13, 2e-6)), (bright, (1e-9, 2e-6))):
+        expected = render_double(scene)
+        for precision, bound in zip(("double", "mixed"), bounds, strict=True):
+            raw, image = cuda_host.render(scene, precision)
+            assert np.abs(image - expected).max() <= bound * np.abs(expected).max()
+            assert raw.summary.total == pytest.approx(raw.image.sum(dtype=float), rel=1e-12)
+            assert raw.summary.largest == max(raw.image.max(), 0)
 
 
 # ---- closed forms ------------------------------------------------------------------------------------------

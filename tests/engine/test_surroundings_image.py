@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from surroundings_scenes import AROUND, CRYSTAL, PANELS
 
 import nbragg
 from nbragg import Aperture, Beamstop, Detector, Surroundings
+from nbragg.base.errors import NbraggWarning
 
 Array = npt.NDArray[Any]
 
@@ -161,3 +163,17 @@ def test_expected_reflections_are_weakened_alike() -> None:
             P=panel.pix0 * 1e3 + at[0] * panel.fdet + at[1] * panel.sdet,
         )
         assert row["transmission"] == pytest.approx(expected, rel=1e-9)
+
+
+def test_a_stop_behind_the_detector_is_told() -> None:
+    """At 100 mm it still shades; beyond it nothing does."""
+    setup = nbragg.Setup(CRYSTAL, detector=SQUARE)
+    plain = image64(setup)
+    stop = Beamstop(distance_mm=101, diameter_mm=20)
+    with pytest.warns(NbraggWarning, match=r"Beamstop at 101 mm .* behind the detector, .* at 100 mm"):
+        behind = image64(setup.replace(surroundings=Surroundings(beamstops=[stop])))
+    assert np.array_equal(behind, plain)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*behind the detector")
+        shaded = image64(setup.replace(surroundings=Surroundings(beamstops=[stop.replace(distance_mm=99)])))
+    assert not shaded[30, 30] and plain[30, 30]
