@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 __all__ = ["nearest", "suggestion"]
@@ -15,6 +14,8 @@ def nearest(word: str, names: Iterable[str]) -> str | None:
     longer = [key for key in lower if len(given) > 2 and key.startswith(given)]
     if longer:
         return lower[min(longer, key=len)]
+    import difflib
+
     close = difflib.get_close_matches(given, lower, n=1, cutoff=0.5)
     return lower[close[0]] if close else None
 

@@ -6,7 +6,6 @@ Exit status: 0 done, 1 the image could not be rendered, 2 bad input (nothing wri
 from __future__ import annotations
 
 import os
-import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -50,7 +49,6 @@ def _rendered_pixels(scene: Scene) -> Iterator[tuple[int, int]]:
 
 def _check(command: CommandLine, scene: Scene) -> None:
     """Refuse files that cannot hold the image, a list that leaves it dark, pixels that are not rendered."""
-    from ..analysis.trace import check_pixel
     from ..io.images import check_geometry
     from ..scene.reach import check_listed
 
@@ -58,7 +56,11 @@ def _check(command: CommandLine, scene: Scene) -> None:
         check_geometry(path, scene)
     if "-hkl" in command.inputs:
         check_listed(scene, command.inputs["-hkl"])
-    for fast, slow in () if command.trace is None else command.trace.pixels:
+    if command.trace is None:
+        return
+    from ..analysis.trace import check_pixel
+
+    for fast, slow in command.trace.pixels:
         check_pixel(scene, slow, fast)
 
 
@@ -73,6 +75,8 @@ def _run(given: Sequence[Given], argv: Sequence[str]) -> None:
         simulator = Simulator(command.setup, command.options)
     scene = simulator.scene
     _check(command, scene)
+    import shlex
+
     print("nanobragg", shlex.join(argv))
     print(f"version {__version__}, physics {scene.physics}, precision {report.precision(command.options)}\n")
     print("\n".join(report.scene_lines(command, scene)), flush=True)

@@ -205,6 +205,8 @@ def _panels(scene: Scene) -> list[str]:
 
 def _backgrounds(command: CommandLine) -> list[str]:
     """One line for each material: what it is, how much of it, and where."""
+    if not command.setup.backgrounds:
+        return []
     from ..model.background import Background
 
     lines = []

@@ -10,10 +10,10 @@ import numpy as np
 
 from ..base.errors import FileError, InputError
 from ..base.warn import warn
-from ..model.response import DetectorResponse, GainStage
 from .response_options import ROWS
 
 if TYPE_CHECKING:
+    from ..model.response import DetectorResponse, GainStage
     from ..model.setup import Setup
     from .outputs import Outputs
 
@@ -73,6 +73,8 @@ def response_from(
         return None
     if not chosen and rng is None and base is None:
         return None
+    from ..model.response import DetectorResponse
+
     if settings.get("output.adc") is not None:
         fields["adc"] = settings["output.adc"]
     for key, path in files.items():
@@ -95,6 +97,7 @@ def response_from(
 
 def _gain_stages(path: str) -> tuple[GainStage, ...]:
     from ..io.files.text_tables import read_gain_stages
+    from ..model.response import GainStage
 
     names = list(GainStage.__dataclass_fields__)
     try:

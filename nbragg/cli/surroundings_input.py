@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from ..base.errors import InputError
 from ..base.records import Record
-from ..model.materials import Layer, Material, as_material
-from ..model.surroundings import Aperture, Beamstop, SampleAbsorption, Shadow, Surroundings, Window
 from .specs import Kind, read_spec, spec_text
 from .words import number, number_text
+
+if TYPE_CHECKING:
+    from ..model.materials import Layer, Material
+    from ..model.surroundings import Surroundings
 
 __all__ = ["layer_words", "material_text", "sensor_fields", "surroundings_of", "surroundings_words"]
 
@@ -37,29 +40,37 @@ _ARM: dict[str, tuple[str, Kind]] = {
     "angle": ("arm_angle_deg", "float"),
 }
 
-#: fields of Surroundings that hold several records: their kind, and how an option spells each
-_LISTS: dict[str, tuple[type[Record], _Form]] = {
-    "windows": (
-        Window,
-        _Form(
-            "-window",
-            {
-                "thick": ("thickness_um", "float"),
-                "normal": ("normal", "text"),
-                "distance": ("distance_mm", "float"),
-            },
-            material=True,
+
+@functools.cache
+def _lists() -> dict[str, tuple[type[Record], _Form]]:
+    """Fields of Surroundings that hold several records: their kind, and how an option spells each."""
+    from ..model.surroundings import Aperture, Beamstop, Shadow, Window
+
+    return {
+        "windows": (
+            Window,
+            _Form(
+                "-window",
+                {
+                    "thick": ("thickness_um", "float"),
+                    "normal": ("normal", "text"),
+                    "distance": ("distance_mm", "float"),
+                },
+                material=True,
+            ),
         ),
-    ),
-    "beamstops": (Beamstop, _Form("-beamstop", {**_PLANE, **_ARM, **_PASSES})),
-    "apertures": (Aperture, _Form("-aperture", {**_PLANE, **_PASSES})),
-    "shadows": (
-        Shadow,
-        _Form(
-            "-shadow", {"distance": ("distance_mm", "float"), "polygon": ("polygon_mm", "pairs"), **_PASSES}
+        "beamstops": (Beamstop, _Form("-beamstop", {**_PLANE, **_ARM, **_PASSES})),
+        "apertures": (Aperture, _Form("-aperture", {**_PLANE, **_PASSES})),
+        "shadows": (
+            Shadow,
+            _Form(
+                "-shadow",
+                {"distance": ("distance_mm", "float"), "polygon": ("polygon_mm", "pairs"), **_PASSES},
+            ),
         ),
-    ),
-}
+    }
+
+
 _SAMPLE = _Form(
     "-sample_absorption",
     {
@@ -88,7 +99,9 @@ def surroundings_of(settings: Settings) -> Surroundings | None:
     given = {key[len(start) :]: value for key, value in settings.items() if key.startswith(start)}
     if not given:
         return None
-    for name, (kind, form) in _LISTS.items():
+    from ..model.surroundings import SampleAbsorption, Surroundings
+
+    for name, (kind, form) in _lists().items():
         if name in given:
             given[name] = tuple(_record(kind, form, text) for text in given[name])
     if "sample_absorption" in given:
@@ -130,6 +143,8 @@ def _layer(option: str, text: str) -> Layer:
 
 def material_of(option: str, text: str) -> str | Material:
     """A material by its name, or any other as ``FORMULA:DENSITY``."""
+    from ..model.materials import Material, as_material
+
     formula, colon, density = text.partition(":")
     if colon:
         return Material(formula, float(number(option, density, "float")))
@@ -177,7 +192,7 @@ def surroundings_words(around: Surroundings) -> Iterator[str]:
         yield from ("-gas_path", material_text(around.gas))
     if around.vacuum_mm:
         yield from ("-vacuum_path", number_text(around.vacuum_mm))
-    for name, (_, form) in _LISTS.items():
+    for name, (_, form) in _lists().items():
         for record in getattr(around, name):
             yield from (form.option, _spec(record, form))
     if around.sample_absorption is not None:

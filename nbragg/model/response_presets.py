@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import Any, NamedTuple
 
 from ..base import validate as check
@@ -122,6 +121,8 @@ def _near(name: str) -> str:
     alike = [known for known in PRESETS if name.lower().startswith(known)]
     if alike:
         return f"; did you mean {max(alike, key=len)!r}?"
+    import difflib
+
     if difflib.get_close_matches(name.lower(), PRESETS, 1, 0.5):
         return suggestion(name, PRESETS)
     return f"; there are {', '.join(PRESETS)}"

@@ -10,15 +10,20 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ..base.errors import InputError
 from ..base.names import suggestion
 from ..base.records import Record
-from .background import Background, RadialCurve
 from .beam import Beam
 from .crystal import Crystal
 from .detector import Detector
 from .physics import PHYSICS, Physics, physics_of
-from .response import DetectorResponse
 from .sample import ROTATION, Sample, as_sample
 from .sampling import Sampling
-from .surroundings import Surroundings
+
+if TYPE_CHECKING:
+    from .background import Background, RadialCurve
+    from .response import DetectorResponse
+    from .surroundings import Surroundings
+
+    #: what may be given for backgrounds
+    Backgrounds = Sequence[Background | RadialCurve] | Background | RadialCurve
 
 __all__ = ["RECORDS", "Backgrounds", "InputFile", "Setup", "as_setup"]
 
@@ -34,10 +39,6 @@ RECORDS: dict[str, type[Any]] = {
 _PART_OF = {entry.name: name for name, kind in RECORDS.items() for entry in dataclasses.fields(kind)}
 
 _ORDER = "sample, beam, detector, sampling"
-
-
-#: what may be given for backgrounds
-Backgrounds = Sequence[Background | RadialCurve] | Background | RadialCurve
 
 
 class InputFile(NamedTuple):
@@ -125,10 +126,20 @@ class Setup(Record):
                 raise InputError(_another_kind(name, getattr(self, name), kind.__name__))
         self._set("physics", physics_of(self.physics).name)
         self._set("backgrounds", _backgrounds(self.backgrounds))
-        if self.response is not None and not isinstance(self.response, DetectorResponse):
-            raise InputError(_another_kind("response", self.response, "DetectorResponse"))
-        if self.surroundings is not None and not isinstance(self.surroundings, Surroundings):
-            raise InputError(_another_kind("surroundings", self.surroundings, "Surroundings"))
+        self._check_optional()
+
+    def _check_optional(self) -> None:
+        """Kinds that are imported only where they are used."""
+        if self.response is not None:
+            from .response import DetectorResponse
+
+            if not isinstance(self.response, DetectorResponse):
+                raise InputError(_another_kind("response", self.response, "DetectorResponse"))
+        if self.surroundings is not None:
+            from .surroundings import Surroundings
+
+            if not isinstance(self.surroundings, Surroundings):
+                raise InputError(_another_kind("surroundings", self.surroundings, "Surroundings"))
 
     @property
     def crystal(self) -> Crystal:
@@ -220,6 +231,10 @@ def as_setup(
 
 
 def _backgrounds(given: Any) -> tuple[Background | RadialCurve, ...]:
+    if given == ():
+        return ()
+    from .background import Background, RadialCurve
+
     kinds = (Background, RadialCurve)
     listed = (given,) if isinstance(given, kinds) else given
     if not isinstance(listed, (tuple, list)):

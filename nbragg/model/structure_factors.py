@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from dataclasses import dataclass
 from typing import Any, cast
@@ -76,6 +75,8 @@ class StructureFactors(Record):
     @cached_property
     def digest(self) -> str:
         """Hexadecimal BLAKE2 digest of everything that decides the amplitudes."""
+        import hashlib
+
         state = hashlib.blake2b(repr((self.origin, self.default_F)).encode(), digest_size=16)
         if self.values is not None:
             state.update(repr(self.values.shape).encode())

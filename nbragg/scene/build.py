@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -19,13 +19,10 @@ from ..base.vectors import FloatArray, rot_axis
 from ..model.beam import Beam
 from ..model.crystal import Crystal
 from ..model.detector import Detector
-from ..model.materials import as_material
 from ..model.physics import Physics
 from ..model.sampling import Sampling
 from ..model.setup import Setup
 from ..model.structure_factors import StructureFactors
-from ..model.surroundings import Surroundings
-from .backdrop import Backdrop
 from .checks import (
     check_indices,
     check_oversampling,
@@ -37,18 +34,20 @@ from .crystal_cell import misset, placed_cell, shape_metric, standing_rotation
 from .crystal_size import Sizes, block_count, cells_along_axes, clip_to_beam, recommended_oversample
 from .detector_frame import Directions, Vector
 from .detector_geometry import DetectorGeometry
-from .obstacles import Obstacles
 from .orientations import crystal_orientations, phi_rotations
-from .panels import Region, detector_places, placed_panels
+from .panels import Region, detector_places, placed_panels, sensor_wavelength
 from .placement import CrystalPlacement, DetectorLabels, Placement
 from .quirks import CrystalFacts, ImageFacts, layer_shift, tell_quirks
 from .reach import View, structure_factor_reach
 from .record import CrystalBlock, FactorTable, PlacedPanel, Scene, Sources
-from .scatterers import make_scatterers, nearest_source
 from .sources import Rays, SourceSteps, beam_fluence, beam_sources, source_steps
 from .stages import Stages
 from .steps import Steps, resolve_mosaic, resolve_phi
-from .surroundings import direct_beam_size, place_obstacles, sensor_wavelength, weakened
+
+if TYPE_CHECKING:
+    from ..model.surroundings import Surroundings
+    from .backdrop import Backdrop
+    from .obstacles import Obstacles
 
 __all__ = ["HELD", "build_scene", "detector_view", "make_scene"]
 
@@ -186,9 +185,14 @@ def _backdrop(setup: Setup, around: _Instrument, run: Stages) -> Backdrop | None
     """What is behind the spots and before the detector, None where there is nothing."""
     direct = 0.0
     if setup.surroundings is not None and setup.surroundings.direct_beam:
+        from .surroundings import direct_beam_size
+
         direct = run(direct_beam_size, setup.beam.beamsize_mm, around.panels)
     if not setup.backgrounds and around.obstacles is None and not direct:
         return None
+    from .backdrop import Backdrop
+    from .scatterers import make_scatterers, nearest_source
+
     beam, fine = setup.beam, setup.sampling.background_oversample
     distance = nearest_source(None if beam.sources is None else beam.sources.positions)
     scatterers = run(
@@ -270,9 +274,13 @@ def _instrument(
     panels = run(placed_panels, detector, roi, places, physics, sensor_wavelength(detector, sources))
     shortest = float(sources.wavelength.real.min())
     fluence = run(beam_fluence, beam)
-    if surroundings is not None:
-        sources, fluence = run(weakened, sources, fluence, surroundings.upstream)
-    obstacles = run(place_obstacles, surroundings, detector, panels, sources, places[0])
+    obstacles = None
+    if surroundings is not None or any(what.front for what in detector.panels or (detector,)):
+        from .surroundings import place_obstacles, weakened
+
+        if surroundings is not None:
+            sources, fluence = run(weakened, sources, fluence, surroundings.upstream)
+        obstacles = run(place_obstacles, surroundings, detector, panels, sources, places[0])
     return _Instrument(
         places, panels, steps, sources, shortest, _polar_vector(beam, places[0]), fluence, obstacles
     )
@@ -281,7 +289,11 @@ def _instrument(
 def _labels(detector: Detector) -> DetectorLabels:
     names = tuple(panel.name for panel in detector.panels)
     material = detector.panels[0].material if detector.panels else detector.material
-    formula = "" if material is None else as_material("material", material).formula
+    formula = ""
+    if material is not None:
+        from ..model.materials import as_material
+
+        formula = as_material("material", material).formula
     return DetectorLabels(detector.model, names, detector.groups, formula)
 
 

@@ -13,15 +13,14 @@ from ..base.records import freeze
 from ..base.vectors import FloatArray, unit
 from ..model.conventions import CONVENTIONS
 from ..model.detector import Detector
-from ..model.materials import attenuation
 from ..model.panel import Panel
 from ..model.physics import Physics
 from .detector_frame import Axes, Directions, effective_convention, given_vectors, initial_frame
 from .detector_geometry import DetectorGeometry, detector_geometry, dials_origin, shifted, vertical
-from .record import PlacedPanel
+from .record import PlacedPanel, Sources
 from .steps import Layers, resolve_layers
 
-__all__ = ["detector_places", "placed_panels"]
+__all__ = ["detector_places", "placed_panels", "sensor_wavelength"]
 
 Region = tuple[int, int, int, int]
 
@@ -217,5 +216,15 @@ def _placed(
 def _layers(what: Detector | Panel, physics: Physics, wavelength: float | None) -> Layers:
     depth = None if what.attenuation_um is None else what.attenuation_um * 1e-6
     if depth is None and what.material is not None and wavelength is not None and what.thickness_um.real > 0:
+        from ..model.materials import attenuation
+
         depth = 1.0 / attenuation(what.material, constants.HC_EV_A / (wavelength * 1e10), "photo")
     return resolve_layers(what.thickness_um * 1e-6, what.thicksteps, depth, whole=physics.whole_layers)
+
+
+def sensor_wavelength(detector: Detector, sources: Sources) -> float | None:
+    """Weighted mean wavelength (m), at which sensors given by their material absorb; None: no sensor is."""
+    sensors = detector.panels or (detector,)
+    if not any(what.material is not None and what.attenuation_um is None for what in sensors):
+        return None
+    return numbers.scalar(sources.weight @ sources.wavelength / sources.weight.sum())

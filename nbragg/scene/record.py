@@ -6,6 +6,7 @@ Enumerations are words here; `nbragg._engine` turns them into those of ``csrc/nb
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -13,8 +14,10 @@ import numpy.typing as npt
 from ..base.cached import cached_property
 from ..base.records import FrozenArrays
 from ..base.vectors import FloatArray
-from .backdrop import Backdrop
 from .placement import Placement, only
+
+if TYPE_CHECKING:
+    from .backdrop import Backdrop
 
 __all__ = ["CrystalBlock", "FactorTable", "PlacedPanel", "Scene", "Sources"]
 

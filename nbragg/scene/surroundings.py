@@ -20,7 +20,7 @@ from .detector_geometry import DetectorGeometry
 from .obstacles import Absorber, Body, Obstacles, Stop
 from .record import PlacedPanel, Sources
 
-__all__ = ["direct_beam_size", "place_obstacles", "sensor_wavelength", "weakened"]
+__all__ = ["direct_beam_size", "place_obstacles", "weakened"]
 
 #: cosine between beam and a slab's normal below which the beam runs along the slab
 _GRAZING = 1e-3
@@ -87,14 +87,6 @@ def direct_beam_size(beamsize_mm: float, panels: Sequence[PlacedPanel]) -> float
     if any(panel.curved != "flat" for panel in panels):
         raise InputError("direct_beam: the detector must be flat")
     return beamsize_mm * 1e-3
-
-
-def sensor_wavelength(detector: Detector, sources: Sources) -> float | None:
-    """Weighted mean wavelength (m), at which sensors given by their material absorb; None: no sensor is."""
-    sensors = detector.panels or (detector,)
-    if not any(what.material is not None and what.attenuation_um is None for what in sensors):
-        return None
-    return numbers.scalar(sources.weight @ sources.wavelength / sources.weight.sum())
 
 
 def weakened(sources: Sources, fluence: float, upstream: Sequence[Layer]) -> tuple[Sources, float]:

@@ -7,10 +7,13 @@ cotangent has every field filled, except `CrystalTangent.cell` and ``turn``.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ..base.records import FrozenArrays
 from ..base.vectors import FloatArray
-from .backdrop import Backdrop
+
+if TYPE_CHECKING:
+    from .backdrop import Backdrop
 
 __all__ = ["CrystalTangent", "Frame", "PanelTangent", "SceneTangent", "TableTangent"]
 

@@ -12,11 +12,11 @@ from ..base.errors import InputError
 from ..base.warn import warn
 from ..io.images.formats import FORMATS, counts_dtype, format_of
 from ..io.images.metadata import ImageMetadata
-from ..model.response import DetectorResponse
 from ..response.exposure import exposure_of
 from ..response.reference_noise import NoiseImage
 
 if TYPE_CHECKING:
+    from ..model.response import DetectorResponse
     from ..response.detect import DetectorImage
     from .result import Result
 
@@ -42,6 +42,8 @@ def response_of(result: Result, response: DetectorResponse | None) -> DetectorRe
         response = result.setup.response
     if response is None:
         raise InputError("no detector response: give response=, or a Setup with one")
+    from ..model.response import DetectorResponse
+
     if not isinstance(response, DetectorResponse):
         raise InputError(f"response must be a DetectorResponse, not a {type(response).__name__}")
     return response

@@ -14,7 +14,6 @@ from numpy.typing import DTypeLike, NDArray
 
 from ..analysis.assembly import PanelView, gathered
 from ..analysis.statistics import Statistics, statistics
-from ..analysis.trace import PixelTrace, trace_pixel
 from ..base import validate as check
 from ..base.cached import cached_property
 from ..base.errors import InputError, MemoryLimitError
@@ -24,14 +23,14 @@ from ..engine.options import RawImage
 from ..io.images import save_image
 from ..io.images.metadata import ImageMetadata
 from ..io.images.png import encode, preview, preview_panels
-from ..io.recipe import to_dict
-from ..model.response import DetectorResponse
 from ..model.setup import Setup
 from ..response.reference_noise import NoiseImage, noise_panels
 from ..scene.record import Scene
 from .counts import Seed, counts, detected, written_dtype
 
 if TYPE_CHECKING:
+    from ..analysis.trace import PixelTrace
+    from ..model.response import DetectorResponse
     from ..response.detect import DetectorImage
 
 __all__ = ["Result"]
@@ -183,11 +182,15 @@ class Result(FrozenArrays):
 
     def trace(self, slow: int, fast: int, *, panel: int = 0) -> PixelTrace:
         """Every intermediate value of one pixel; see `nbragg.trace_pixel`."""
+        from ..analysis.trace import trace_pixel
+
         return trace_pixel(self.scene, slow, fast, panel=panel, cut_pixel=self.raw.summary.cut_pixel)
 
     @property
     def metadata(self) -> ImageMetadata:
         """What the file of this image says of its making."""
+        from ..io.recipe import to_dict
+
         beam, recipe = (None, None) if self.setup is None else (self.setup.beam, to_dict(self.setup))
         return ImageMetadata.from_scene(self.scene, beam, recipe)
 
@@ -303,6 +306,8 @@ class Result(FrozenArrays):
             if self.setup is not None:
                 options.setdefault("beam", self.setup.beam)
                 if "recipe" not in options:
+                    from ..io.recipe import to_dict
+
                     options["recipe"] = to_dict(self.setup)
             save_image(path, self.image, scene=self.scene, format=format, **options)
             return

@@ -13,7 +13,6 @@ from ..base import validate as check
 from ..base.errors import InputError
 from ..base.rotations import RandomOrientations
 from ..model.beam import Beam
-from ..model.response import DetectorResponse
 from ..model.sample import Sample
 from ..model.setup import RECORDS, Setup
 from ..scene.steps import resolve_phi
@@ -222,6 +221,8 @@ def _length(values: Any) -> int | None:
 def _any_change(entry: Any) -> dict[str, Any]:
     if isinstance(entry, Mapping):
         return dict(entry)
+    from ..model.response import DetectorResponse
+
     for name, kind in {**RECORDS, "sample": Sample, "response": DetectorResponse}.items():
         if isinstance(entry, kind):
             return {name: entry}

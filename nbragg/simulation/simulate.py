@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..engine.options import RenderOptions
 from ..inverse.linearization import Linearization
 from ..model.beam import Beam
 from ..model.crystal import Crystal
 from ..model.detector import Detector
-from ..model.response import DetectorResponse
 from ..model.sample import Sample
 from ..model.sampling import Sampling
-from ..model.setup import Backgrounds, Setup, as_setup
-from ..model.surroundings import Surroundings
+from ..model.setup import Setup, as_setup
 from ..scene.record import Scene
 from .result import Result
 from .simulator import Simulator, rendered
+
+if TYPE_CHECKING:
+    from ..model.response import DetectorResponse
+    from ..model.setup import Backgrounds
+    from ..model.surroundings import Surroundings
 
 __all__ = ["derivatives", "render", "simulate"]
 

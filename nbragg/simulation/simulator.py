@@ -14,9 +14,7 @@ from ..base.errors import InputError, NbraggWarning, RenderError
 from ..engine.backend import backend
 from ..engine.options import Progress, RawImage, RenderOptions
 from ..model.beam import Beam
-from ..model.response import DetectorResponse
-from ..model.setup import Backgrounds, Setup, as_setup
-from ..model.surroundings import Surroundings
+from ..model.setup import Setup, as_setup
 from ..scene.build import make_scene
 from ..scene.record import Scene
 from ..scene.stages import Stages
@@ -25,6 +23,9 @@ from .series import Columns, Phi, Series, columns_of, setups
 
 if TYPE_CHECKING:
     from ..inverse.linearization import Linearization
+    from ..model.response import DetectorResponse
+    from ..model.setup import Backgrounds
+    from ..model.surroundings import Surroundings
 
 __all__ = ["Simulator", "rendered", "simulate_batch"]
 

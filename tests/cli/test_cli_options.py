@@ -279,3 +279,20 @@ def test_help_is_light() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr.strip() == "[]"
     assert done.stdout == options.help_text()
+
+
+def test_a_plain_render_loads_no_part_it_does_not_use(tmp_path: Path) -> None:
+    """Nor what is only for messages and files of other kinds: an image begins at once."""
+    code = (
+        "import sys; from nbragg.cli.nanobragg import main;"
+        "main('-cell 70 80 90 -default_F 100 -N 5 -detpixels 32 -noprogress'.split());"
+        "models = ['response', 'background', 'surroundings'];"
+        "scenes = ['obstacles', 'backdrop', 'surroundings', 'scatterers', 'parameters'];"
+        "unused = {*['nbragg.model.' + x for x in models], *['nbragg.scene.' + x for x in scenes],"
+        " 'nbragg.io.recipe', 'nbragg.analysis.trace', 'json', 'hashlib', 'gzip', 'difflib', 'secrets'};"
+        "print(sorted(unused & set(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stderr.splitlines()[-1] == "[]"

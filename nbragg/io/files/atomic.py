@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from typing import IO, Any
@@ -167,7 +166,7 @@ def open_atomic(path: PathLike, mode: str = "wb", *, overwrite: bool = True) -> 
 
 def _temporary_name(target: str) -> str:
     folder, base = os.path.split(target)
-    return os.path.join(folder, f".{base[:200]}.{secrets.token_hex(6)}.tmp")
+    return os.path.join(folder, f".{base[:200]}.{os.urandom(6).hex()}.tmp")
 
 
 def write_files(files: Iterable[tuple[PathLike, Sequence[Buffer]]], *, overwrite: bool = True) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import os
 import zlib
 from pathlib import Path
@@ -75,6 +74,8 @@ def content_kind(path: Path) -> str:
         The file cannot be read.
     """
     try:
+        import gzip
+
         opener: Any = gzip.open if is_gzip(path) else open
         with opener(path, "rb") as stream:
             head = stream.read(HEAD_BYTES)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -272,6 +271,8 @@ class ImageMetadata:
     def to_json(self) -> str:
         """One line of ASCII JSON."""
         try:
+            import json
+
             return json.dumps(self.to_dict(), ensure_ascii=True, allow_nan=False)
         except (TypeError, ValueError) as error:
             raise InputError(f"image metadata cannot be written as JSON: {error}") from None
@@ -303,6 +304,8 @@ class ImageMetadata:
     def from_json(cls, text: str) -> ImageMetadata:
         """The inverse of :meth:`to_json`."""
         try:
+            import json
+
             values = json.loads(text)
         except ValueError as error:
             raise InputError(f"image metadata is not JSON: {error}") from None

@@ -8,9 +8,7 @@ from __future__ import annotations
 import math
 
 from ...base import constants
-from ...base.attenuation import RANGE_EV
 from ...base.warn import warn
-from ...model.materials import attenuation
 from .metadata import ImageMetadata
 
 __all__ = ["depth_for_readers", "material_for_readers", "sensor_for_readers", "warn_of_attenuation"]
@@ -38,6 +36,9 @@ def material_for_readers(metadata: ImageMetadata) -> str:
 
 def depth_for_readers(material: str, wavelength_A: float) -> float:
     """Attenuation depth of a material, micrometre, as readers take it; NaN outside 1 to 100 keV."""
+    from ...base.attenuation import RANGE_EV
+    from ...model.materials import attenuation
+
     energy = constants.HC_EV_A / wavelength_A
     return 1e6 / float(attenuation(material, energy)) if RANGE_EV[0] <= energy <= RANGE_EV[1] else math.nan
 
