@@ -45,6 +45,7 @@ _EXPORTS = {
     "GaussNewton": "inverse.linearization",
     "Simulator": "simulation.simulator",
     "simulate_batch": "simulation.simulator",
+    "Lattices": "simulation.lattices",
     "Series": "simulation.series",
     "save_series": "simulation.saving",
     "RenderOptions": "engine.options",

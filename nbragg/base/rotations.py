@@ -22,8 +22,10 @@ __all__ = [
     "mosaic_rotations",
     "random_misset",
     "random_orientations",
+    "rotations_of_uniform",
     "uniform_rotation",
     "vector_rotation",
+    "vector_rotations",
 ]
 
 #: canonical 5.3: the cap of a random missetting, 90 degrees taken as radians
@@ -113,6 +115,23 @@ def vector_rotation(vector: npt.ArrayLike) -> FloatArray:
     return result
 
 
+def vector_rotations(vectors: FloatArray) -> FloatArray:
+    """`vector_rotation` of each of many vectors, (n, 3) radians -> (n, 3, 3)."""
+    w = numbers.array(vectors)
+    square = (w * w).sum(axis=-1)
+    small = np.abs(square) < 1e-8
+    angle = np.sqrt(np.where(small, 1.0, square))
+    half = np.sin(0.5 * angle) / angle
+    s = np.where(small, 1.0 - square / 6.0 + square * square / 120.0, np.sin(angle) / angle)
+    c = np.where(small, 0.5 - square / 24.0 + square * square / 720.0, 2.0 * half * half)
+    cross = np.zeros((*square.shape, 3, 3), w.dtype)
+    cross[..., 2, 1], cross[..., 0, 2], cross[..., 1, 0] = w[..., 0], w[..., 1], w[..., 2]
+    cross -= cross.swapaxes(-1, -2).copy()
+    result: FloatArray = np.eye(3) + s[..., np.newaxis, np.newaxis] * cross
+    result += c[..., np.newaxis, np.newaxis] * (cross @ cross)
+    return result
+
+
 def random_misset(seed: int, *, uniform: bool) -> tuple[float, float, float]:
     """Missetting angles (rad) of a random orientation (canonical 5.3; ``uniform``: canonical 11)."""
     stream = RandomStream(seed)
@@ -177,7 +196,11 @@ def random_orientations(n: int, seed: int, first: int = 0) -> FloatArray:
     # the generator's own 64 bits, which every version of NumPy gives alike; 53 of them make a double
     generator = np.random.PCG64(check.seed("seed", seed) % 2**64)
     bits = generator.advance(3 * check.count("first", first, at_least=0)).random_raw(3 * count)
-    u = (bits >> np.uint64(11)).reshape(count, 3) * 2.0**-53
+    return rotations_of_uniform((bits >> np.uint64(11)).reshape(count, 3) * 2.0**-53)
+
+
+def rotations_of_uniform(u: FloatArray) -> FloatArray:
+    """Uniform rotations (n, 3, 3) from numbers (n, 3) uniform in 0 to 1."""
     small, large = np.sqrt(1.0 - u[:, 0]), np.sqrt(u[:, 0])
     angles, more = 2.0 * math.pi * u[:, 1], 2.0 * math.pi * u[:, 2]
     x, y = small * np.sin(angles), small * np.cos(angles)

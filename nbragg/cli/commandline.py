@@ -21,6 +21,7 @@ from .words import number_text
 
 if TYPE_CHECKING:
     from ..model.background import Background
+    from ..model.crystal import Crystal
     from ..model.response import DetectorResponse
     from .parser import CommandLine
 
@@ -41,7 +42,16 @@ _SPECIAL = {
         "orientation",
         "rotation_deg",
         "domain_weight",
+        "mosaic_weights",
+        "mosaic_spread_deg",
+        "mosaic",
+        "mosaic_axes",
+        "mosaic_set",
+        "cell_spread",
+        "twin",
+        "twin_tolerance",
         "N",
+        "Ndef",
         "size_mm",
         "shape",
     },
@@ -200,6 +210,16 @@ def _check_expressible(setup: Setup) -> None:
         possible = {
             f"N {crystal.N}": all(float(n).is_integer() for n in crystal.N),
             "domain_weight": crystal.domain_weight is None,
+            "mosaic_weights": crystal.mosaic_weights is None,
+            "a covariance of mosaic rotations": np.size(crystal.mosaic_spread_deg or ()) != 6,
+            "a strain tensor": np.size(crystal.cell_spread or ()) != 6,
+            "mosaic_set of given domains": not isinstance(crystal.mosaic_set, np.ndarray),
+            "mosaic_axes of numbers": isinstance(crystal.mosaic_axes, str),
+            "several spreads without a kind": not (
+                isinstance(crystal.mosaic_spread_deg, tuple) and crystal.mosaic is None
+            ),
+            "a twin law of numbers": all(isinstance(law, str) for law, _ in crystal.twin),
+            f"twin_tolerance {crystal.twin_tolerance:g}": crystal.twin_tolerance == 3.0,
             f"shift_mm {detector.shift_mm}": not any(detector.shift_mm),
             f"polarization_azimuth_deg {beam.polarization_azimuth_deg:g}": not beam.polarization_azimuth_deg,
             unsaid(setup.backgrounds): not unsaid(setup.backgrounds),
@@ -284,7 +304,32 @@ def _crystal(setup: Setup, files: _Files) -> Iterator[str]:
         if size is not None:
             yield from (f"-xtal_{'xyz'['abc'.index(axis)]}", number_text(size))
     if crystal.shape != "square":
-        yield {"round": "-round_xtal", "gauss": "-gauss_xtal", "tophat": "-tophat_spots"}[crystal.shape]
+        yield {"round": "-round_xtal", "gauss": "-gauss_xtal", "tophat": "-tophat_spots"}.get(
+            crystal.shape, f"-{crystal.shape}"
+        )
+    if any(crystal.Ndef):
+        yield from ("-Ndef", *map(number_text, crystal.Ndef))
+    yield from _domains(crystal)
+    for law, fraction in crystal.twin:
+        yield from ("-twin", f"{number_text(fraction)}:{law}")
+
+
+def _domains(crystal: Crystal) -> Iterator[str]:
+    """Mosaicity and spread of cells; a kind comes after the spreads that imply one."""
+    for field, one, three in (
+        ("mosaic_spread_deg", "-mosaic", "-mosaic_aniso"),
+        ("cell_spread", "-cell_spread", "-cell_spread_edges"),
+    ):
+        value = getattr(crystal, field)
+        if isinstance(value, tuple):
+            yield from (three, *map(number_text, value))
+        elif value is not None:
+            yield from (one, number_text(value))
+    for field, option in (("mosaic", "-mosaic_kind"), ("mosaic_set", "-mosaic_set")):
+        if getattr(crystal, field) is not None:
+            yield from (option, getattr(crystal, field))
+    if isinstance(crystal.mosaic_axes, str) and crystal.mosaic_axes != "crystal":
+        yield from ("-mosaic_axes", crystal.mosaic_axes)
 
 
 def _beam(setup: Setup, files: _Files) -> Iterator[str]:

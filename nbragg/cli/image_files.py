@@ -23,7 +23,7 @@ def write_dump(command: CommandLine) -> None:
     """The cache of structure factors, written before rendering so that even an interrupted run leaves it."""
     from ..io.reflections import dump as fdump
 
-    factors = command.setup.crystal.structure_factors
+    factors = command.setup.sample.crystals[0].structure_factors
     if command.outputs.dump_file is not None and factors.values is not None:
         fdump.write(command.outputs.dump_file, factors.values, factors.origin)
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from .crystal_options import CRYSTAL as _MORE_CRYSTAL
+from .crystal_options import MOSAIC as _MORE_MOSAIC
 from .option import KINDS, Option
 from .option import count as _count
 from .option import file as _file
@@ -428,8 +430,8 @@ _IGNORED = (
 # fmt: off
 #: every option, in the order of the help
 OPTIONS: tuple[Option, ...] = (
-    *_CRYSTAL, *_HKL, *_MOSAIC, *_BEAM, *_DETECTOR, *_GEOMETRY, *_SURROUNDINGS, *_SAMPLING, *_RESPONSE,
-    *_FILES, *_SEEDS, *_RUN, *_IGNORED,
+    *_CRYSTAL, *_MORE_CRYSTAL, *_HKL, *_MOSAIC, *_MORE_MOSAIC, *_BEAM, *_DETECTOR, *_GEOMETRY,
+    *_SURROUNDINGS, *_SAMPLING, *_RESPONSE, *_FILES, *_SEEDS, *_RUN, *_IGNORED,
 )
 # fmt: on
 

@@ -25,10 +25,10 @@ from ..model.crystal import Crystal
 from ..model.detector import Detector
 from ..model.panel import both_masks, mask_array
 from ..model.physics import physics_of
-from ..model.sample import as_sample
 from ..model.sampling import Sampling
 from ..model.setup import Setup
 from ..model.structure_factors import StructureFactors
+from .crystal_input import lattices_of, sample_of, twins_of
 from .geometry_input import check_spindle, scan_changes
 from .outputs import Outputs, check_outputs, whole_name
 from .response_input import fitting_outputs, response_from
@@ -38,6 +38,7 @@ from .words import Given, UsageError, scan
 
 if TYPE_CHECKING:
     from ..model.background import Background
+    from ..simulation.lattices import Lattices
     from .geometry_input import GeometryInput
     from .header_input import ImageInput
     from .hkl_input import ReflectionFile
@@ -63,6 +64,7 @@ class SeriesRequest:
     seed: int = 0  #: of the orientations
     changes: Sequence[Any] | None = None  #: of each image, where a scan was read
     frame: str = "laboratory"  #: of the table of orientations
+    lattices: Lattices | None = None  #: how many crystals each image shows
 
 
 @dataclass(frozen=True)
@@ -159,6 +161,8 @@ def _crystal(
     part["size_mm"] = tuple(part.pop(f"size_{axis}", None) for axis in "abc")
     if part.get("misset_deg") == "random":
         part.setdefault("misset_seed", seed)
+    if "twin" in part:
+        part["twin"] = twins_of(part["twin"])
     return Crystal(structure_factors=factors, **part)
 
 
@@ -226,9 +230,11 @@ def _setup(
         factors, source = listed.structure_factors(beam, detector, sampling.dmin_A, default_F, physics)
     crystal = _crystal(settings, beam.wavelength_A, seed, inputs, factors)
     check_spindle(settings, crystal)
+    lattices_seed = int(settings.get("crystal.misset_seed", seed))
+    sample = sample_of(settings, crystal, lattices_seed, inputs)
     around = surroundings_of(settings)
     setup = Setup(
-        as_sample(crystal),
+        sample,
         beam,
         detector,
         sampling,
@@ -261,7 +267,8 @@ def _series(settings: Settings, seed: int) -> SeriesRequest | None:
         if "crystal.misset_deg" in settings:
             warn("-misset has no effect with -random")
         frame = run.get("orientation_frame", "laboratory")
-        return SeriesRequest("random", count, int(settings.get("crystal.misset_seed", seed)), frame=frame)
+        first = int(settings.get("crystal.misset_seed", seed))
+        return SeriesRequest("random", count, first, frame=frame, lattices=lattices_of(settings))
     return SeriesRequest("frames", count)
 
 

@@ -58,7 +58,7 @@ def pixels(scene: Scene) -> int:
 
 
 def _crystal(scene: Scene) -> list[str]:
-    report, block, turn = scene.placement.crystal, scene.crystal, scene.placement
+    report, block, turn = scene.placement.crystal, scene.crystals[0], scene.placement
     cell = report.unit_cell
     lines = [
         "crystal",
@@ -78,7 +78,7 @@ def _crystal(scene: Scene) -> list[str]:
     lines += [
         _line("misset", f"{_numbers(report.misset_deg)} deg"),
         _line("unit cells", _numbers(block.N, "%.10g").replace(" ", " x ") + f"  ({micrometres} um)"),
-        _line("shape", block.shape + (f", fudge {block.fudge:g}" if block.fudge != 1.0 else "")),
+        _line("shape", report.shape + (f", fudge {block.fudge:g}" if block.fudge != 1.0 else "")),
         _line("mosaic domains", f"{report.mosaic_domains} over {report.mosaic_spread * _DEGREES:g} deg"),
         _line(
             "rotation",
@@ -86,11 +86,17 @@ def _crystal(scene: Scene) -> list[str]:
             f"{turn.phi0 * _DEGREES:g} to {(turn.phi0 + turn.osc) * _DEGREES:g} deg",
         ),
     ]
+    others = scene.placement.crystals[1:]
+    twins = sum(placed.individual > 0 for placed in others)
+    if twins:
+        lines.append(_line("twin individuals", f"{twins} more"))
+    if len(others) > twins:
+        lines.append(_line("lattices", f"{len(others) - twins} more"))
     return lines
 
 
 def _structure_factors(command: CommandLine, scene: Scene) -> list[str]:
-    table = scene.table
+    table = scene.tables[0]
     lines = ["structure factors"]
     source = command.inputs.get("-hkl") or command.inputs.get("-dump")
     if table.values is None:

@@ -67,7 +67,7 @@ def run(command: CommandLine, simulator: Simulator) -> None:
     table = f"{os.path.splitext(command.outputs.float_file)[0]}_orientations.csv" if random else None
     _check_names(command, table)
     if random:
-        images = Series.random(command.setup, request.count, request.seed)
+        images = Series.random(command.setup, request.count, request.seed, request.lattices)
         heading, labels = "misset (deg)", map(_misset_label, images)
     else:
         if request.changes is not None:
@@ -135,12 +135,17 @@ def _interrupts() -> Iterator[Callable[[], None]]:
 
 
 def _phi_label(setup: Setup, osc: float) -> str:
-    start = setup.crystal.phi_deg
+    start = setup.sample.crystals[0].phi_deg
     return f"{start:g} to {start + math.degrees(osc):g}"
 
 
 def _misset_label(setup: Setup) -> str:
-    return " ".join(f"{x:.5g}" for x in _misset_deg(setup.crystal))
+    crystals, weights = setup.sample.crystals, setup.sample.weights
+    assert weights is not None
+    if not any(weights):
+        return "no crystal"
+    more = f" and {len(crystals) - 1} more" if len(crystals) > 1 else ""
+    return " ".join(f"{x:.5g}" for x in _misset_deg(crystals[0])) + more
 
 
 def _misset_deg(crystal: Crystal) -> tuple[float, ...]:
@@ -207,10 +212,18 @@ def _write_orientations(path: str, command: CommandLine, images: Series, scene: 
             stream.write(",".join([*row, frame]) + "\n")
 
 
+def _numbered_crystals(images: Series) -> Iterator[tuple[int, Crystal]]:
+    """The crystals of each image, with its number from 1; none of a blank."""
+    for number, setup in enumerate(images, 1):
+        assert setup.sample.weights is not None
+        if any(setup.sample.weights):
+            for crystal in setup.sample.crystals:
+                yield number, crystal
+
+
 def _orientation_rows(command: CommandLine, images: Series, turn: FloatArray) -> Iterator[list[str]]:
     rules = command.setup.rules
-    for number, setup in enumerate(images, 1):
-        crystal = setup.crystal
+    for number, crystal in _numbered_crystals(images):
         assert crystal.orientation is not None
         cell = placed_cell(crystal, (0.0, 0.0, 0.0), rules)  # the orientation takes the place of the angles
         first = command.outputs.first_frame

@@ -15,17 +15,30 @@ from ..base.errors import InputError
 from ..base.records import Record
 from ..base.unit_cell import cell_volume
 from ..base.vectors import FloatArray, dual_products, is_rotation
+from .crystal_checks import (
+    MOSAIC,
+    Law,
+    cells_tensor,
+    checked_axes,
+    checked_cell_spread,
+    checked_set,
+    checked_spread,
+    checked_twin,
+)
 from .structure_factors import StructureFactors
 
 __all__ = ["SHAPES", "Crystal"]
 
-#: lattice factors of canonical 7.1, in the engine's order
-SHAPES = ("square", "round", "gauss", "tophat")
+#: lattice factors: of canonical 7.1 in the engine's order, and that of beyond 17.1
+SHAPES = ("square", "round", "gauss", "tophat", "gauss_star")
 
 Triple = tuple[float, float, float]
 
 #: edges of the unit cell, angstrom, outside which volumes and indices would leave double precision
 _SHORTEST_EDGE, _LONGEST_EDGE = 1e-6, 1e9
+
+#: of a tensor of cells (beyond 17.2)
+_LEAST_EIGENVALUE = 0.1
 
 #: larger angles have no meaning left in double precision
 _MOST_DEGREES = 1e9
@@ -56,26 +69,61 @@ class Crystal(Record):
         One more rotation, after ``misset_deg`` or ``orientation`` and before the spindle's: about the
         direction of this vector in the laboratory by its length in degrees.  Small components are rotations
         about x, y and z, which makes it the one to refine.  A new orientation leaves it as it is.
-    N : float or 3 floats
-        Unit cells along a, b, c, at least 1.  Where they are not whole, a block ("square") has the lattice
+    N : float, 3 floats or array_like (3, 3)
+        Unit cells along a, b, c, at least 1; or a symmetric positive definite tensor, which sets ``Ndef``
+        too.  Where they are not whole, a block ("square") has the lattice
         factor sin^2(pi N x)/sin^2(pi x) along each axis, x the distance from the nearest index: the same
         formula, which for whole numbers is the same for every index.
+    Ndef : 3 floats
+        Off the diagonal of the tensor of cells [[Na, Nd, Nf], [Nd, Nb, Ne], [Nf, Ne, Nc]], whose eigenvalues
+        are at least 0.1: spots of ``"gauss"`` and ``"tophat"`` are then measured by N dh, dh the distance
+        from the nearest index.
+    no_N_scale : bool
+        The lattice factor is a fraction of its maximum, so that N changes the width of spots only.
+    normalise_shape : bool
+        The squared lattice factor is divided by its integral over one reciprocal cell in units of Na Nb Nc,
+        0.98444 for Gaussians, 1.04739 for ``"tophat"``, 1 for the others at fudge 1.
     size_mm : 3 floats or None each
         Crystal edges along a, b, c, mm; where given they decide N (canonical 5.5).
     illuminated_volume_um3 : float, optional
         Volume of the crystal in the beam, cubic micrometre: as many blocks of N cells as fill it, which
         scatter independently of each other.  None: one block.
     shape : str
-        ``"square"``, ``"round"``, ``"gauss"`` or ``"tophat"`` (canonical 7.1).
+        ``"square"``, ``"round"``, ``"gauss"`` or ``"tophat"`` (canonical 7.1), or ``"gauss_star"``: Gaussian
+        in the distance in reciprocal space, the same in all directions, exp(-dq^2 V^(2/3)/0.63) with V the
+        crystal's volume (beyond 17.1).
     fudge : float
         Scales the argument of the shape's lattice factor.
-    mosaic_spread_deg : float, optional
-        Mosaic cap (canonical 5.6), degrees.
+    mosaic_spread_deg : float, 3 floats or 6 floats, optional
+        Degrees.  Of ``"gauss"`` the standard deviation of the rotation about each axis; three numbers: about
+        each of ``mosaic_axes``; six: their covariance xx yy zz xy xz yz, square degrees.
     mosaic_domains : int, optional
+        None: 10 where there is a spread, else 1.
     mosaic_seed : int
+        Of a ``"random"`` and an ``"antithetic"`` set.
+    mosaic : str, optional
+        Distribution of the rotation vectors of the domains, whose direction is the axis and whose length is
+        the angle: ``"gauss"``, Gaussian, so that every rocking curve is Gaussian; ``"angle"``, axis uniform
+        and angle Gaussian; ``"cap"``, that of the reference program (canonical 9.2).  None: ``"gauss"`` with
+        ``physics="exact"``, ``"cap"`` with ``physics="nanobragg"``.
+    mosaic_axes : str or array_like (3, 3)
+        What three or six spreads refer to: ``"crystal"``, e1 along a, e3 along c*, e2 = e3 x e1; ``"a*"``, e1
+        along a*, e3 along c, e2 = e3 x e1; both turn with the crystal.  ``"laboratory"``, or axes in the
+        laboratory as columns, stay where they are.
+    mosaic_set : str or array_like (n, 3) or (n, 3, 3), optional
+        ``"lattice"``: points of an additive recurrence, centred and scaled to the covariance: no seed, and
+        profiles as good as those of several times as many random domains.  ``"random"``; ``"antithetic"``,
+        random pairs w, -w.  Or the domains themselves: rotation vectors in radians, or rotation matrices.
+        None: ``"lattice"`` for ``"gauss"``, ``"random"`` for others.
+    mosaic_weights : sequence of float, optional
+        Relative weights of the domains, normalised: their mean counts as one.  None: all alike.
     domain_weight : sequence of float, optional
         How many times each mosaic domain counts, one number for each; the sum is still divided by the number
         of domains.  None: 1 each.
+    cell_spread : float, 3 floats or 6 floats, optional
+        Relative rms strain from domain to domain, Gaussian: of all edges together; of a, b and c; or of the
+        symmetric strain tensor xx yy zz xy xz yz in the axes of ``"crystal"``.  N and structure factors are
+        the same for all domains.
     phi_deg : float
         Spindle angle where the rotation begins, degrees.
     osc_deg, phistep_deg : float, optional
@@ -91,6 +139,12 @@ class Crystal(Record):
         range.
     spindle_axis : 3 floats, optional
         Rotation axis, any length; selects the custom convention.
+    twin : sequence of (law, fraction)
+        Twin laws, ``"-h,-k,l"`` or a (3, 3) matrix T of determinant 1 or -1 that acts on (h, k, l), with the
+        share of the crystal that each individual has; the rest is the crystal itself.  An individual's axes
+        are T (a, b, c).  `twin_rotation` makes T of a rotation.
+    twin_tolerance : float
+        A law that changes lengths of the cell by more percent, or angles by more degrees, is warned of.
     structure_factors : StructureFactors
 
     Raises
@@ -115,14 +169,24 @@ class Crystal(Record):
     misset_seed: int | None = None
     rotation_deg: Triple = (0.0, 0.0, 0.0)
     N: tuple[int | float, int | float, int | float] = (1, 1, 1)
+    Ndef: Triple = (0.0, 0.0, 0.0)
+    no_N_scale: bool = False
+    normalise_shape: bool = False
     size_mm: tuple[float | None, float | None, float | None] = (None, None, None)
     illuminated_volume_um3: float | None = None
     shape: str = "square"
     fudge: float = 1.0
-    mosaic_spread_deg: float | None = None
+    mosaic_spread_deg: float | tuple[float, ...] | None = None
     mosaic_domains: int | None = None
     mosaic_seed: int = 12345678
+    mosaic: str | None = None
+    mosaic_axes: str | FloatArray = "crystal"
+    mosaic_set: str | FloatArray | None = None
+    mosaic_weights: tuple[float, ...] | None = None
     domain_weight: tuple[float, ...] | None = None
+    cell_spread: float | tuple[float, ...] | None = None
+    twin: tuple[tuple[Law, float], ...] = ()
+    twin_tolerance: float = 3.0
     phi_deg: float = 0.0
     osc_deg: float | None = None
     phistep_deg: float | None = None
@@ -149,7 +213,7 @@ class Crystal(Record):
         self._set("rotation_deg", check.vector("rotation_deg", self.rotation_deg))
         for i, x in enumerate(self.rotation_deg):
             check.number(f"rotation_deg[{i}]", x, at_least=-_MOST_DEGREES, at_most=_MOST_DEGREES)
-        self._set("N", tuple(_cells(f"N[{i}]", n) for i, n in enumerate(_three("N", _thrice(self.N)))))
+        self._check_cells()
         sizes = enumerate(_three("size_mm", self.size_mm))
         self._set(
             "size_mm",
@@ -159,15 +223,15 @@ class Crystal(Record):
         self._set("illuminated_volume_um3", volume)
         self._set("shape", check.choice("shape", self.shape, SHAPES))
         self._set("fudge", check.number("fudge", self.fudge, at_least=0))
-        for name in ("mosaic_spread_deg", "osc_deg", "phistep_deg"):
+        for name in ("osc_deg", "phistep_deg"):
             self._set(
                 name, check.optional_number(name, getattr(self, name), at_least=0, at_most=_MOST_DEGREES)
             )
         for name in ("mosaic_domains", "phisteps"):
             self._set(name, check.optional_count(name, getattr(self, name)))
-        self._set("mosaic_seed", check.seed("mosaic_seed", self.mosaic_seed))
-        if self.domain_weight is not None:
-            self._set("domain_weight", _checked_weights(self.domain_weight))
+        self._check_mosaic()
+        self._set("twin", checked_twin(self.twin))
+        self._set("twin_tolerance", check.number("twin_tolerance", self.twin_tolerance, at_least=0))
         self._set("phi_deg", check.number("phi_deg", self.phi_deg))
         self._set("spindle_axis", check.optional_direction("spindle_axis", self.spindle_axis))
 
@@ -230,6 +294,66 @@ class Crystal(Record):
         assert self.cell is not None  # checked when made
         return cell_volume(self.cell)
 
+    def _check_cells(self) -> None:
+        N = self.N
+        if np.ndim(N) == 2:
+            tensor = check.frozen_array("N", N, (3, 3))
+            if np.abs(tensor - tensor.T).max() > 1e-9 * np.abs(tensor).max():
+                raise InputError(
+                    "N as a tensor must be symmetric: [[Na, Nd, Nf], [Nd, Nb, Ne], [Nf, Ne, Nc]]"
+                )
+            self._set("Ndef", (tensor[0, 1], tensor[1, 2], tensor[0, 2]))
+            N = tuple(tensor.diagonal().tolist())
+        self._set("Ndef", check.vector("Ndef", self.Ndef))
+        least = _LEAST_EIGENVALUE if any(self.Ndef) else 1
+        cells = (_cells(f"N[{i}]", n, least) for i, n in enumerate(_three("N", _thrice(N))))
+        self._set("N", tuple(cells))
+        for name in ("no_N_scale", "normalise_shape"):
+            self._set(name, check.flag(name, getattr(self, name)))
+        if not any(self.Ndef):
+            return
+        if self.shape not in ("gauss", "tophat"):
+            raise InputError(
+                f"N as a tensor (Ndef) belongs to the shapes gauss and tophat; the shape is {self.shape!r}"
+            )
+        if any(size is not None for size in np.ravel(np.array(self.size_mm, object))):
+            raise InputError("size_mm decides N along the axes, and N is a tensor (Ndef): give one of them")
+        smallest = float(np.linalg.eigvalsh(cells_tensor(self.N, self.Ndef)).min())
+        if smallest < _LEAST_EIGENVALUE:
+            raise InputError(
+                f"the eigenvalues of N as a tensor must be at least {_LEAST_EIGENVALUE}, and the least is "
+                f"{smallest:.4g}"
+            )
+
+    def _check_mosaic(self) -> None:
+        self._set("mosaic_seed", check.seed("mosaic_seed", self.mosaic_seed))
+        self._set("mosaic_spread_deg", checked_spread(self.mosaic_spread_deg))
+        self._set("cell_spread", checked_cell_spread(self.cell_spread))
+        if self.mosaic is not None:
+            check.choice("mosaic", self.mosaic, MOSAIC)
+        self._set("mosaic_axes", checked_axes(self.mosaic_axes))
+        self._set("mosaic_set", checked_set(self.mosaic_set))
+        for name in ("domain_weight", "mosaic_weights"):
+            if getattr(self, name) is not None:
+                self._set(name, _checked_weights(name, getattr(self, name)))
+        if self.domain_weight is not None and self.mosaic_weights is not None:
+            raise InputError("domain_weight and mosaic_weights both weigh the domains: give one of them")
+        if isinstance(self.mosaic_set, np.ndarray):
+            given = [
+                n for n in ("mosaic_spread_deg", "mosaic_domains", "mosaic") if getattr(self, n) is not None
+            ]
+            if given:
+                raise InputError(f"mosaic_set holds the domains themselves: leave out {', '.join(given)}")
+        if self.mosaic_set in ("lattice", "antithetic") and self.mosaic in ("cap", "angle"):
+            raise InputError(f'mosaic_set {self.mosaic_set!r} is for mosaic "gauss", not {self.mosaic!r}')
+        spreads = self.mosaic_spread_deg if isinstance(self.mosaic_spread_deg, tuple) else ()
+        if spreads and self.mosaic == "cap":
+            raise InputError('mosaic "cap" has one spread: give mosaic "gauss" or "angle" with several')
+        if self.mosaic == "angle" and len(spreads) == 6:
+            raise InputError(
+                'mosaic "angle" takes one spread or three: give mosaic "gauss" with a covariance'
+            )
+
     def _check_misset(self) -> None:
         if self.misset_seed is not None:
             self._set("misset_seed", check.seed("misset_seed", self.misset_seed))
@@ -258,19 +382,19 @@ def _thrice(value: object) -> object:
     return (value,) * 3 if isinstance(value, numbers.Real) else value
 
 
-def _cells(name: str, value: object) -> float:
+def _cells(name: str, value: object, least: float) -> float:
     """Unit cells along an axis: as int where they are whole."""
-    cells = check.number(name, value, at_least=1, at_most=2**31 - 1)
+    cells = check.number(name, value, at_least=least, at_most=2**31 - 1)
     return int(cells) if cells.is_integer() else cells
 
 
-def _checked_weights(weights: object) -> tuple[float, ...]:
+def _checked_weights(name: str, weights: object) -> tuple[float, ...]:
     """One number for each mosaic domain, not all zero."""
     if not isinstance(weights, (tuple, list, np.ndarray)) or len(weights) == 0:
-        raise InputError(f"domain_weight must be one number for each mosaic domain, not {weights!r}")
-    values = tuple(check.number(f"domain_weight[{i}]", w, at_least=0) for i, w in enumerate(weights))
+        raise InputError(f"{name} must be one number for each mosaic domain, not {weights!r}")
+    values = tuple(check.number(f"{name}[{i}]", w, at_least=0) for i, w in enumerate(weights))
     if not any(values):
-        raise InputError("domain_weight must not be zero for every mosaic domain")
+        raise InputError(f"{name} must not be zero for every mosaic domain")
     return values
 
 

@@ -27,13 +27,13 @@ class Sample(Record):
         At least one.  They turn together: spindle axis, phi, oscillation and steps agree.
     weights : sequence of float, optional
         How many times each counts: relative illuminated volumes, not normalised, so that two crystals scatter
-        twice as much as one.  None: 1 each.
+        twice as much as one.  None: 1 each.  Where all are 0 the beam hits nothing: a blank.
 
     Raises
     ------
     InputError
-        For no crystal, something that is none, weights that are negative, all zero or not one for each, and
-        rotations that differ.
+        For no crystal, something that is none, weights that are negative or not one for each, and rotations
+        that differ.
 
     Examples
     --------
@@ -68,8 +68,6 @@ class Sample(Record):
         values = check.vector("weights", weights, len(given))
         for i, weight in enumerate(values):
             check.number(f"weights[{i}]", weight, at_least=0)
-        if not any(values):
-            raise InputError("weights must not all be zero")
         self._set("weights", values)
 
     def __len__(self) -> int:

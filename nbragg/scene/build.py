@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ..base import numbers
-from ..base.errors import InputError
-from ..base.rotations import mosaic_rotations
 from ..base.unit_cell import Cell, UnitCell
 from ..base.vectors import FloatArray, rot_axis
 from ..model.beam import Beam
@@ -30,10 +28,18 @@ from .checks import (
     interpolation,
     warn_of_left_hand,
 )
-from .crystal_cell import misset, placed_cell, shape_metric, standing_rotation
-from .crystal_size import Sizes, block_count, cells_along_axes, clip_to_beam, recommended_oversample
+from .crystal_cell import misset, placed_cell, shape_integral, shape_metric, standing_rotation
+from .crystal_size import (
+    Sizes,
+    block_count,
+    cells_along_axes,
+    clip_to_beam,
+    effective_cells,
+    recommended_oversample,
+)
 from .detector_frame import Directions, Vector
 from .detector_geometry import DetectorGeometry
+from .mosaicity import Domains, Mosaicity, domain_count, make_domains
 from .orientations import crystal_orientations, phi_rotations
 from .panels import Region, detector_places, placed_panels, sensor_wavelength
 from .placement import CrystalPlacement, DetectorLabels, Placement
@@ -42,7 +48,7 @@ from .reach import View, structure_factor_reach
 from .record import CrystalBlock, FactorTable, PlacedPanel, Scene, Sources
 from .sources import Rays, SourceSteps, beam_fluence, beam_sources, source_steps
 from .stages import Stages
-from .steps import Steps, resolve_mosaic, resolve_phi
+from .steps import Steps, resolve_phi
 
 if TYPE_CHECKING:
     from ..model.surroundings import Surroundings
@@ -50,8 +56,6 @@ if TYPE_CHECKING:
     from .obstacles import Obstacles
 
 __all__ = ["HELD", "build_scene", "detector_view", "make_scene"]
-
-Mosaic = tuple[float, int, int]
 
 
 def build_scene(setup: Setup) -> Scene:
@@ -105,14 +109,6 @@ class _Instrument(NamedTuple):
     obstacles: Obstacles | None
 
 
-class _Kind(NamedTuple):
-    """What a crystal is, whatever its orientation."""
-
-    mosaic: Mosaic
-    domains: FloatArray
-    size_mm: Sizes
-
-
 def make_scene(setup: Setup, run: Stages) -> Scene:
     """`build_scene`, with the stages of earlier scenes at hand; the numbers are the same as without."""
     sample, beam, sampling, physics = setup.sample, setup.beam, setup.sampling, setup.rules
@@ -130,8 +126,8 @@ def make_scene(setup: Setup, run: Stages) -> Scene:
     phi = run(_phi, first.phi_deg, first.osc_deg, first.phistep_deg, first.phisteps)
     turns = run(phi_rotations, *phi, around.places[0].spindle, physics)
     made = [_crystal(setup, i, around, turns, run) for i in range(len(sample))]
-    blocks = tuple(block for block, _, _ in made)
-    reports = tuple(report for _, _, report in made)
+    blocks = tuple(block for crystal in made for block in crystal.blocks)
+    reports = tuple(report for crystal in made for report in crystal.reports)
 
     wavelength = beam.wavelength_A * 1e-10
     longest = max(max(report.size_m.real.tolist()) for report in reports)
@@ -150,7 +146,7 @@ def make_scene(setup: Setup, run: Stages) -> Scene:
         panels=around.panels,
         sources=around.sources,
         crystals=blocks,
-        tables=tuple(table for _, table, _ in made),
+        tables=tuple(crystal.table for crystal in made),
         oversample=recommended if sampling.oversample is None else sampling.oversample,
         oversample_thick=physics.factors_per_sample or sampling.oversample_thick,
         oversample_polar=physics.factors_per_sample or sampling.oversample_polar,
@@ -215,43 +211,110 @@ def detector_view(detector: Detector, beam: Beam, physics: Physics) -> View:
     return View(panels, sources)
 
 
-def _crystal(
-    setup: Setup, i: int, around: _Instrument, turns: FloatArray, run: Stages
-) -> tuple[CrystalBlock, FactorTable, CrystalPlacement]:
-    """The i-th crystal of the sample: what a renderer reads, and what reports say."""
+class _Made(NamedTuple):
+    """Of one crystal of the sample: a block for each individual of its twin, and what reports say of them."""
+
+    blocks: list[CrystalBlock]
+    table: FactorTable
+    reports: list[CrystalPlacement]
+
+
+def _crystal(setup: Setup, i: int, around: _Instrument, turns: FloatArray, run: Stages) -> _Made:
+    """The i-th crystal of the sample."""
+    crystal, physics = setup.sample.crystals[i], setup.rules
+    size_mm = run(clip_to_beam, crystal.size_mm, setup.beam.beamsize_mm, part=i)
+    turned, standing = run(_standing, crystal, physics, part=i)
+    factors = crystal.structure_factors
+    cells = cells_along_axes(crystal.N, size_mm, standing)
+    lookup = (
+        factors,
+        setup.sampling.interpolate,
+        tuple(cells.tolist()),
+        crystal.cell,
+        crystal.a_matrix,
+        physics,
+    )
+    made = _Made([], run(_factor_table, *lookup, part=i), [])
+    mosaicity = Mosaicity.of(crystal)
+    for number, (cell, share) in enumerate(_individuals(crystal, standing, run)):
+        if share == 0.0:
+            continue
+        place = standing if mosaicity.standing else None
+        domains = run(make_domains, mosaicity, place, physics, part=i)
+        check_indices(cell, around.shortest, domains.strains)
+        made.blocks.append(_block(setup, i, cell, domains, turns, size_mm, share))
+        made.reports.append(
+            CrystalPlacement(
+                number=i,
+                individual=number,
+                shape=crystal.shape,
+                unit_cell=cell,
+                misset=turned,
+                mosaic_spread=domains.spread,
+                mosaic_domains=len(domains.rotations),
+                mosaic_rotations=domains.rotations,
+                mosaic_turning=domains.turning,
+                strained=domains.strains is not None,
+                size_m=numbers.read_only(cells * np.array(cell.edges) * 1e-10),
+                n_listed=factors.n_listed or 0,
+            )
+        )
+    return made
+
+
+def _block(
+    setup: Setup,
+    i: int,
+    cell: UnitCell,
+    domains: Domains,
+    turns: FloatArray,
+    size_mm: Sizes,
+    share: float,
+) -> CrystalBlock:
+    """What a renderer reads of a share of a crystal that has this cell."""
     crystal, physics = setup.sample.crystals[i], setup.rules
     assert setup.sample.weights is not None  # filled in by the record
-    spread = (crystal.mosaic_spread_deg, crystal.mosaic_domains, crystal.mosaic_seed)
-    kind = run(_kind, *spread, crystal.size_mm, setup.beam.beamsize_mm, physics, part=i)
-    turned, cell = run(_standing, crystal, physics, part=i)
-    check_indices(cell, around.shortest)
-    cells = cells_along_axes(crystal.N, kind.size_mm, cell)
-    counts = tuple(cells.tolist())
-    factors = crystal.structure_factors
-    lookup = (factors, setup.sampling.interpolate, counts, crystal.cell, crystal.a_matrix, physics)
-    table = run(_factor_table, *lookup, part=i)
-    orientations = crystal_orientations(cell.vectors * 1e-10, turns, kind.domains)
-    weights, times = _orientation_weights(crystal.domain_weight, kind, len(turns))
-    block = CrystalBlock(
+    orientations = crystal_orientations(
+        cell.vectors * 1e-10, turns, domains.rotations, turning=domains.turning, strains=domains.strains
+    )
+    weights, times = None, 1.0
+    if domains.weights is not None:
+        # a renderer divides by their sum; with their mean the divisor is the number of orientations
+        weights = numbers.read_only(np.tile(domains.weights, len(turns)))
+        if crystal.domain_weight is not None:
+            times = numbers.scalar(domains.weights.mean())
+    along = cells_along_axes(crystal.N, size_mm, cell)
+    cells = effective_cells(along, crystal.Ndef)
+    metric = shape_metric(crystal.shape, along, cell, physics, crystal.Ndef)
+    weight = (
+        setup.sample.weights[i] * times * block_count(crystal.illuminated_volume_um3, cells, cell) * share
+    )
+    if crystal.no_N_scale:
+        weight /= numbers.scalar(np.prod(cells)) ** 2
+    if crystal.normalise_shape:
+        weight /= shape_integral(crystal.shape, cells, metric, crystal.fudge)
+    return CrystalBlock(
         orientations=numbers.read_only(orientations),
         orientation_weights=weights,
         N=numbers.read_only(cells),
-        shape=crystal.shape,
+        shape="gauss" if crystal.shape == "gauss_star" else crystal.shape,
         fudge=crystal.fudge,
-        shape_metric=numbers.read_only(shape_metric(crystal.shape, cells, cell, physics)),
-        weight=setup.sample.weights[i] * times * block_count(crystal.illuminated_volume_um3, cells, cell),
+        shape_metric=numbers.read_only(metric),
+        weight=weight,
         table=i,
     )
-    report = CrystalPlacement(
-        unit_cell=cell,
-        misset=turned,
-        mosaic_spread=kind.mosaic[0],
-        mosaic_domains=kind.mosaic[1],
-        mosaic_rotations=kind.domains,
-        size_m=numbers.read_only(cells * np.array(cell.edges) * 1e-10),
-        n_listed=factors.n_listed or 0,
-    )
-    return block, table, report
+
+
+def _individuals(crystal: Crystal, cell: UnitCell, run: Stages) -> list[tuple[UnitCell, float]]:
+    """Cell and share of the crystal itself and of each individual of its twin (beyond 17.5)."""
+    if not crystal.twin:
+        return [(cell, 1.0)]
+    from .twins import individuals
+
+    laws = tuple(law for law, _ in crystal.twin)
+    cells = run(individuals, laws, cell, crystal.twin_tolerance)
+    shares = [share for _, share in crystal.twin]
+    return list(zip((cell, *cells), (1.0 - sum(shares), *shares), strict=True))
 
 
 # ---- stages ------------------------------------------------------------------------------------------------
@@ -322,37 +385,6 @@ def _phi(
     return numbers.radians(phi_deg), resolve_phi(_radians(osc_deg), _radians(phistep_deg), phisteps)
 
 
-def _kind(
-    spread_deg: float | None,
-    domains: int | None,
-    seed: int,
-    size_mm: Sizes,
-    beamsize_mm: float,
-    physics: Physics,
-) -> _Kind:
-    spread, count = resolve_mosaic(_radians(spread_deg), domains)
-    rotations = mosaic_rotations(spread, count, seed, gaussian=physics.gaussian_mosaic)
-    return _Kind((spread, count, seed), numbers.read_only(rotations), clip_to_beam(size_mm, beamsize_mm))
-
-
-def _orientation_weights(
-    domain_weight: tuple[float, ...] | None, kind: _Kind, steps: int
-) -> tuple[FloatArray | None, float]:
-    """Weights of the orientations, and how many times the crystal counts for them.
-
-    A renderer divides by the sum of the weights; their mean makes the divisor the number of orientations.
-    """
-    if domain_weight is None:
-        return None, 1.0
-    domains = len(kind.domains)
-    if len(domain_weight) != domains:
-        raise InputError(
-            f"domain_weight has {len(domain_weight)} numbers, and there are {domains} mosaic domain(s): "
-            "give one for each"
-        )
-    return numbers.read_only(np.tile(domain_weight, steps)), sum(domain_weight) / domains
-
-
 def _standing(crystal: Crystal, physics: Physics) -> tuple[tuple[float, float, float] | FloatArray, UnitCell]:
     """Missetting angles, or the matrix that takes their place, and the cell as it is mounted."""
     turned: tuple[float, float, float] | FloatArray
@@ -392,8 +424,8 @@ class _QuirkKey(NamedTuple):
     cell: Cell | None
     a_matrix: FloatArray | None
     random: bool
-    spread_deg: float | None
-    domains: int | None
+    domains: int
+    capped: bool  #: in a cap
     shape: str
     N: tuple[float, float, float]
     size_mm: Sizes
@@ -403,8 +435,9 @@ class _QuirkKey(NamedTuple):
 def _quirk_key(c: Crystal) -> _QuirkKey:
     random = isinstance(c.misset_deg, str)
     phi = (c.osc_deg, c.phistep_deg, c.phisteps)
-    spread = (c.mosaic_spread_deg, c.mosaic_domains)
-    return _QuirkKey(c.cell, c.a_matrix, random, *spread, c.shape, c.N, c.size_mm, phi)
+    capped = c.mosaic in (None, "cap") and not isinstance(c.mosaic_set, np.ndarray)
+    shape = "" if any(c.Ndef) else c.shape
+    return _QuirkKey(c.cell, c.a_matrix, random, domain_count(c), capped, shape, c.N, c.size_mm, phi)
 
 
 def _tell_quirks(
@@ -418,14 +451,13 @@ def _tell_quirks(
 ) -> None:
     oversample = sampling.oversample or recommended
     layered = [what.thicksteps for what in detector.panels or (detector,) if what.thicksteps]
-    _, domains = resolve_mosaic(crystals[0].spread_deg, crystals[0].domains)
     turn = _phi(0.0, *crystals[0].phi)[1]
     image = ImageFacts(
         oversample=oversample,
         layers=max(panel.layers for panel in around.panels),
         thicksteps=layered[0] if layered and any(panel.thickness for panel in around.panels) else None,
         sources=len(around.sources),
-        steps=len(around.sources) * domains * turn.count * oversample**2,
+        steps=len(around.sources) * crystals[0].domains * turn.count * oversample**2,
         fluence=around.fluence,
         polarized=not beam.nopolar,
         per_sample=(sampling.oversample_omega, sampling.oversample_polar, sampling.oversample_thick),
@@ -447,11 +479,10 @@ def _facts(key: _QuirkKey, beam: Beam, physics: Physics) -> CrystalFacts:
         cells = cells_along_axes(key.N, clip_to_beam(key.size_mm, beam.beamsize_mm), cell)
         metric = shape_metric(key.shape, cells, cell, physics)
         narrower = tuple((np.sqrt(np.diag(metric)) / cells).tolist())
-    spread, domains = resolve_mosaic(key.spread_deg, key.domains)
     return CrystalFacts(
         cell=key.cell if key.a_matrix is None else None,
         random=key.random,
-        domains=domains if spread > 0 else 1,
+        domains=key.domains if key.capped else 1,
         shape=key.shape,
         narrower=narrower,
     )

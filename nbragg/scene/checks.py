@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from ..base.errors import InputError
 from ..base.unit_cell import UnitCell
+from ..base.vectors import FloatArray
 from ..base.warn import warn
 from ..model.beam import Beam
 from ..model.physics import Physics
@@ -35,7 +38,7 @@ def check_polarization(beam: Beam, places: tuple[DetectorGeometry, ...]) -> None
         )
 
 
-def check_indices(cell: UnitCell, shortest_wavelength: float) -> None:
+def check_indices(cell: UnitCell, shortest_wavelength: float, strains: FloatArray | None = None) -> None:
     """Refuse indices so large that doubles no longer tell where in a cell a sample lies.
 
     The largest index is the longest edge times the largest |q|, 2/lambda.
@@ -45,8 +48,12 @@ def check_indices(cell: UnitCell, shortest_wavelength: float) -> None:
     cell : UnitCell
     shortest_wavelength : float
         Metres.
+    strains : ndarray (n, 3, 3) or None
+        Of the cells of mosaic domains.
     """
     longest = max([edge.real for edge in cell.edges])
+    if strains is not None:
+        longest *= 1.0 + float(np.linalg.norm(strains.real, axis=(1, 2)).max())
     largest = 2.0 * longest * 1e-10 / shortest_wavelength
     if not largest <= _LARGEST_INDEX:
         raise InputError(

@@ -15,7 +15,7 @@ from ..base.vectors import FloatArray
 from ..model.physics import PHYSICS
 from ..model.setup import Setup
 from .build import HELD, make_scene
-from .orientations import phi_rotations
+from .orientations import all_rotations, phi_rotations
 from .record import CrystalBlock, PlacedPanel, Scene
 from .scene_fields import tangent_of
 from .stages import Stages
@@ -35,10 +35,10 @@ def frames(scene: Scene) -> tuple[Frame, ...]:
 
 def _rotations(scene: Scene, number: int) -> FloatArray:
     """Spindle and domain of each orientation, shape (no, 3, 3)."""
-    at, domains = scene.placement, scene.placement.crystals[number].mosaic_rotations
+    at, placed = scene.placement, scene.placement.crystals[number]
     steps = Steps(at.osc, at.phistep, at.phisteps)
     turns = phi_rotations(at.phi0, steps, at.panels[0].spindle, PHYSICS[scene.physics])
-    return np.asarray(np.matmul(domains[np.newaxis], turns[:, np.newaxis]).reshape(-1, 3, 3))
+    return all_rotations(turns, placed.mosaic_rotations, turning=placed.mosaic_turning).reshape(-1, 3, 3)
 
 
 def tangent_along(moving: Setup, kept: Stages) -> SceneTangent:
@@ -83,14 +83,21 @@ def _panel(panel: PlacedPanel) -> PanelTangent | None:
 
 def _crystal(scene: Scene, number: int) -> CrystalTangent | None:
     block: CrystalBlock = scene.crystals[number]
-    cell = derivative(scene.placement.crystals[number].unit_cell.vectors)
-    fields: dict[str, Any] = {
-        "cell": None if cell is None else read_only(cell * 1e-10),
-        "turn": _turn(scene, number),
-        "N": derivative(block.N),
-        "shape_metric": derivative(block.shape_metric),
-    }
+    placed = scene.placement.crystals[number]
+    fields: dict[str, Any] = {"N": derivative(block.N), "shape_metric": derivative(block.shape_metric)}
+    if placed.strained:  # each domain has a cell of its own
+        fields["orientations"] = derivative(block.orientations)
+    else:
+        cell = derivative(placed.unit_cell.vectors)
+        fields["cell"] = None if cell is None else read_only(cell * 1e-10)
+        fields["turn"] = _turn(scene, number)
     fudge, weight = derivative(block.fudge), derivative(block.weight)
+    if block.orientation_weights is not None:
+        rate = derivative(block.orientation_weights)
+        if rate is not None:  # a renderer divides by their sum, which the tangent holds
+            fields["orientation_weights"] = rate
+            total = block.orientation_weights.real.sum()
+            weight -= float(np.real(block.weight)) * float(rate.sum() / total)
     if fudge == weight == 0.0 and all(field is None for field in fields.values()):
         return None
     return CrystalTangent(fudge=fudge, weight=weight, **fields)

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from ..base import numbers
+from ..base.constants import GAUSS_WIDTH, TOPHAT_RADIUS_SQR
+from ..base.errors import InputError
 from ..base.rotations import misset_angles, random_misset, vector_rotation
 from ..base.unit_cell import UnitCell, cell_volume, standard_reciprocal_axes
 from ..base.vectors import FloatArray, dual_rows, rot_xyz
 from ..model.crystal import Crystal
+from ..model.crystal_checks import cells_tensor
 from ..model.physics import Physics
 
-__all__ = ["misset", "placed_cell", "rotation_matrix", "shape_metric", "standing_rotation"]
+__all__ = [
+    "misset",
+    "placed_cell",
+    "rotation_matrix",
+    "shape_integral",
+    "shape_metric",
+    "standing_rotation",
+]
 
 
 def misset(crystal: Crystal, physics: Physics) -> tuple[float, float, float]:
@@ -83,24 +95,64 @@ def standing_rotation(crystal: Crystal, physics: Physics) -> FloatArray:
     return numbers.read_only(rotation_matrix(crystal) @ turned)
 
 
-def shape_metric(shape: str, cells: FloatArray, cell: UnitCell, physics: Physics) -> FloatArray:
+def shape_metric(
+    shape: str,
+    cells: FloatArray,
+    cell: UnitCell,
+    physics: Physics,
+    off: tuple[float, float, float] = (0.0, 0.0, 0.0),
+) -> FloatArray:
     """The metric M of the spot radius: radius^2 = dh.M.dh, dh = (h-h0, k-k0, l-l0) (canonical 7.1).
 
     Parameters
     ----------
     shape : str
-        ``gauss`` and ``tophat`` measure in reciprocal space unless ``physics.cells_metric`` (canonical 11);
-        the others by N.
+        ``gauss`` and ``tophat`` measure in reciprocal space unless ``physics.cells_metric`` (canonical 11),
+        ``gauss_star`` always (beyond 17.1); the others by N.
     cells : ndarray (3,)
         Unit cells along a, b, c.
     cell : UnitCell
     physics : Physics
+    off : (Nd, Ne, Nf)
+        Off the diagonal of a tensor of cells, whose square the metric then is (beyond 17.2).
 
     Returns
     -------
     ndarray (3, 3)
     """
-    if physics.cells_metric or shape not in ("gauss", "tophat"):
+    if any(off):
+        tensor = cells_tensor(cells, off)
+        return tensor @ tensor
+    if shape != "gauss_star" and (physics.cells_metric or shape not in ("gauss", "tophat")):
         return np.diag(cells**2)
     gram = cell.reciprocal_vectors @ cell.reciprocal_vectors.T
-    return np.asarray(numbers.scalar(np.prod(cells)) ** 2 * gram)
+    count = numbers.scalar(np.prod(cells))
+    if shape == "gauss_star":
+        return np.asarray((count * numbers.scalar(cell.volume)) ** (2.0 / 3.0) * gram)
+    return np.asarray(count**2 * gram)
+
+
+#: integrals of squared lattice factors over the spot radius's own space, at fudge 1 (beyond 17.1)
+_INTEGRALS = {
+    "round": 1.0,
+    "gauss": (0.5 * math.pi * GAUSS_WIDTH) ** 1.5,
+    "gauss_star": (0.5 * math.pi * GAUSS_WIDTH) ** 1.5,
+    "tophat": 4.0 / 3.0 * math.pi * TOPHAT_RADIUS_SQR**1.5,
+}
+
+
+def shape_integral(shape: str, cells: FloatArray, metric: FloatArray, fudge: float) -> float:
+    """Integral of the squared lattice factor over one reciprocal cell, in units of Na Nb Nc.
+
+    Raises
+    ------
+    InputError
+        For a spot without an end.
+    """
+    if shape == "square":
+        return 1.0
+    if fudge.real == 0:
+        raise InputError("normalise_shape: fudge = 0 gives spots without an end: give a number above 0")
+    narrow = numbers.scalar(np.prod(cells)) / numbers.sqrt(numbers.scalar(np.linalg.det(metric)))
+    integral: float = _INTEGRALS[shape] * narrow / fudge**1.5
+    return integral

@@ -10,8 +10,9 @@ from ..base import numbers
 from ..base.unit_cell import UnitCell
 from ..base.vectors import FloatArray
 from ..base.warn import warn
+from ..model.crystal_checks import cells_tensor
 
-__all__ = ["block_count", "cells_along_axes", "clip_to_beam", "recommended_oversample"]
+__all__ = ["block_count", "cells_along_axes", "clip_to_beam", "effective_cells", "recommended_oversample"]
 
 Sizes = tuple[float | None, float | None, float | None]
 
@@ -41,6 +42,21 @@ def cells_along_axes(N: tuple[float, float, float], size_mm: Sizes, cell: UnitCe
         for n, size, edge in zip(N, size_mm, edges, strict=True)
     ]
     return np.maximum(numbers.array(cells), 1.0)
+
+
+def effective_cells(along: FloatArray, off: tuple[float, float, float]) -> FloatArray:
+    """Three numbers whose product is that of all cells: those along the axes, or the same for a tensor.
+
+    Parameters
+    ----------
+    along : ndarray (3,)
+    off : (Nd, Ne, Nf)
+        Off the diagonal (beyond 17.2).
+    """
+    if not any(off):
+        return along
+    volume = numbers.scalar(np.linalg.det(cells_tensor(along, off)))
+    return np.full(3, volume ** (1.0 / 3.0))
 
 
 def block_count(volume_um3: float | None, cells: FloatArray, cell: UnitCell) -> float:

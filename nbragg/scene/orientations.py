@@ -9,7 +9,7 @@ from ..base.vectors import FloatArray, axis_rotation
 from ..model.physics import Physics
 from .steps import Steps
 
-__all__ = ["crystal_orientations", "phi_rotations"]
+__all__ = ["all_rotations", "crystal_orientations", "phi_rotations"]
 
 #: one orientation, and the product it is made by
 _BYTES_EACH = 2 * 72
@@ -47,7 +47,12 @@ def phi_rotations(phi0: float, steps: Steps, spindle: FloatArray, physics: Physi
 
 
 def crystal_orientations(
-    cell_vectors: FloatArray, phi_rotations: FloatArray, domain_rotations: FloatArray
+    cell_vectors: FloatArray,
+    phi_rotations: FloatArray,
+    domain_rotations: FloatArray,
+    *,
+    turning: bool = False,
+    strains: FloatArray | None = None,
 ) -> FloatArray:
     """Cell vectors rotated by phi about the spindle, then by each domain's matrix (canonical 6.5).
 
@@ -58,6 +63,10 @@ def crystal_orientations(
     phi_rotations : ndarray (np, 3, 3)
         As `phi_rotations` gives them.
     domain_rotations : ndarray (nm, 3, 3)
+    turning : bool
+        The spindle turns the domains' axes too: each domain's matrix comes before phi.
+    strains : ndarray (nm, 3, 3) or None
+        Of each domain: a vector v of its cell is v + strain @ v before it is rotated (beyond 16.3).
 
     Returns
     -------
@@ -70,7 +79,19 @@ def crystal_orientations(
         f"{len(phi_rotations)} phi steps of {len(domain_rotations)} mosaic domains",
         "give fewer phisteps or mosaic_domains (-phisteps, -mosaic_domains)",
     )
+    if turning or strains is not None:
+        cells = cell_vectors[np.newaxis]
+        if strains is not None:
+            cells = cells + cell_vectors @ strains.swapaxes(-1, -2)
+        rotations = all_rotations(phi_rotations, domain_rotations, turning=turning)
+        return np.asarray(np.matmul(cells[np.newaxis], rotations.swapaxes(-1, -2)).reshape(count, 3, 3))
     turned = cell_vectors @ phi_rotations.swapaxes(-1, -2)
     # v' = U v for each row v
     product = np.matmul(turned[:, np.newaxis], domain_rotations.swapaxes(-1, -2)[np.newaxis])
     return np.asarray(product.reshape(count, 3, 3))
+
+
+def all_rotations(phi_rotations: FloatArray, domain_rotations: FloatArray, *, turning: bool) -> FloatArray:
+    """The rotation of each step and domain, (np, nm, 3, 3), of column vectors."""
+    steps, domains = phi_rotations[:, np.newaxis], domain_rotations[np.newaxis]
+    return np.asarray(np.matmul(steps, domains) if turning else np.matmul(domains, steps))

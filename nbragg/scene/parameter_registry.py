@@ -20,9 +20,9 @@ from ..model.setup import Setup
 from ..response.expected.moments import slope_names
 from .crystal_cell import misset
 from .detector_frame import Directions, effective_convention, effective_pivot, given_vectors
+from .mosaicity import domain_count
 from .parameter_records import record_at, with_fields
 from .sources import beam_fluence, flux_decides
-from .steps import resolve_mosaic
 
 __all__ = ["CELL", "REGISTRY", "Entry", "in_force", "with_numbers"]
 
@@ -108,11 +108,20 @@ def _domain_weight(setup: Setup, number: int) -> tuple[float, ...]:
     crystal = setup.sample.crystals[number]
     if crystal.domain_weight is not None:
         return crystal.domain_weight
-    return (1.0,) * resolve_mosaic(crystal.mosaic_spread_deg, crystal.mosaic_domains)[1]
+    return (1.0,) * domain_count(crystal)
 
 
 def _settle_domain_weight(setup: Setup, number: int) -> Setup:
     return with_fields(setup, "crystal", number, domain_weight=_domain_weight(setup, number))
+
+
+def _fractions(setup: Setup, number: int) -> tuple[float, ...] | None:
+    """Of the twin's individuals."""
+    return tuple(fraction for _, fraction in setup.sample.crystals[number].twin) or None
+
+
+def _with_fractions(twin: Any, fractions: Any) -> Any:
+    return tuple((law, fraction) for (law, _), fraction in zip(twin, fractions, strict=True))
 
 
 def _fluence(setup: Setup, number: int) -> float:
@@ -140,7 +149,8 @@ def _collapses(record: str, field: str) -> Refusal:
     """A range of 0 is one point."""
 
     def without(setup: Setup, number: int) -> str:
-        collapsed = getattr(record_at(setup, record, number), field) == 0
+        given = getattr(record_at(setup, record, number), field)
+        collapsed = given is not None and not np.any(given)
         return "is 0, and its range has collapsed to one point: give a small value" if collapsed else ""
 
     return without
@@ -154,6 +164,16 @@ def _not_given_at_zero(record: str, field: str) -> Refusal:
         return "is not set: a step of 0 counts as not given" if given == 0 else ""
 
     return without
+
+
+def _weighed(setup: Setup, number: int) -> str:
+    given = setup.sample.crystals[number].mosaic_weights is not None
+    return "has no effect: crystal.mosaic_weights weighs the domains" if given else ""
+
+
+def _tensor(setup: Setup, number: int) -> str:
+    shape = setup.sample.crystals[number].shape
+    return "" if shape in ("gauss", "tophat") else f"is of the shapes gauss and tophat, not {shape}"
 
 
 def _sensor(record: str) -> Refusal:
@@ -347,7 +367,18 @@ _ENTRIES = (
     Entry("crystal.illuminated_volume_um3", "um^3", position=False),
     Entry("crystal.fudge", "-"),
     Entry("crystal.mosaic_spread_deg", "deg", without=_collapses("crystal", "mosaic_spread_deg")),
-    Entry("crystal.domain_weight", "-", False, value=_domain_weight, settle=_settle_domain_weight),
+    Entry(
+        "crystal.domain_weight",
+        "-",
+        position=False,
+        value=_domain_weight,
+        settle=_settle_domain_weight,
+        without=_weighed,
+    ),
+    Entry("crystal.mosaic_weights", "-", position=False),
+    Entry("crystal.cell_spread", "-", without=_collapses("crystal", "cell_spread")),
+    Entry("crystal.Ndef", "-", position=False, without=_tensor),
+    Entry("crystal.twin", "-", position=False, value=_fractions, holds=_with_fractions),
     Entry("crystal.phi_deg", "deg"),
     Entry("crystal.osc_deg", "deg", without=_collapses("crystal", "osc_deg")),
     Entry("crystal.phistep_deg", "deg", without=_not_given_at_zero("crystal", "phistep_deg")),

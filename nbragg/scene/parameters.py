@@ -9,12 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from ..base import validate as check
 from ..base.errors import InputError
-from ..base.numbers import read_only, stepped
-from ..base.vectors import FloatArray
+from ..base.numbers import stepped
 from ..base.warn import said_before
 from ..model.setup import Setup
 from .build import make_scene
@@ -26,7 +23,7 @@ from .parameter_registry import REGISTRY, in_force, with_numbers
 from .record import Scene
 from .scene_fields import scene_tangent, tangent_of
 from .stages import Stages
-from .tangent import CrystalTangent, Frame, SceneTangent, TableTangent
+from .tangent import Frame, SceneTangent, TableTangent
 
 __all__ = ["Parameter", "expand", "folded", "moved", "tangents"]
 
@@ -111,26 +108,14 @@ def _tangent(base: Setup, scene: Scene, parameter: Parameter, kept: Stages) -> S
     if path.startswith("scene."):
         return scene_tangent(scene, path.partition(".")[2], number, index)
     if path == "crystal.structure_factors.values":
-        return scene_tangent(scene, "F_table", number, index)
+        return scene_tangent(scene, "F_table", scene.placement.block(number), index)
     if path == "crystal.structure_factors.default_F":
         table = TableTangent(default_F=1.0)
-        return tangent_of(scene, tables={scene.crystals[number].table: table})
-    if path == "crystal.domain_weight":
-        weights = _domain_tangent(scene, number, index[0])
-        return tangent_of(scene, crystals={number: CrystalTangent(orientation_weights=weights)})
+        return tangent_of(scene, tables={scene.crystals[scene.placement.block(number)].table: table})
     entry = REGISTRY[path]
     value = in_force(base, entry, number)
     elements = [(place.element, stepped(_element(value, place.element))) for place in parameter.moves]
     return tangent_along(with_numbers(base, entry, number, with_elements(value, elements)), kept)
-
-
-def _domain_tangent(scene: Scene, number: int, domain: int) -> FloatArray:
-    """1 for the orientations of a domain.
-
-    Their divisor, the sum of the weights, is held; the crystal's weight, which carries the mean, with it.
-    """
-    domains = len(scene.placement.crystals[number].mosaic_rotations)
-    return read_only(np.arange(len(scene.crystals[number].orientations)) % domains == domain)
 
 
 def _element(value: object, index: tuple[int, ...]) -> float:

@@ -33,10 +33,16 @@ def only(parts: Sequence[T], what: str) -> T:
 
 @dataclass(frozen=True, eq=False)
 class CrystalPlacement(FrozenArrays):
-    """One crystal of the sample.
+    """One crystal of the Scene: of the sample, or an individual of a twinned one.
 
     Attributes
     ----------
+    number : int
+        Of the sample's crystal.
+    individual : int
+        Of its twin's individuals; 0: the crystal itself.
+    shape : str
+        As the crystal says it.
     unit_cell : UnitCell
         At spindle angle 0, misset applied.
     misset : 3 floats or ndarray (3, 3)
@@ -45,17 +51,26 @@ class CrystalPlacement(FrozenArrays):
         Radians.
     mosaic_domains : int
     mosaic_rotations : ndarray (domains, 3, 3)
+    mosaic_turning : bool
+        The spindle turns the domains' axes too.
+    strained : bool
+        Each domain has a cell of its own.
     size_m : ndarray (3,)
         Edges along a, b, c.
     n_listed : int
         Structure factors listed.
     """
 
+    number: int
+    individual: int
+    shape: str
     unit_cell: UnitCell
     misset: tuple[float, float, float] | FloatArray
     mosaic_spread: float
     mosaic_domains: int
     mosaic_rotations: FloatArray
+    mosaic_turning: bool
+    strained: bool
     size_m: FloatArray
     n_listed: int
 
@@ -136,3 +151,7 @@ class Placement(FrozenArrays):
     def crystal(self) -> CrystalPlacement:
         """The first crystal."""
         return self.crystals[0]
+
+    def block(self, number: int) -> int:
+        """The first block of a crystal of the sample."""
+        return next(i for i, placed in enumerate(self.crystals) if placed.number == number)

@@ -105,7 +105,7 @@ def _crystal(c: CrystalFacts) -> Iterator[str]:
     if c.domains > 1:
         yield (
             "mosaic domains fill a cap of the spread; physics 'exact' takes it as the standard deviation of "
-            "an isotropic rotation"
+            "the rotation about every axis"
         )
     if c.shape in ("gauss", "tophat"):
         times = ", ".join(f"{1.0 / x:.3g}" for x in c.narrower)

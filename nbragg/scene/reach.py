@@ -105,7 +105,7 @@ def check_reach(reflections: ReflectionList, scene: Scene | View) -> None:
 
 
 def check_listed(scene: Scene, source: str) -> None:
-    """Raise InputError when a scene's reflection list leaves its whole image at 0.
+    """Raise InputError when a scene's reflection list leaves its whole image at 0; of one crystal alone.
 
     Parameters
     ----------
@@ -113,9 +113,10 @@ def check_listed(scene: Scene, source: str) -> None:
     source : str
         What the list was read from, for the message.
     """
-    table = scene.table
+    table = scene.tables[0]
     bent = any(panel.curved != "flat" for panel in scene.panels)
-    if table.values is None or table.default_F != 0 or scene.water > 0 or bent:
+    alone = all(placed.number == 0 and placed.individual == 0 for placed in scene.placement.crystals)
+    if table.values is None or table.default_F != 0 or scene.water > 0 or bent or not alone:
         return
     index = np.argwhere(table.values) + np.array(table.origin)
     around = 0.5 if table.interpolation == "nearest" else 2.0

@@ -13,9 +13,11 @@ from ..base import validate as check
 from ..base.errors import InputError
 from ..base.rotations import RandomOrientations
 from ..model.beam import Beam
+from ..model.crystal import Crystal
 from ..model.sample import Sample
 from ..model.setup import RECORDS, Setup
 from ..scene.steps import resolve_phi
+from .lattices import Lattices
 
 __all__ = ["Columns", "Phi", "Series", "columns_of", "setups"]
 
@@ -23,6 +25,21 @@ Phi = float | tuple[float, float]
 
 #: what changes, by name: one entry of each for every image
 Columns = dict[str, Iterable[Any]]
+
+
+class _Samples(Sequence[dict[str, Any]]):
+    """The sample of each image, made when it is asked for."""
+
+    def __init__(self, crystal: Crystal, lattices: Lattices, orientations: RandomOrientations) -> None:
+        self.crystal, self.lattices, self.orientations = crystal, lattices, orientations
+
+    def __len__(self) -> int:
+        return len(self.orientations)
+
+    def __getitem__(self, i: Any) -> Any:
+        image = range(len(self))[i]
+        first = self.orientations[image]
+        return {"sample": self.lattices.sample(self.crystal, self.orientations.seed, image, first)}
 
 
 class Series:
@@ -103,15 +120,26 @@ class Series:
         return cls(setup, phi=starts)
 
     @classmethod
-    def random(cls, setup: Setup, count: int, seed: int) -> Series:
+    def random(cls, setup: Setup, count: int, seed: int, lattices: Lattices | None = None) -> Series:
         """Random orientations, uniform over all rotations; the first of more are the same.
+
+        Parameters
+        ----------
+        setup : Setup
+            Of one crystal.
+        count, seed : int
+        lattices : Lattices, optional
+            How many crystals each image shows.  An image hangs on the seed and its number alone.
 
         Raises
         ------
         InputError
             For a count below 1, and a seed that is not whole.
         """
-        return cls(setup, orientations=RandomOrientations(check.count("count", count), seed))
+        orientations = RandomOrientations(check.count("count", count), seed)
+        if lattices is None:
+            return cls(setup, orientations=orientations)
+        return cls(setup, _Samples(setup.crystal, lattices, orientations))
 
     def __len__(self) -> int:
         return self._count
