@@ -37,6 +37,7 @@ _EXPORTS = {
     "GainStage": "model.response",
     "Scene": "scene.record",
     "build_scene": "scene.build",
+    "twin_rotation": "scene.twins",
     "Result": "simulation.result",
     "render": "simulation.simulate",
     "simulate": "simulation.simulate",

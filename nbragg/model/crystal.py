@@ -344,7 +344,7 @@ class Crystal(Record):
             ]
             if given:
                 raise InputError(f"mosaic_set holds the domains themselves: leave out {', '.join(given)}")
-        if self.mosaic_set in ("lattice", "antithetic") and self.mosaic in ("cap", "angle"):
+        elif self.mosaic_set in ("lattice", "antithetic") and self.mosaic in ("cap", "angle"):
             raise InputError(f'mosaic_set {self.mosaic_set!r} is for mosaic "gauss", not {self.mosaic!r}')
         spreads = self.mosaic_spread_deg if isinstance(self.mosaic_spread_deg, tuple) else ()
         if spreads and self.mosaic == "cap":

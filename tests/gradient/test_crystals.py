@@ -1,7 +1,8 @@
-"""Mosaic sets, strain, tensors of cells, Gaussians in reciprocal space, twins: image and slopes by the oracle."""
+"""Mosaic sets, strain, tensors of cells, Gaussians in reciprocal space, twins: images and slopes."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Any
 
@@ -38,7 +39,12 @@ def crystal(**fields: Any) -> Crystal:
 
 def both(fields: dict[str, Any], numbers: dict[str, Any]) -> tuple[Setup, c.Parameters]:
     setup = Setup(crystal(**fields), detector=DETECTOR, sampling=Sampling(oversample=1))
-    given = {"cell": np.array(CELL), "turn": np.array(TURN), "phis": PHIS, "spindle": (0.0, 0.0, 1.0)}
+    given: dict[str, Any] = {
+        "cell": np.array(CELL),
+        "turn": np.array(TURN),
+        "phis": PHIS,
+        "spindle": (0.0, 0.0, 1.0),
+    }
     return setup, c.Parameters(**(given | numbers))
 
 
@@ -92,7 +98,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 }
 
 #: parameter, and the oracle's number: field and index
-SLOPES: dict[str, list[tuple[str, str, tuple[int, ...]]]] = {
+SLOPES: dict[str, list[tuple[str, str, Any]]] = {
     "one": [("crystal.mosaic_spread_deg", "spread_deg", (0,)), ("crystal.cell.a", "cell", (0,))],
     "three": [(f"crystal.mosaic_spread_deg[{i}]", "spread_deg", (i,)) for i in range(3)]
     + [("crystal.cell.c", "cell", (2,)), ("crystal.cell.beta", "cell", (4,))],
@@ -121,10 +127,11 @@ def moved(numbers: c.Parameters, field: str, index: tuple[int, ...]) -> c.Parame
     value = getattr(numbers, field)
     if field == "twin":
         twins = [(law, share + (1j * STEP if i == index[0] else 0)) for i, (law, share) in enumerate(value)]
-        return c.dataclasses.replace(numbers, twin=tuple(twins))
+        return dataclasses.replace(numbers, twin=tuple(twins))
     stepped = np.asarray(value, complex)
     stepped[index] += 1j * STEP
-    return c.dataclasses.replace(numbers, **{field: stepped if index else complex(stepped)})
+    change: dict[str, Any] = {field: stepped if index else complex(stepped)}
+    return dataclasses.replace(numbers, **change)
 
 
 @pytest.mark.parametrize("case", CASES)

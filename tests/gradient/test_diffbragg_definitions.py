@@ -46,7 +46,7 @@ def setup(**beam: Any) -> nbragg.Setup:
     factors = StructureFactors(values=rng.uniform(50, 100, (61, 61, 61)), origin=(-30, -30, -30))
     crystal = Crystal(
         cell=CELL, N=tuple(int(n) for n in N), shape="gauss", fudge=FUDGE, misset_deg=(12.0, -35.0, 71.0),
-        mosaic_spread_deg=SPREAD, mosaic_domains=4, structure_factors=factors,
+        mosaic_spread_deg=SPREAD, mosaic_domains=4, mosaic="angle", structure_factors=factors,
     )  # fmt: skip
     detector = Detector(distance_mm=80.0, pixel_mm=0.5, fpixels=90, spixels=80, Xbeam_mm=19.7, Ybeam_mm=22.3)
     return nbragg.Setup(

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.optimize import brentq
 from scipy.special import ndtri
 
 Array = npt.NDArray[Any]
@@ -19,17 +20,14 @@ Array = npt.NDArray[Any]
 
 def points(n: int, dimensions: int) -> Array:
     """Gaussian points of the additive recurrence, whitened (beyond 16.2)."""
-    polynomial = np.zeros(dimensions + 2)
-    polynomial[0], polynomial[-2], polynomial[-1] = 1, -1, -1
-    roots = np.roots(polynomial)
-    g = max(r.real for r in roots if abs(r.imag) < 1e-12)
+    g = brentq(lambda x: x ** (dimensions + 1) - x - 1, 1.0, 2.0, xtol=1e-16, rtol=1e-15)
     u = np.array([[(0.5 + j / g**k) % 1 for k in range(1, dimensions + 1)] for j in range(1, n + 1)])
     z = ndtri(u)
     z = z - z.mean(axis=0)
     if n > dimensions:
         values, vectors = np.linalg.eigh(z.T @ z / n)
         z = z @ vectors @ np.diag(values**-0.5) @ vectors.T
-    return z
+    return np.asarray(z)
 
 
 def unit(v: Array) -> Array:
