@@ -99,7 +99,11 @@ _ARRAYS = {
     "s": np.float64,
     "photons_per_sr": np.float64,
     "polygon_mm": np.float64,
+    "mosaic_set": np.float64,
+    "mosaic_axes": np.float64,
 }
+#: those that may hold a word instead
+_OR_WORD = ("mosaic_set", "mosaic_axes")
 
 
 Storable = (
@@ -322,6 +326,8 @@ def _record(kind: type[Any], values: Any, where: str, base: Path) -> Any:
             arguments[name] = _records(_LISTED[name], value, place, base)
         elif kind is Background and name == "table" and isinstance(value, str):
             arguments[name] = value if value in SHIPPED else base / value
+        elif name in _OR_WORD and isinstance(value, str):
+            arguments[name] = value
         elif name in _ARRAYS and value is not None:
             arguments[name] = _array(value, _ARRAYS[name], place, base)
         else:

@@ -27,7 +27,7 @@ SPELLINGS = {
         -overwrite -nooverwrite -header_offset -coherent -version -h
         -integrating -counting -gain_per_keV -raw -signed -flag_badpix -retrigger -noretrigger
         -rate_correction
-        -air_path -helium_path -direct_beam
+        -air_path -helium_path -direct_beam -gauss_star -no_N_scale -normalise_shape
         -help
         --help --version""",
     1: """-mat -matrix -cell -hkl -default_F -dump -dumpfile -N -Na -Nb -Nc -samplesize -sample_size -xtalsize
@@ -54,9 +54,11 @@ SPELLINGS = {
         -response -rng -photon_scale -flicker -calibration -calib_seed -calibration_as -psf -psf_fwhm
         -psf_stage -psf_radius -charge_sigma -threshold -fano -pair_energy -gain -gain_stages -readout -bits
         -saturation -overflow -badpix -badpix_seed -badpix_map -hotpix -hotpix_seed -hot_adu -dead_time
-        -pulsed -summed_frames -mask_value -gap_value""",
+        -pulsed -summed_frames -mask_value -gap_value
+        -twin -lattices -crystal -mosaic_kind -mosaic_axes -mosaic_set -cell_spread""",
     2: "-printout_pixel -trace_pixel",
-    3: """-misset -fdet_vector -sdet_vector -odet_vector -beam_vector -polar_vector -spindle_axis
+    3: """-Ndef -mosaic_aniso -cell_spread_edges
+        -misset -fdet_vector -sdet_vector -odet_vector -beam_vector -polar_vector -spindle_axis
         -twotheta_axis
         -pix0_vector""",
     4: "-roi",
