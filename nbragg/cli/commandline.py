@@ -51,6 +51,9 @@ _SPECIAL = {
         "twin",
         "twin_tolerance",
         "N",
+        "N_distribution",
+        "size_seed",
+        "image",
         "Ndef",
         "size_mm",
         "shape",
@@ -211,6 +214,8 @@ def _check_expressible(setup: Setup) -> None:
             f"N {crystal.N}": all(float(n).is_integer() for n in crystal.N),
             "domain_weight": crystal.domain_weight is None,
             "mosaic_weights": crystal.mosaic_weights is None,
+            "sizes in a list": (crystal.N_distribution or ("",))[0] != "listed",
+            "sizes of another seed or image": (crystal.size_seed, crystal.image) == (1, 0),
             "a covariance of mosaic rotations": np.size(crystal.mosaic_spread_deg or ()) != 6,
             "a strain tensor": np.size(crystal.cell_spread or ()) != 6,
             "mosaic_set of given domains": not isinstance(crystal.mosaic_set, np.ndarray),
@@ -307,6 +312,9 @@ def _crystal(setup: Setup, files: _Files) -> Iterator[str]:
         yield {"round": "-round_xtal", "gauss": "-gauss_xtal", "tophat": "-tophat_spots"}.get(
             crystal.shape, f"-{crystal.shape}"
         )
+    if crystal.N_distribution is not None:
+        kind, *given = crystal.N_distribution
+        yield from ("-N_distribution", ":".join([kind, *map(number_text, np.ravel(given))]))
     if any(crystal.Ndef):
         yield from ("-Ndef", *map(number_text, crystal.Ndef))
     yield from _domains(crystal)

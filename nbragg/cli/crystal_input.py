@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ..model.crystal import Crystal
     from ..simulation.lattices import Lattices
 
-__all__ = ["lattices_of", "sample_of", "twins_of"]
+__all__ = ["lattices_of", "sample_of", "sizes_of", "twins_of"]
 
 
 def twins_of(texts: Sequence[str]) -> tuple[tuple[str, float], ...]:
@@ -30,6 +30,23 @@ def twins_of(texts: Sequence[str]) -> tuple[tuple[str, float], ...]:
             raise InputError(f"-twin {text}: a fraction and a law were expected, as 0.3:-h,-k,l")
         twins.append((law, float(number(f"-twin {text}", fraction, "float"))))
     return tuple(twins)
+
+
+def sizes_of(text: str) -> tuple[Any, ...]:
+    """A distribution of sizes, as of ``lognormal:0.2``.
+
+    Raises
+    ------
+    InputError
+    """
+    kind, *words = text.split(":")
+    numbers = tuple(float(number(f"-N_distribution {text}", word, "float")) for word in words)
+    counts = {"lognormal": (1, 3), "uniform": (2,)}
+    if kind not in counts or len(numbers) not in counts[kind]:
+        raise InputError(
+            f"-N_distribution {text}: lognormal:SIGMA, lognormal:SA:SB:SC or uniform:LEAST:MOST was expected"
+        )
+    return (kind, numbers if len(numbers) == 3 else numbers[0]) if kind == "lognormal" else (kind, *numbers)
 
 
 def lattices_of(settings: dict[str, Any]) -> Lattices | None:

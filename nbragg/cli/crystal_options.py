@@ -14,6 +14,11 @@ CRYSTAL = (
     Option(("-Ndef",), ("float",) * 3, "ND NE NF", "", "0 0 0", "crystal",
            "cells off the diagonal of [[Na, Nd, Nf], [Nd, Nb, Ne], [Nf, Ne, Nc]], for -gauss_xtal and "
            "-tophat_spots", ("crystal.Ndef",)),
+    Option(("-N_distribution",), ("text",), "KIND:NUMBERS", "", "", "crystal",
+           "sizes that differ from image to image: lognormal:SIGMA, or lognormal:SA:SB:SC for each axis, times "
+           "-N; uniform:LEAST:MOST, edges in nm", ("crystal.N_distribution",)),
+    flag("-N_domains", "crystal", "draw -N_distribution for each mosaic domain instead of each image",
+         ("crystal.N_domains", True)),
     flag("-no_N_scale", "crystal", "cells change the width of spots, not their height",
          ("crystal.no_N_scale", True)),
     flag("-normalise_shape", "crystal", "divide the spot shape by its integral over a reciprocal cell",

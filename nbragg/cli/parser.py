@@ -28,7 +28,7 @@ from ..model.physics import physics_of
 from ..model.sampling import Sampling
 from ..model.setup import Setup
 from ..model.structure_factors import StructureFactors
-from .crystal_input import lattices_of, sample_of, twins_of
+from .crystal_input import lattices_of, sample_of, sizes_of, twins_of
 from .geometry_input import check_spindle, scan_changes
 from .outputs import Outputs, check_outputs, whole_name
 from .response_input import fitting_outputs, response_from
@@ -161,6 +161,8 @@ def _crystal(
     part["size_mm"] = tuple(part.pop(f"size_{axis}", None) for axis in "abc")
     if part.get("misset_deg") == "random":
         part.setdefault("misset_seed", seed)
+    if "N_distribution" in part:
+        part["N_distribution"] = sizes_of(part["N_distribution"])
     if "twin" in part:
         part["twin"] = twins_of(part["twin"])
     return Crystal(structure_factors=factors, **part)

@@ -22,6 +22,7 @@ from .crystal_checks import (
     checked_axes,
     checked_cell_spread,
     checked_set,
+    checked_sizes,
     checked_spread,
     checked_twin,
 )
@@ -80,6 +81,15 @@ class Crystal(Record):
         from the nearest index.
     no_N_scale : bool
         The lattice factor is a fraction of its maximum, so that N changes the width of spots only.
+    N_distribution : tuple or array_like (n, 3), optional
+        Sizes that differ: ``("lognormal", sigma)``, N times exp(sigma z - sigma^2/2), z normal, of mean 1 and
+        the same for all axes; ``("lognormal", (sa, sb, sc))``, for each axis; ``("uniform", least, most)``,
+        edges in nanometres, each uniform; or rows of cells, one for each image.  Drawn by ``size_seed`` and
+        ``image``; of several crystals of a sample each for itself.  None: N.
+    N_domains : bool
+        One draw for each mosaic domain, whose weight is its volume, in place of one for the image.
+    size_seed, image : int
+        What decides the sizes that are drawn; a `Series` of random orientations gives each image its number.
     normalise_shape : bool
         The squared lattice factor is divided by its integral over one reciprocal cell in units of Na Nb Nc,
         0.98444 for Gaussians, 1.04739 for ``"tophat"``, 1 for the others at fudge 1.
@@ -172,6 +182,10 @@ class Crystal(Record):
     Ndef: Triple = (0.0, 0.0, 0.0)
     no_N_scale: bool = False
     normalise_shape: bool = False
+    N_distribution: tuple[Any, ...] | None = None
+    N_domains: bool = False
+    size_seed: int = 1
+    image: int = 0
     size_mm: tuple[float | None, float | None, float | None] = (None, None, None)
     illuminated_volume_um3: float | None = None
     shape: str = "square"
@@ -308,7 +322,12 @@ class Crystal(Record):
         least = _LEAST_EIGENVALUE if any(self.Ndef) else 1
         cells = (_cells(f"N[{i}]", n, least) for i, n in enumerate(_three("N", _thrice(N))))
         self._set("N", tuple(cells))
-        for name in ("no_N_scale", "normalise_shape"):
+        self._set("N_distribution", checked_sizes(self.N_distribution))
+        for name in ("size_seed", "image"):
+            self._set(name, check.seed(name, getattr(self, name)))
+        if self.N_distribution is not None and (any(self.Ndef) or np.array(self.size_mm, object).any()):
+            raise InputError("N_distribution draws cells along the axes: leave out size_mm and Ndef")
+        for name in ("no_N_scale", "normalise_shape", "N_domains"):
             self._set(name, check.flag(name, getattr(self, name)))
         if not any(self.Ndef):
             return

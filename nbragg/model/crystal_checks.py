@@ -19,6 +19,7 @@ __all__ = [
     "checked_axes",
     "checked_cell_spread",
     "checked_set",
+    "checked_sizes",
     "checked_spread",
     "checked_twin",
     "law_matrix",
@@ -182,6 +183,38 @@ def _row(name: str, law: str, text: str) -> list[float]:
     if at < len(text) or not text:
         raise InputError(f'{name}: "{text}" of the law "{law}" is no sum of h, k and l, as -h-k')
     return row
+
+
+# ---- sizes -------------------------------------------------------------------------------------------------
+
+
+def checked_sizes(value: Any) -> tuple[Any, ...] | None:
+    """A distribution of sizes: ("lognormal", sigma), ("uniform", least, most) or ("listed", rows)."""
+    if value is None:
+        return None
+    if not isinstance(value, (tuple, list)) or not value or not isinstance(value[0], str):
+        rows = check.frozen_array("N_distribution", value, (None, 3))
+        if len(rows) == 0 or rows.min() < 1:
+            raise InputError("N_distribution lists cells along a, b, c of at least one size, each at least 1")
+        return ("listed", tuple(map(tuple, rows.tolist())))
+    kind = check.choice("N_distribution", value[0], ("lognormal", "uniform", "listed"))
+    if kind == "listed" and len(value) == 2:
+        return checked_sizes(value[1])
+    if kind == "uniform" and len(value) == 3:
+        least = check.number("N_distribution: least size (nm)", value[1], above=0)
+        return (kind, least, check.number("N_distribution: largest size (nm)", value[2], at_least=least))
+    if kind == "lognormal" and len(value) == 2:
+        name = "N_distribution: sigma"
+        if np.ndim(value[1]) == 0:
+            return (kind, check.number(name, value[1], at_least=0, at_most=5))
+        return (
+            kind,
+            tuple(check.number(name, x, at_least=0, at_most=5) for x in _several(name, value[1], (3,))),
+        )
+    raise InputError(
+        'N_distribution must be ("lognormal", sigma), ("lognormal", (sa, sb, sc)), ("uniform", least_nm, '
+        f"most_nm) or rows of cells along a, b, c, not {value!r}"
+    )
 
 
 # ---- cells as a tensor -------------------------------------------------------------------------------------

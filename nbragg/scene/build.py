@@ -5,8 +5,9 @@ Conventions, pivots, defaults and random orientations end here; nothing past thi
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -225,7 +226,8 @@ def _crystal(setup: Setup, i: int, around: _Instrument, turns: FloatArray, run: 
     size_mm = run(clip_to_beam, crystal.size_mm, setup.beam.beamsize_mm, part=i)
     turned, standing = run(_standing, crystal, physics, part=i)
     factors = crystal.structure_factors
-    cells = cells_along_axes(crystal.N, size_mm, standing)
+    sizes = _sizes(crystal, i, standing)
+    cells = cells_along_axes(crystal.N, size_mm, standing) if sizes is None else sizes.mean(axis=0)
     lookup = (
         factors,
         setup.sampling.interpolate,
@@ -234,32 +236,75 @@ def _crystal(setup: Setup, i: int, around: _Instrument, turns: FloatArray, run: 
         crystal.a_matrix,
         physics,
     )
-    made = _Made([], run(_factor_table, *lookup, part=i), [])
     mosaicity = Mosaicity.of(crystal)
-    for number, (cell, share) in enumerate(_individuals(crystal, standing, run)):
-        if share == 0.0:
-            continue
-        place = standing if mosaicity.standing else None
-        domains = run(make_domains, mosaicity, place, physics, part=i)
-        check_indices(cell, around.shortest, domains.strains)
-        made.blocks.append(_block(setup, i, cell, domains, turns, size_mm, share))
-        made.reports.append(
-            CrystalPlacement(
-                number=i,
-                individual=number,
-                shape=crystal.shape,
-                unit_cell=cell,
-                misset=turned,
-                mosaic_spread=domains.spread,
-                mosaic_domains=len(domains.rotations),
-                mosaic_rotations=domains.rotations,
-                mosaic_turning=domains.turning,
-                strained=domains.strains is not None,
-                size_m=numbers.read_only(cells * np.array(cell.edges) * 1e-10),
-                n_listed=factors.n_listed or 0,
+    all_domains = run(make_domains, mosaicity, standing if mosaicity.standing else None, physics, part=i)
+    parts = [(all_domains, cells, 1.0)]
+    if crystal.N_domains and sizes is not None:
+        parts = list(_sized(all_domains, sizes))
+    individuals = _individuals(crystal, standing, run)
+    table = run(_factor_table, *lookup, part=i)
+    stretch = _stretch(standing, [cell for cell, _ in individuals], all_domains)
+    if stretch > 1.0:
+        table = run(_reaching, table, stretch, part=i)
+    made = _Made([], table, [])
+    for number, (cell, share) in enumerate(individuals):
+        check_indices(cell, around.shortest, all_domains.strains)
+        for domains, along, part in parts if share != 0.0 else ():
+            made.blocks.append(_block(setup, i, cell, domains, turns, along, share * part))
+            made.reports.append(
+                CrystalPlacement(
+                    number=i,
+                    individual=number,
+                    shape=crystal.shape,
+                    unit_cell=cell,
+                    misset=turned,
+                    mosaic_spread=all_domains.spread,
+                    mosaic_domains=len(domains.rotations),
+                    mosaic_rotations=domains.rotations,
+                    mosaic_turning=domains.turning,
+                    strained=domains.strains is not None,
+                    size_m=numbers.read_only(along * np.array(cell.edges) * 1e-10),
+                    n_listed=factors.n_listed or 0,
+                )
             )
-        )
     return made
+
+
+def _sizes(crystal: Crystal, i: int, cell: UnitCell) -> FloatArray | None:
+    """Cells along the axes of the crystal, or of each domain, where they are drawn (beyond 17.3)."""
+    if crystal.N_distribution is None:
+        return None
+    from .sizes import drawn_cells
+
+    count = domain_count(crystal) if crystal.N_domains else 1
+    return drawn_cells(crystal, cell.edges, i * count, count)
+
+
+def _sized(domains: Domains, sizes: FloatArray) -> Iterator[tuple[Domains, FloatArray, float]]:
+    """Each domain with its cells and its share, which is its volume's."""
+    volumes = np.prod(sizes, axis=1)
+    count = len(volumes)
+    given = np.ones(count) if domains.weights is None else domains.weights
+    for m in range(count):
+        own = slice(m, m + 1)
+        strains = None if domains.strains is None else domains.strains[own]
+        one = domains._replace(rotations=domains.rotations[own], strains=strains, weights=None)
+        yield one, sizes[m], numbers.scalar(given[m] * volumes[m] / volumes.mean() / count / domains.divisor)
+
+
+def _stretch(standing: UnitCell, cells: list[UnitCell], domains: Domains) -> float:
+    """How much longer than of the crystal itself a reflection's q may be: of twins and strained domains."""
+    longest = 1.0
+    for cell in cells[1:]:
+        change = cell.reciprocal_vectors.real.T @ np.linalg.inv(standing.reciprocal_vectors.real.T)
+        longest = max(longest, float(np.linalg.norm(change, 2)))
+    if domains.strains is not None:
+        longest /= max(1.0 - float(np.linalg.norm(domains.strains.real, 2, axis=(1, 2)).max()), 1e-3)
+    return longest
+
+
+def _reaching(table: FactorTable, stretch: float) -> FactorTable:
+    return dataclasses.replace(table, reach=table.reach * stretch * (1.0 + 1e-9))
 
 
 def _block(
@@ -268,7 +313,7 @@ def _block(
     cell: UnitCell,
     domains: Domains,
     turns: FloatArray,
-    size_mm: Sizes,
+    along: FloatArray,
     share: float,
 ) -> CrystalBlock:
     """What a renderer reads of a share of a crystal that has this cell."""
@@ -281,9 +326,7 @@ def _block(
     if domains.weights is not None:
         # a renderer divides by their sum; with their mean the divisor is the number of orientations
         weights = numbers.read_only(np.tile(domains.weights, len(turns)))
-        if crystal.domain_weight is not None:
-            times = numbers.scalar(domains.weights.mean())
-    along = cells_along_axes(crystal.N, size_mm, cell)
+        times = numbers.scalar(domains.weights.mean() / domains.divisor)
     cells = effective_cells(along, crystal.Ndef)
     metric = shape_metric(crystal.shape, along, cell, physics, crystal.Ndef)
     weight = (

@@ -41,7 +41,7 @@ def cells_along_axes(N: tuple[float, float, float], size_mm: Sizes, cell: UnitCe
         numbers.scalar(n) if size is None else math.ceil(size * 1e-3 / (edge.real * 1e-10))
         for n, size, edge in zip(N, size_mm, edges, strict=True)
     ]
-    return np.maximum(numbers.array(cells), 1.0)
+    return numbers.array(cells)
 
 
 def effective_cells(along: FloatArray, off: tuple[float, float, float]) -> FloatArray:

@@ -29,13 +29,15 @@ class Domains(NamedTuple):
 
     ``rotations`` (n, 3, 3) of column vectors, in the laboratory or, with ``turning``, before the spindle
     turns them; ``strains`` (n, 3, 3), symmetric, in the laboratory before the spindle, or None; ``weights``
-    (n,), or None: 1 each; ``spread`` the rms rotation, radians, for reports.
+    (n,), or None: 1 each, of which ``divisor`` counts as one; ``spread`` the rms rotation, radians, for
+    reports.
     """
 
     rotations: FloatArray
     turning: bool
     strains: FloatArray | None
     weights: FloatArray | None
+    divisor: float
     spread: float
 
 
@@ -128,7 +130,11 @@ def make_domains(crystal: Mosaicity, cell: UnitCell | None, physics: Physics) ->
     if strained:
         points = _points(count, 3 + strained)[:, 3:]
         strains = _strain_tensors(crystal, cell, points)
-    return Domains(numbers.read_only(rotations), turning, strains, _weights(crystal, count), spread)
+    weights = _weights(crystal, count)
+    divisor = 1.0
+    if weights is not None and crystal.mosaic_weights is not None:
+        divisor = numbers.scalar(weights.mean())
+    return Domains(numbers.read_only(rotations), turning, strains, weights, divisor, spread)
 
 
 def _points(count: int, dimensions: int) -> FloatArray:

@@ -78,6 +78,8 @@ class Lattices(Record):
         """
         if first is not None:
             crystal = crystal.with_orientation(first)
+        if crystal.N_distribution is not None:
+            crystal = crystal.replace(size_seed=seed, image=image)
         if self.count(seed, image) == 0:
             return Sample((crystal,), (0.0,))
         others = (crystal.with_orientation(turn) for turn in self.orientations(seed, image))

@@ -138,7 +138,9 @@ class Series:
         """
         orientations = RandomOrientations(check.count("count", count), seed)
         if lattices is None:
-            return cls(setup, orientations=orientations)
+            if len(setup.sample) > 1 or setup.crystal.N_distribution is None:
+                return cls(setup, orientations=orientations)
+            lattices = Lattices(number=1)
         return cls(setup, _Samples(setup.crystal, lattices, orientations))
 
     def __len__(self) -> int:

@@ -27,7 +27,7 @@ SPELLINGS = {
         -overwrite -nooverwrite -header_offset -coherent -version -h
         -integrating -counting -gain_per_keV -raw -signed -flag_badpix -retrigger -noretrigger
         -rate_correction
-        -air_path -helium_path -direct_beam -gauss_star -no_N_scale -normalise_shape
+        -air_path -helium_path -direct_beam -gauss_star -N_domains -no_N_scale -normalise_shape
         -help
         --help --version""",
     1: """-mat -matrix -cell -hkl -default_F -dump -dumpfile -N -Na -Nb -Nc -samplesize -sample_size -xtalsize
@@ -55,7 +55,7 @@ SPELLINGS = {
         -psf_stage -psf_radius -charge_sigma -threshold -fano -pair_energy -gain -gain_stages -readout -bits
         -saturation -overflow -badpix -badpix_seed -badpix_map -hotpix -hotpix_seed -hot_adu -dead_time
         -pulsed -summed_frames -mask_value -gap_value
-        -twin -lattices -crystal -mosaic_kind -mosaic_axes -mosaic_set -cell_spread""",
+        -N_distribution -twin -lattices -crystal -mosaic_kind -mosaic_axes -mosaic_set -cell_spread""",
     2: "-printout_pixel -trace_pixel",
     3: """-Ndef -mosaic_aniso -cell_spread_edges
         -misset -fdet_vector -sdet_vector -odet_vector -beam_vector -polar_vector -spindle_axis

@@ -21,6 +21,12 @@ BASE = "-cell 50 60 70 90 90 90 -default_F 50 -N 5 -detpixels 24 -distance 60 -p
         ("-gauss_star", {"shape": "gauss_star"}),
         ("-gauss_xtal -Ndef 0.5 -0.2 0.1", {"Ndef": (0.5, -0.2, 0.1)}),
         ("-no_N_scale", {"no_N_scale": True}),
+        (
+            "-N_distribution lognormal:0.2 -N_domains",
+            {"N_distribution": ("lognormal", 0.2), "N_domains": True},
+        ),
+        ("-N_distribution lognormal:0.2:0:0.1", {"N_distribution": ("lognormal", (0.2, 0.0, 0.1))}),
+        ("-N_distribution uniform:20:90", {"N_distribution": ("uniform", 20.0, 90.0)}),
         ("-normalise_shape", {"normalise_shape": True}),
         ("-twin 0.3:-h,-k,l -twin 0.2:h,-k,-l", {"twin": (("-h,-k,l", 0.3), ("h,-k,-l", 0.2))}),
         ("-mosaic_aniso 0.1 0.2 0.4", {"mosaic_spread_deg": (0.1, 0.2, 0.4), "mosaic": "gauss"}),
@@ -107,6 +113,9 @@ def test_report_of_twins_and_lattices(folder: Path, capsys: pytest.CaptureFixtur
     ("words", "message"),
     [
         ("-gauss_stars", "did you mean -gauss_star"),
+        ("-N_distribution lognormal", "lognormal:SIGMA"),
+        ("-N_distribution uniform:90:20", "largest size"),
+        ("-N_distribution normal:1", "lognormal:SIGMA"),
         ("-twin -h,-k,l", "unknown option|needs FRACTION"),
         ("-twin 0.3", "a fraction and a law"),
         ("-twin x:-h,-k,l", "-twin x:-h,-k,l"),

@@ -27,7 +27,8 @@ STANDS = vector_rotation((0.3, 0.5, 0.2))
 
 def setup_of(shape: str = "gauss", cell: Any = (50, 60, 70, 90, 100, 90), **fields: Any) -> Setup:
     fields = {"N": (6, 7, 8)} | fields
-    one = Crystal(structure_factors=F50, cell=cell, shape=shape, orientation=STANDS, **fields)
+    fields = {"structure_factors": F50} | fields
+    one = Crystal(cell=cell, shape=shape, orientation=STANDS, **fields)
     return Setup(one, Beam(nopolar=True), SHOT, Sampling(oversample=1))
 
 
@@ -252,3 +253,81 @@ def test_a_shot_hangs_on_seed_and_number_alone() -> None:
 def test_bad_lattices(fields: dict[str, Any]) -> None:
     with pytest.raises(InputError):
         Lattices(**fields)
+
+
+# ---- sizes -------------------------------------------------------------------------------------------------
+
+
+def cells(setup: Setup) -> Array:
+    return np.array([block.N for block in build_scene(setup).crystals])
+
+
+def test_lognormal_sizes() -> None:
+    """Mean 1 over many draws, the same factor for all axes or one for each (beyond 17.6)."""
+    base = setup_of(N=(40, 50, 60), N_distribution=("lognormal", 0.2))
+    drawn = np.array([cells(base.replace(image=i))[0] for i in range(1500)]) / (40, 50, 60)
+    assert np.ptp(drawn, axis=1).max() < 1e-12
+    assert abs(drawn[:, 0].mean() - 1) < 4 * 0.2 / math.sqrt(1500)
+    assert np.log(drawn[:, 0]).std() == pytest.approx(0.2, rel=0.1)
+    each = np.array(
+        [cells(base.replace(N_distribution=("lognormal", (0.1, 0.2, 0)), image=i))[0] for i in range(300)]
+    )
+    widths = np.log(each).std(axis=0)
+    assert widths == pytest.approx([0.1, 0.2, 0], rel=0.2, abs=1e-12)
+    assert not np.array_equal(cells(base), cells(base.replace(size_seed=2)))
+
+
+def test_uniform_and_listed_sizes() -> None:
+    base = setup_of("square", N_distribution=("uniform", 20, 90))
+    drawn = np.array([cells(base.replace(image=i))[0] for i in range(400)])
+    edges = drawn * (5.0, 6.0, 7.0)  # nm
+    assert np.array_equal(drawn, np.rint(drawn))
+    assert edges.min() >= 20 and (edges < 90 + np.array([5, 6, 7])).all()
+    assert edges.mean() == pytest.approx(55 + 3, rel=0.05)
+    rows = [[3, 4, 5], [6, 7, 8]]
+    listed = setup_of(N_distribution=rows)
+    assert np.array_equal(cells(listed.replace(image=1))[0], rows[1])
+    with pytest.raises(InputError, match="lists 2 sizes"):
+        build_scene(listed.replace(image=2))
+
+
+def test_sizes_of_domains_are_a_sum() -> None:
+    """A block for each domain, weighed by its volume, mean 1."""
+    setup = setup_of(
+        N_distribution=("lognormal", 0.3), N_domains=True, mosaic_spread_deg=0.5, mosaic_domains=5
+    )
+    scene = build_scene(setup)
+    volumes = np.array([block.N.prod() for block in scene.crystals])
+    assert len(set(volumes)) == 5
+    turns = [placed.mosaic_rotations[0] for placed in scene.placement.crystals]
+    alone = setup_of().crystal
+    parts = [
+        alone.replace(N=tuple(block.N), mosaic_set=turn[np.newaxis])
+        for block, turn in zip(scene.crystals, turns, strict=True)
+    ]
+    sample = Sample(parts, weights=volumes / volumes.mean() / 5)
+    assert same(image(setup), image(setup.replace(sample=sample)), 1e-12)
+
+
+def test_sizes_of_a_series_by_seed_and_number() -> None:
+    setup = setup_of(N_distribution=("lognormal", 0.3))
+    series = nbragg.Series.random(setup, 6, seed=9)
+    sizes = [tuple(cells(one)[0]) for one in series]
+    assert len(set(sizes)) == 6
+    assert tuple(cells(nbragg.Series.random(setup, 20, seed=9)[4])[0]) == sizes[4]
+    two = nbragg.Series.random(setup, 3, seed=9, lattices=Lattices(number=2))[1]
+    assert tuple(cells(two)[0]) == sizes[1]
+    assert tuple(cells(two)[1]) != sizes[1]
+
+
+def test_no_spot_is_lost_where_cells_shrink() -> None:
+    """What lies beyond the list's reach for the cell at hand may lie within it for a smaller domain's."""
+    index = np.mgrid[-3:4, -3:4, -3:4].reshape(3, -1)
+    factors = Factors.from_reflections(*index, np.full(7**3, 50.0))
+    strained = setup_of(structure_factors=factors, N=3, cell_spread=0.2, mosaic_domains=20)
+    scene = build_scene(strained)
+    far = nbragg.build_scene(setup_of(structure_factors=factors, N=3)).tables[0].reach
+    longest = max(
+        np.linalg.norm(np.linalg.inv(rows) @ (3.5, 3.5, 3.5)) for rows in scene.crystals[0].orientations
+    )
+    assert scene.tables[0].reach >= max(longest, far)

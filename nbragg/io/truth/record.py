@@ -239,6 +239,9 @@ def _listed(tables: list[NDArray[np.void]], least: float) -> NDArray[np.void]:
 
 
 def _sweep(scene: Scene, beam: Beam | None, names: Sequence[str], first: int) -> Sweep:
+    lattices = {(placed.number, placed.individual) for placed in scene.placement.crystals}
+    if len(lattices) < len(scene.crystals):
+        raise InputError("domains of different sizes (N_domains) have no files of the truth")
     known = [*names, *(f"p{i}" for i in range(len(names), len(scene.panels)))]
     return Sweep(
         panels=scene.panels,
