@@ -15,7 +15,7 @@ CRYSTAL = (
            "cells off the diagonal of [[Na, Nd, Nf], [Nd, Nb, Ne], [Nf, Ne, Nc]], for -gauss_xtal and "
            "-tophat_spots", ("crystal.Ndef",)),
     Option(("-N_distribution",), ("text",), "KIND:NUMBERS", "", "", "crystal",
-           "sizes that differ from image to image: lognormal:SIGMA, or lognormal:SA:SB:SC for each axis, times "
+           "sizes that differ from image to image: lognormal:SIGMA, or lognormal:SA:SB:SC for each axis, of "
            "-N; uniform:LEAST:MOST, edges in nm", ("crystal.N_distribution",)),
     flag("-N_domains", "crystal", "draw -N_distribution for each mosaic domain instead of each image",
          ("crystal.N_domains", True)),
