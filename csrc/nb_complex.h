@@ -1,4 +1,4 @@
-/* The structs of the Scene, of what is in the way and of what lies behind with complex numbers for doubles: value + i h rate,
+/* The structs of the Scene, of what is in the way, of what lies behind and of what moves with complex numbers for doubles: value + i h rate,
  * so small a step h that its square is nothing.  Imaginary parts over h of what the formulas make of them are exact
  * derivatives, as in nbragg/base/numbers.py.
  *
@@ -8,12 +8,14 @@
 #define NB_COMPLEX_H
 
 #include "nb_backdrop.h"
+#include "nb_diffuse.h"
 
 typedef double nb_real;
 
 #undef NB_SCENE_H
 #undef NB_OBSTACLES_H
 #undef NB_BACKDROP_H
+#undef NB_DIFFUSE_H
 
 #define NB_COMPLEX
 #define double _Complex double
@@ -31,8 +33,11 @@ typedef double nb_real;
 #define nb_scatterer nb_scatterer_c
 #define nb_place nb_place_c
 #define nb_backdrop nb_backdrop_c
+#define nb_motion nb_motion_c
+#define nb_diffuse nb_diffuse_c
 
 #include "nb_backdrop.h"
+#include "nb_diffuse.h"
 
 #ifndef NB_STAY_COMPLEX
 #undef NB_COMPLEX
@@ -51,6 +56,8 @@ typedef double nb_real;
 #undef nb_scatterer
 #undef nb_place
 #undef nb_backdrop
+#undef nb_motion
+#undef nb_diffuse
 #endif
 
 #endif

@@ -11,6 +11,8 @@
 #define NB_DEFAULT_FLUENCE 125932015286227086360700780544.0
 /* Avogadro's number, 1/mol (CODATA 2006) */
 #define NB_AVOGADRO 6.02214179e23
+/* Boltzmann's constant, J/K (exact since 2019) */
+#define NB_BOLTZMANN 1.380649e-23
 /* water: forward scattering factor (electrons per molecule), molar mass (g/mol), density (g/m^3) */
 #define NB_WATER_F 2.57
 #define NB_WATER_MOLAR_MASS 18.0

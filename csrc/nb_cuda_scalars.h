@@ -40,6 +40,10 @@ typedef struct {
 #define NB_ROOM(type) nb_strided<type>
 #define NB_HAS(shape, source) (NB_USE_KINDS >> (3 * (shape) + (source)) & 1)
 #define NB_AT_ONCE NB_USE_ENTRIES
+#ifndef NB_USE_DISPLACED
+#define NB_USE_DISPLACED 0
+#endif
+#define NB_MAY_DISPLACE NB_USE_DISPLACED
 #define NB_SINK nb_sink
 #define NB_SINK_NEAREST nb_sink_nearest
 #define NB_SINK_TRICUBIC nb_sink_tricubic

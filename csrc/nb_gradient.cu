@@ -5,6 +5,7 @@
  *   NB_USE_KINDS    bit 3 shape + source of F (enum nb_shape, enum nb_factor_source) for each kind of crystal there is
  *   NB_USE_FLOAT    1: precision "mixed", lattice factors and their slopes in float
  *   NB_USE_ENTRIES  1: single structure factors have rows
+ *   NB_USE_DISPLACED 1: there are crystals whose atoms are displaced
  *   NB_THREADS      threads of a block, a power of 2
  *
  * The pixels that are rendered are numbered in raster order, panel by panel, and cut into groups of NB_THREADS and units of

@@ -23,6 +23,7 @@
 #define NB_ROOM(type) type *
 #define NB_HAS(shape, source) 1
 #define NB_AT_ONCE 1
+#define NB_MAY_DISPLACE 1
 
 /* the sinks need places and weights of the table; they are in the first stamping */
 #include "nb_as_vd.h"

@@ -92,6 +92,27 @@ NB_FN void NB_R(nb_stage_tricubic)(const nb_table *t, const nb_block *c, int64_t
     }
 }
 
+/* F exp(-V/2), with V of the indices themselves; of a rate times the root of its form.  Apart, so that it is nothing to
+ * crystals whose atoms stand still. */
+static __attribute__((noinline)) void NB_R(nb_stage_displacement)(const nb_crystal *k, const double *m, const nb_q *q,
+                                                                  NB_R(nb_staged) *out)
+{
+    NB_SCALAR V[NB_TILE] __attribute__((aligned(64))), root[NB_TILE] __attribute__((aligned(64)));
+    const int rate = k->displaced == NB_DISPLACED_RATE;
+    for (int i = 0; i < q->lanes; i += NB_LANES) {
+        const nb_vd x = nb_load_vd(q->x + i), y = nb_load_vd(q->y + i), z = nb_load_vd(q->z + i);
+        nb_vd h[3];
+        for (int r = 0; r < 3; r++) h[r] = m[3 * r] * x + m[3 * r + 1] * y + m[3 * r + 2] * z;
+        NB_STORE(V + i, nb_radius_sqr_vd(h, k->displacement));
+        if (rate) NB_STORE(root + i, nb_sqrt_vd(nb_abs_vd(nb_radius_sqr_vd(h, k->displacement_rate))));
+    }
+    for (int i = 0; i < q->lanes; i += NB_R(STEP)) {
+        NB_REAL factor = NB_R(nb_exp)(NB_K(-0.5) * NB_LOAD(V + i));
+        if (rate) factor *= NB_LOAD(root + i);
+        *(NB_REAL *)(out->F + i) *= factor;
+    }
+}
+
 /* part += F^2 L^2 for the staged orientation; shape and table are constants at each call. */
 NB_FN void NB_R(nb_add_lattice)(const nb_block *c, const NB_R(nb_staged) *in, NB_SCALAR *part, int lanes,
                                 const int shape, const int table)
@@ -137,6 +158,7 @@ NB_FN void NB_R(nb_sum)(const nb_table *t, const nb_block *c, const nb_q *q, dou
         for (int64_t o = first; o < last; o++) {
             if (source_of_F == NB_R(TRICUBIC)) NB_R(nb_stage_tricubic)(t, c, o, q, &staged, shape, limit, bad, base);
             else NB_R(nb_stage_nearest)(t, c, k->abc + 9 * o, q, &staged, shape, table);
+            if (table && k->displaced) NB_R(nb_stage_displacement)(k, k->abc + 9 * o, q, &staged);
             NB_R(nb_add_lattice)(c, &staged, part, q->lanes, shape, table);
         }
         const double scale = k->orientation_weight ? peak * k->orientation_weight[first] : peak;
@@ -151,7 +173,8 @@ static void NB_R(nb_sum_orientations)(const nb_table *t, const nb_block *c, cons
 #define NB_CASE(shape)                                                                                                 \
     case shape:                                                                                                        \
         if (limit) NB_R(nb_sum)(t, c, q, sum, shape, NB_R(TRICUBIC), limit, bad, base);                                \
-        else if (t->F) NB_R(nb_sum)(t, c, q, sum, shape, NB_R(NEAREST), limit, bad, base);                             \
+        else if (t->F || c->crystal->displaced) /* without a list every F is default_F */                              \
+            NB_R(nb_sum)(t, c, q, sum, shape, NB_R(NEAREST), limit, bad, base);                                        \
         else NB_R(nb_sum)(t, c, q, sum, shape, NB_R(CONSTANT), limit, bad, base);                                      \
         break;
     switch (c->shape) {

@@ -10,7 +10,8 @@
  * Stamped out for one real type like nb_lattice.h.  Indices are worked out in doubles, NB_DREAL, NB_PER of which make an
  * NB_REAL; functions of doubles have the suffix NB_DR adds.  NB_JOIN(a) makes an NB_REAL of NB_PER NB_DREAL, NB_PART(v, i) is
  * the i-th of them again.  NB_ROOM: see nb_point.h.  NB_HAS(shape, source of F): whether there may be crystals of the kind;
- * NB_AT_ONCE: whether orientations and tables may be asked for.  Both are for compilers that make code of what is needed. */
+ * NB_AT_ONCE: whether orientations and tables may be asked for; NB_MAY_DISPLACE: whether atoms may be displaced.  All three are
+ * for compilers that make code of what is needed. */
 
 /* One source's samples of a vector of pixels. */
 typedef struct {
@@ -96,6 +97,22 @@ typedef struct {
     NB_REAL T, G[3], F_L, shape[6]; /* shape: dT/dN[3] or dT/d(M fudge)[6] */
 } NB_R(nb_slopes);
 
+/* Displaced atoms: T becomes T exp(-V), V the form of h, its slopes with it; that by h has -T dV/dh as well.  By value, so
+ * that crystals whose atoms stand still keep their slopes in registers. */
+NB_APART NB_R(nb_slopes) NB_R(nb_displaced)(const nb_crystal *k, NB_REAL h, NB_REAL j, NB_REAL l, NB_R(nb_slopes) s)
+{
+    NB_SCALAR form[6];
+    NB_REAL index[3] = {h, j, l}, by[3];
+    for (int i = 0; i < 6; i++) form[i] = (NB_SCALAR)k->displacement[i];
+    const NB_REAL left = NB_R(nb_exp)(-NB_R(nb_radius_sqr)(index, form));
+    NB_R(nb_radius_gradient)(index, form, by);
+    s.T *= left;
+    s.F_L *= left;
+    for (int r = 0; r < 3; r++) s.G[r] = left * s.G[r] - s.T * by[r];
+    for (int i = 0; i < 6; i++) s.shape[i] *= left;
+    return s;
+}
+
 NB_FN void NB_R(nb_sample_slopes)(const nb_block *c, const NB_R(nb_place) *p, const NB_R(nb_factor) *f, NB_R(nb_slopes) *out,
                                   const int shape, const int table, const int curved,
                                  int shapes)
@@ -122,15 +139,18 @@ NB_FN void NB_R(nb_sample_slopes)(const nb_block *c, const NB_R(nb_place) *p, co
         for (int r = 0; curved && r < 3; r++) out->G[r] += out->F_L * f->by_h[r];
     }
     for (int r = 0; r < 6; r++) out->shape[r] = NB_SET(NB_K(0));
-    if (!shapes) return;
-    if (shape == NB_SQUARE) {
+    if (shapes && shape == NB_SQUARE) {
         for (int r = 0; r < 3; r++) out->shape[r] = table ? FF * by_N[r] : by_N[r];
-        return;
+    } else if (shapes) {
+        for (int r = 0; r < 3; r++) out->shape[r] = slope * (p->d[r] * p->d[r]);
+        out->shape[3] = slope * (p->d[0] * p->d[1]);
+        out->shape[4] = slope * (p->d[0] * p->d[2]);
+        out->shape[5] = slope * (p->d[1] * p->d[2]);
     }
-    for (int r = 0; r < 3; r++) out->shape[r] = slope * (p->d[r] * p->d[r]);
-    out->shape[3] = slope * (p->d[0] * p->d[1]);
-    out->shape[4] = slope * (p->d[0] * p->d[2]);
-    out->shape[5] = slope * (p->d[1] * p->d[2]);
+    if (NB_MAY_DISPLACE && c->crystal->displaced) {
+        if (!table) out->F_L = NB_SET(NB_K(0));
+        *out = NB_R(nb_displaced)(c->crystal, p->h[0], p->h[1], p->h[2], *out);
+    }
 }
 
 /* The extra columns of one orientation. */

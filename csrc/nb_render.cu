@@ -7,6 +7,7 @@
  *   NB_USE_FLOAT   1: precision "mixed", lattice factors, interpolation and sums of NB_SHORT orientations in float
  *   NB_USE_INDEX   arithmetic of h, k, l (nb_launch.h)
  *   NB_USE_CURVED  1: curved panel
+ *   NB_USE_DISPLACED 1: the crystal's atoms are displaced: F^2 L^2 exp(-V)
  *   NB_USE_FINISH  1: nb_finish and nb_summarise instead of the others; they are the same for all of the above
  *   NB_THREADS     threads of a block
  *
@@ -29,6 +30,9 @@
 #define NB_BLOCKS (NB_USE_TABLE == NB_TABLE_TRICUBIC && !NB_USE_FLOAT ? 2 : NB_USE_TABLE == NB_TABLE_TRICUBIC || NB_USE_CURVED ? 3 : 4)
 #endif
 #define NB_CHUNK 128
+#ifndef NB_USE_DISPLACED
+#define NB_USE_DISPLACED 0
+#endif
 #ifndef NB_HOST
 /* loads of one orientation during the arithmetic of the other; in double an ellipsoid (NB_ELLIPSOID) and tricubic
  * interpolation, which has 64 loads of its own, have no registers for that */
@@ -54,6 +58,9 @@ typedef double nb_real;
 
 typedef struct {
     nb_real n[3], metric[6];
+#if NB_USE_DISPLACED
+    nb_real displacement[6];
+#endif
     nb_cells cells;
 } nb_constants;
 
@@ -64,6 +71,9 @@ NB_FN nb_constants nb_constants_of(const nb_crystal *crystal)
     nb_spot_metric(crystal, metric);
     for (int j = 0; j < 3; j++) c.n[j] = (nb_real)crystal->N[j];
     for (int j = 0; j < 6; j++) c.metric[j] = (nb_real)metric[j];
+#if NB_USE_DISPLACED
+    for (int j = 0; j < 6; j++) c.displacement[j] = (nb_real)crystal->displacement[j];
+#endif
     c.cells = nb_cells_of(crystal->N);
     return c;
 }
@@ -143,6 +153,10 @@ NB_UNROLL
             if (o < limit) F = nb_interpolated(t, default_F, &x);
             else if (o > limit) F = nb_listed(t, default_F, x.n);
             L *= F * F;
+#endif
+#if NB_USE_DISPLACED
+            const nb_real h[3] = {(nb_real)x.n[0] + x.d[0], (nb_real)x.n[1] + x.d[1], (nb_real)x.n[2] + x.d[2]};
+            L *= NB_U(nb_exp)(-NB_U(nb_radius_sqr)(h, c->displacement));
 #endif
             part += nb_weight_of(staged + o) * L; /* one multiply-add */
         }

@@ -18,6 +18,7 @@ enum nb_interpolation {
     NB_TRICUBIC_EXACT = 2  /* tricubic where possible, default_F elsewhere (canonical 11) */
 };
 enum nb_curvature { NB_FLAT = 0, NB_CURVED_LAB = 1, NB_CURVED_AXES = 2 };
+enum nb_displaced { NB_NOT_DISPLACED = 0, NB_DISPLACED = 1, NB_DISPLACED_RATE = 2 };
 enum nb_water { NB_WATER_IN_SUM = 0, NB_WATER_AFTER = 1 };
 #endif
 
@@ -67,6 +68,9 @@ typedef struct {
     double metric[9];                  /* squared radius of a spot = dh^T metric dh; not read by NB_SQUARE */
     int32_t shape;
     int32_t table;                     /* first of its tables; they agree in interpolation and in having a list */
+    int32_t displaced;                 /* its atoms are displaced: F^2 L^2 times exp(-V) (beyond 20.1); enum nb_displaced */
+    double displacement[6];            /* V of (h, k, l): aa bb cc 2ab 2ac 2bc */
+    double displacement_rate[6];       /* NB_DISPLACED_RATE: of the form by which the same is multiplied */
 } nb_crystal;
 
 typedef struct {

@@ -63,6 +63,7 @@ static double diffraction(nb_tracer *t, const nb_traced_crystal *c, nb_trace_row
     row->F_cell = row->F_latt = 0.0;
     if (!row->kept) return 0.0;
     row->F_cell = structure_factor(t, c, row, nearest, nb_radius_sqr_d(d, c->metric));
+    if (c->crystal->displaced) row->F_cell *= nb_exp_d(-0.5 * nb_radius_sqr_d(row->hkl, c->crystal->displacement));
     const double L_sqr = c->peak * nb_lattice_d(c->shape, d, c->crystal->N, c->metric);
     row->F_latt = sqrt(L_sqr);
     return row->F_cell * row->F_cell * L_sqr;

@@ -17,6 +17,8 @@ _EXPORTS = {
     "Beam": "model.beam",
     "SourceList": "model.beam",
     "Crystal": "model.crystal",
+    "LiquidMotions": "model.diffuse",
+    "ThermalDiffuse": "model.diffuse",
     "Sample": "model.sample",
     "Detector": "model.detector",
     "detector_names": "model.detector_library",

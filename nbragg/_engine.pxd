@@ -4,7 +4,7 @@
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 cdef extern from "nb_constants.h":
-    const double NB_R_E_SQR, NB_HC_EV_A, NB_DEFAULT_FLUENCE, NB_AVOGADRO
+    const double NB_R_E_SQR, NB_HC_EV_A, NB_DEFAULT_FLUENCE, NB_AVOGADRO, NB_BOLTZMANN
     const double NB_WATER_F, NB_WATER_MOLAR_MASS, NB_WATER_DENSITY
     const double NB_SPHERE_SCALE, NB_GAUSS_WIDTH, NB_TOPHAT_RADIUS_SQR
 
@@ -14,6 +14,7 @@ cdef extern from "nb_scene.h":
         NB_NEAREST, NB_TRICUBIC, NB_TRICUBIC_EXACT
         NB_FLAT, NB_CURVED_LAB, NB_CURVED_AXES
         NB_WATER_IN_SUM, NB_WATER_AFTER
+        NB_NOT_DISPLACED, NB_DISPLACED, NB_DISPLACED_RATE
     ctypedef struct nb_panel:
         int32_t fpixels, spixels
         int32_t first[2]
@@ -49,7 +50,9 @@ cdef extern from "nb_scene.h":
         double N[3]
         double fudge
         double metric[9]
-        int32_t shape, table
+        int32_t shape, table, displaced
+        double displacement[6]
+        double displacement_rate[6]
     ctypedef struct nb_scene:
         int32_t panels, sources, crystals, tables
         const nb_panel *panel
@@ -164,6 +167,30 @@ cdef extern from "nb_backdrop.h":
     int nb_backdrop_images(const nb_scene *scene, const nb_backdrop *backdrop, nb_backdrop_job *job, int isa) nogil
     int nb_backdrop_pixel(const nb_scene *scene, const nb_backdrop *backdrop, int32_t panel, int32_t fast, int32_t slow,
                           double *behind, int isa) nogil
+
+cdef extern from "nb_diffuse.h":
+    enum:
+        NB_LIQUID, NB_THERMAL
+        NB_MOST_ORDER, NB_FORMS
+    ctypedef struct nb_motion:
+        const double *abc
+        const double *weight
+        const double *form
+        double scale, along, across, soft
+        int64_t orientations
+        int32_t kind, table, models, order, stencil, damped
+    ctypedef struct nb_diffuse:
+        const nb_motion *motion
+        int32_t motions, oversample
+    ctypedef struct nb_diffuse_job:
+        int32_t threads
+        int64_t origin
+        double *image
+        const int32_t *cancel
+        int64_t *progress
+    int nb_diffuse_image(const nb_scene *scene, const nb_diffuse *diffuse, nb_diffuse_job *job, int isa) nogil
+    int nb_diffuse_pixel(const nb_scene *scene, const nb_diffuse *diffuse, int32_t panel, int32_t fast, int32_t slow,
+                         double *value, int isa) nogil
 
 cdef extern from "nb_block.h":
     ctypedef struct nb_cut:
@@ -371,11 +398,18 @@ cdef extern from "nb_backdrop_slope.h":
         double complex incident[3]
         double complex wavelength, weight
         int64_t table
+    ctypedef struct nb_table_c:
+        const double complex *F
+        int32_t F_min[3]
+        int32_t F_count[3]
+        double complex default_F
     ctypedef struct nb_scene_c:
         int32_t panels, sources, nopolar
         const nb_panel_c *panel
         const nb_source_c *source
+        const nb_table_c *table
         int64_t pixels
+        double complex dmin
         double complex polarization
         double complex polar_vector[3]
     ctypedef struct nb_absorber_c:
@@ -435,3 +469,23 @@ cdef extern from "nb_backdrop_slope.h":
         const int32_t *cancel
         int64_t *progress
     int nb_backdrop_slopes(const nb_scene_c *scene, const nb_backdrop_c *backdrop, const nb_backdrop_slopes_job *job) nogil
+
+cdef extern from "nb_diffuse_slope.h":
+    ctypedef struct nb_motion_c:
+        const double complex *abc
+        const double complex *weight
+        const double complex *form
+        double complex scale, along, across, soft
+        int64_t orientations
+        int32_t kind, table, models, order, stencil, damped
+    ctypedef struct nb_diffuse_c:
+        const nb_motion_c *motion
+        int32_t motions, oversample
+    ctypedef struct nb_diffuse_slopes_job:
+        int32_t threads
+        double step
+        double *rate
+        double *value
+        const int32_t *cancel
+        int64_t *progress
+    int nb_diffuse_slopes(const nb_scene_c *scene, const nb_diffuse_c *diffuse, const nb_diffuse_slopes_job *job) nogil

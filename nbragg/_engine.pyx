@@ -13,6 +13,7 @@ import numpy as np
 
 CONSTANTS = {
     "R_E_SQR": NB_R_E_SQR, "HC_EV_A": NB_HC_EV_A, "DEFAULT_FLUENCE": NB_DEFAULT_FLUENCE, "AVOGADRO": NB_AVOGADRO,
+    "BOLTZMANN": NB_BOLTZMANN,
     "WATER_F": NB_WATER_F, "WATER_MOLAR_MASS": NB_WATER_MOLAR_MASS, "WATER_DENSITY": NB_WATER_DENSITY,
     "SPHERE_SCALE": NB_SPHERE_SCALE, "GAUSS_WIDTH": NB_GAUSS_WIDTH, "TOPHAT_RADIUS_SQR": NB_TOPHAT_RADIUS_SQR,
 }
@@ -22,6 +23,8 @@ SHAPES = {"square": NB_SQUARE, "round": NB_ELLIPSOID, "gauss": NB_GAUSS, "tophat
 CURVATURES = {"flat": NB_FLAT, "laboratory": NB_CURVED_LAB, "axes": NB_CURVED_AXES}
 INTERPOLATIONS = {"nearest": NB_NEAREST, "tricubic": NB_TRICUBIC, "tricubic_exact": NB_TRICUBIC_EXACT}
 WATER_MODES = {"in_sum": NB_WATER_IN_SUM, "after": NB_WATER_AFTER}
+MOTIONS = {"liquid": NB_LIQUID, "thermal": NB_THERMAL}
+MOST_ORDER = NB_MOST_ORDER
 PRECISIONS = {"double": NB_DOUBLE, "mixed": NB_MIXED}
 # numbers of the CUDA kernels' specialisations
 INDEX_ARITHMETICS = {"double": NB_INDEX_DOUBLE, "fixed": NB_INDEX_FIXED, "pairs": NB_INDEX_PAIRS}
@@ -43,7 +46,7 @@ SIZES = {
     "nb_table": sizeof(nb_table), "nb_scene": sizeof(nb_scene), "nb_summary": sizeof(nb_summary),
     "nb_trace_row": sizeof(nb_trace_row), "nb_part": sizeof(nb_part), "nb_block_cut": sizeof(nb_block_cut),
     "nb_asked": sizeof(nb_asked), "nb_block": sizeof(nb_block), "nb_axes": sizeof(nb_axes), "nb_course": sizeof(nb_course),
-    "nb_backdrop": sizeof(nb_backdrop),
+    "nb_backdrop": sizeof(nb_backdrop), "nb_diffuse": sizeof(nb_diffuse),
 }
 
 _PROBES = {
@@ -286,6 +289,7 @@ cdef class EngineScene:
 
 
 include "_engine_backdrop.pxi"
+include "_engine_diffuse.pxi"
 
 
 cdef class Job:
@@ -368,6 +372,20 @@ cdef class Job:
             status = nb_backdrop_images(&self.scene.c, &backdrop.c, &job, self.level)
         return STATUS[status]
 
+    def make_diffuse(self, PackedDiffuse diffuse, image):
+        """Fill the image of diffuse scattering, float64, of all pixels, as make_behind; returns an entry of STATUS."""
+        cdef nb_diffuse_job job
+        cdef int status
+        memset(&job, 0, sizeof(nb_diffuse_job))
+        diffuse.check(self.scene)
+        job.image = image_of(image, self.scene.c.pixels, "the diffuse image")
+        job.threads = self.job.threads
+        job.cancel, job.progress = &self.cancelled, &self.passed
+        self.passes += 1
+        with nogil:
+            status = nb_diffuse_image(&self.scene.c, &diffuse.c, &job, self.level)
+        return STATUS[status]
+
     def run(self):
         """Render on this thread (and OpenMP's); returns an entry of STATUS."""
         cdef int status
@@ -402,6 +420,19 @@ def behind_pixel(EngineScene scene, PackedBackdrop backdrop, int panel, int fast
     if status:
         raise ValueError(f"{isa}: {STATUS[status]}")
     return behind
+
+
+def diffuse_pixel(EngineScene scene, PackedDiffuse diffuse, int panel, int fast, int slow, str isa):
+    """Diffuse scattering of one pixel, photons at a fluence of 1 photon/m^2."""
+    cdef int level = isa_index(isa), status
+    cdef double value = 0.0
+    check_pixel(scene, panel, fast, slow)
+    diffuse.check(scene)
+    with nogil:
+        status = nb_diffuse_pixel(&scene.c, &diffuse.c, panel, fast, slow, &value, level)
+    if status:
+        raise ValueError(f"{isa}: {STATUS[status]}")
+    return value
 
 
 def trace_length(EngineScene scene, int panel=0):

@@ -218,6 +218,21 @@ cdef int pack_crystal(nb_crystal *c, crystal) except -1:
     c.shape, c.fudge = number_of(SHAPES, crystal.shape, "shape"), crystal.fudge
     copy_vector(c.metric, crystal.shape_metric, 9, "shape_metric")
     c.weight, c.table = crystal.weight, crystal.table
+    if crystal.displacement is not None:
+        c.displaced = NB_DISPLACED
+        copy_form(c.displacement, crystal.displacement, "displacement")
+        if crystal.displacement_rate is not None:
+            c.displaced = NB_DISPLACED_RATE
+            copy_form(c.displacement_rate, crystal.displacement_rate, "displacement_rate")
+    return 0
+
+
+cdef int copy_form(double *target, values, str what) except -1:
+    """A symmetric matrix as aa bb cc 2ab 2ac 2bc."""
+    cdef double m[9]
+    copy_vector(m, values, 9, what)
+    target[0], target[1], target[2] = m[0], m[4], m[8]
+    target[3], target[4], target[5] = m[1] + m[3], m[2] + m[6], m[5] + m[7]
     return 0
 
 

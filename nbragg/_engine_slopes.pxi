@@ -11,38 +11,21 @@ cdef int copy_complex(double complex *target, values, int count, str what) excep
     return 0
 
 
-cdef class BackdropSlopesJob:
-    """One pass: progress and cancel may be used from other threads while run() works.
+cdef class SlopesJob:
+    """One pass over a Scene that moves: progress and cancel may be used from other threads while run() works.
 
-    moving: the scene with value + i step rate in panels, sources, polarization, polar vector and backdrop, where real numbers
-    may stand too; rates, values: background, fixed and transmission, each a float64 image of all pixels or None.
+    moving: the scene with value + i step rate in what counts, where real numbers may stand too.
     """
 
     cdef int32_t cancelled
     cdef int64_t done
     cdef nb_scene_c c
-    cdef nb_backdrop_c backdrop
-    cdef nb_backdrop_slopes_job job
     cdef EngineScene scene
     cdef list kept
 
-    def __init__(self, EngineScene scene, moving, double step, int threads, rates, values=(None, None, None)):
-        self.scene, self.kept = scene, [moving, rates, values]
-        self.job.threads, self.job.step = threads, step
-        self.job.cancel, self.job.progress = &self.cancelled, &self.done
-        self.point_to(&self.job.rates, rates)
-        self.point_to(&self.job.values, values)
+    def __init__(self, EngineScene scene, moving):
+        self.scene, self.kept = scene, [moving]
         self.pack_rays(moving)
-        self.pack_scatterers(moving.backdrop)
-        if moving.backdrop.obstacles is not None:
-            self.pack_obstacles(moving.backdrop.obstacles)
-
-    cdef int point_to(self, nb_backdrop_planes *planes, images) except -1:
-        background, fixed, transmission = images
-        planes.background = doubles(background, self.scene.c.pixels, "background")
-        planes.fixed = doubles(fixed, self.scene.c.pixels, "fixed")
-        planes.transmission = doubles(transmission, self.scene.c.pixels, "transmission")
-        return 0
 
     cdef void *allocate(self, Py_ssize_t count, size_t size) except NULL:
         """Zeros that live as long as the job."""
@@ -92,6 +75,44 @@ cdef class BackdropSlopesJob:
             copy_complex(s[i].incident, moving.sources.incident[i], 3, "incident")
             s[i].wavelength, s[i].weight = moving.sources.wavelength[i], moving.sources.weight[i]
             s[i].table = self.scene.c.source[i].table
+        return 0
+
+    @property
+    def progress(self):
+        """Fraction of the pixels done."""
+        return self.done / max(self.scene.panels.rendered, 1)
+
+    def cancel(self):
+        """Ask run() to stop."""
+        self.cancelled = 1
+
+
+cdef class BackdropSlopesJob(SlopesJob):
+    """Of what lies behind the spots.
+
+    moving: panels, sources, polarization, polar vector and backdrop count.
+    rates, values: background, fixed and transmission, each a float64 image of all pixels or None.
+    """
+
+    cdef nb_backdrop_c backdrop
+    cdef nb_backdrop_slopes_job job
+
+    def __init__(self, EngineScene scene, moving, double step, int threads, rates, values=(None, None, None)):
+        SlopesJob.__init__(self, scene, moving)
+        self.kept += [rates, values]
+        self.job.threads, self.job.step = threads, step
+        self.job.cancel, self.job.progress = &self.cancelled, &self.done
+        self.point_to(&self.job.rates, rates)
+        self.point_to(&self.job.values, values)
+        self.pack_scatterers(moving.backdrop)
+        if moving.backdrop.obstacles is not None:
+            self.pack_obstacles(moving.backdrop.obstacles)
+
+    cdef int point_to(self, nb_backdrop_planes *planes, images) except -1:
+        background, fixed, transmission = images
+        planes.background = doubles(background, self.scene.c.pixels, "background")
+        planes.fixed = doubles(fixed, self.scene.c.pixels, "fixed")
+        planes.transmission = doubles(transmission, self.scene.c.pixels, "transmission")
         return 0
 
     cdef int pack_curve(self, nb_curve_c *c, curve) except -1:
@@ -175,18 +196,67 @@ cdef class BackdropSlopesJob:
             c.mean = self.numbers(body.mean, self.c.sources * NB_BALL_PIECES * 4, "mean")
         return 0
 
-    @property
-    def progress(self):
-        """Fraction of the pixels done."""
-        return self.done / max(self.scene.panels.rendered, 1)
-
-    def cancel(self):
-        """Ask run() to stop."""
-        self.cancelled = 1
-
     def run(self):
         """Work on this thread (and OpenMP's); returns an entry of STATUS."""
         cdef int status
         with nogil:
             status = nb_backdrop_slopes(&self.c, &self.backdrop, &self.job)
+        return STATUS[status]
+
+
+cdef class DiffuseSlopesJob(SlopesJob):
+    """Of the diffuse scattering of crystals.
+
+    moving: panels, sources, tables, polarization, polar vector and diffuse count.
+    rate, value: float64 images of all pixels; value may be None.
+    """
+
+    cdef nb_diffuse_c diffuse
+    cdef nb_diffuse_slopes_job job
+
+    def __init__(self, EngineScene scene, moving, double step, int threads, rate, value=None):
+        SlopesJob.__init__(self, scene, moving)
+        check_motion_tables(scene, moving.diffuse)
+        self.kept += [rate, value]
+        self.job.threads, self.job.step = threads, step
+        self.job.cancel, self.job.progress = &self.cancelled, &self.done
+        self.job.rate = image_of(rate, scene.c.pixels, "the rate")
+        self.job.value = image_of(value, scene.c.pixels, "the value")
+        self.c.dmin = moving.dmin
+        self.pack_tables(moving.tables)
+        self.pack_motions(moving.diffuse)
+
+    cdef int pack_tables(self, tables) except -1:
+        cdef nb_table_c *c = <nb_table_c *>self.allocate(len(tables), sizeof(nb_table_c))
+        cdef int i, j
+        for i, table in enumerate(tables):
+            c[i].default_F = table.default_F
+            if table.values is None:
+                continue
+            c[i].F = self.numbers(table.values, table.values.size, "structure factors")
+            for j in range(3):
+                c[i].F_min[j], c[i].F_count[j] = table.origin[j], table.values.shape[j]
+        self.c.table = c
+        return 0
+
+    cdef int pack_motions(self, diffuse) except -1:
+        cdef nb_motion_c *c = <nb_motion_c *>self.allocate(len(diffuse.motions), sizeof(nb_motion_c))
+        cdef int i
+        for i, motion in enumerate(diffuse.motions):
+            check_motion(motion)
+            c[i].abc = self.numbers(motion.orientations, motion.orientations.size, "orientations")
+            c[i].weight = self.numbers(motion.weights, len(motion.weights), "weights")
+            c[i].form = self.numbers(motion.forms, motion.forms.size, "forms")
+            c[i].orientations, c[i].models = len(motion.weights), len(motion.forms)
+            c[i].scale, c[i].along, c[i].across, c[i].soft = motion.scale, motion.along, motion.across, motion.soft
+            c[i].kind, c[i].table = number_of(MOTIONS, motion.kind, "motion"), motion.table
+            c[i].order, c[i].stencil, c[i].damped = motion.order, motion.stencil, motion.damped
+        self.diffuse.motion, self.diffuse.motions, self.diffuse.oversample = c, len(diffuse.motions), diffuse.oversample
+        return 0
+
+    def run(self):
+        """Work on this thread (and OpenMP's); returns an entry of STATUS."""
+        cdef int status
+        with nogil:
+            status = nb_diffuse_slopes(&self.c, &self.diffuse, &self.job)
         return STATUS[status]

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from .. import _engine
 from ..base import memory
 from ..base.errors import InputError
-from ..engine.backdrop import direct_beam_of, wanted
+from ..engine.backdrop import Images, direct_beam_of, wanted
 from ..engine.backend import RenderOptions, backend
 from ..engine.cpu import choose_isa
 
@@ -284,6 +284,7 @@ def trace_pixel(
     )
     rows = np.empty(count, _engine.TRACE_ROW_DTYPE)
     isa = choose_isa()
+    images = None
     if scene.backdrop is not None:
         packed = _engine.PackedBackdrop(scene.backdrop)
         found = _engine.behind_pixel(engine, packed, panel, fast, slow, isa)
@@ -292,8 +293,15 @@ def trace_pixel(
             found[1] += direct[scene.offsets[panel] + slow * scene.panels[panel].fpixels + fast]
         there = zip(np.split(found, 3), wanted(scene.backdrop), strict=True)
         transmission, background, fixed = (value if wants else None for value, wants in there)
-        first = scene.offsets[panel] + slow * scene.panels[panel].fpixels + fast
-        engine.put_behind(transmission, background, fixed, first)
+        images = Images(transmission, background, fixed)
+    if scene.diffuse is not None:
+        from ..engine.diffuse import with_light
+
+        given = _engine.PackedDiffuse(scene.diffuse)
+        light = np.array([_engine.diffuse_pixel(engine, given, panel, fast, slow, isa)])
+        images = with_light(images, light)
+    if images is not None:
+        engine.put_behind(*images, scene.offsets[panel] + slow * scene.panels[panel].fpixels + fast)
     total = _engine.trace_pixel(engine, panel, fast, slow, interpolate, isa, rows)
     samples = np.empty(count, _ROW)
     for name in rows.dtype.names or ():

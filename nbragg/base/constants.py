@@ -8,6 +8,7 @@ R_E_SQR: float = _engine.CONSTANTS["R_E_SQR"]  #: classical electron radius squa
 HC_EV_A: float = _engine.CONSTANTS["HC_EV_A"]  #: photon energy times wavelength, eV angstrom
 DEFAULT_FLUENCE: float = _engine.CONSTANTS["DEFAULT_FLUENCE"]  #: photons/m^2; makes r_e^2 * fluence = 1
 AVOGADRO: float = _engine.CONSTANTS["AVOGADRO"]  #: 1/mol
+BOLTZMANN: float = _engine.CONSTANTS["BOLTZMANN"]  #: J/K
 WATER_F: float = _engine.CONSTANTS["WATER_F"]  #: electrons per molecule, forward
 WATER_MOLAR_MASS: float = _engine.CONSTANTS["WATER_MOLAR_MASS"]  #: g/mol
 WATER_DENSITY: float = _engine.CONSTANTS["WATER_DENSITY"]  #: g/m^3

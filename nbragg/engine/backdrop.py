@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ..scene.backdrop import Backdrop
     from ..scene.record import Scene, Sources
 
-__all__ = ["Behind", "Images", "Kept", "direct_beam_of", "tell_outside", "wanted"]
+__all__ = ["Behind", "Image", "Images", "Kept", "direct_beam_of", "has_behind", "tell_outside", "wanted"]
 
 T = TypeVar("T")
 
@@ -57,6 +57,11 @@ def wanted(backdrop: Backdrop) -> tuple[bool, bool, bool]:
     )
 
 
+def has_behind(scene: Scene) -> bool:
+    """Whether a pixel's photons are more than those of its spots."""
+    return scene.backdrop is not None or scene.diffuse is not None
+
+
 def direct_beam_of(panels: tuple[PlacedPanel, ...], sources: Sources, backdrop: Backdrop) -> Image | None:
     """Photons of the direct beam at a fluence of 1 photon/m^2, part of the background; None: no."""
     if not backdrop.direct_beam:
@@ -68,16 +73,19 @@ class _Inputs(NamedTuple):
     """All that the images depend on."""
 
     panels: tuple[PlacedPanel, ...]
-    backdrop: Backdrop
+    part: Any
     sources: Sources
     polarization: float
     polar_vector: NDArray[np.float64]
     nopolar: bool
+    more: tuple[Any, ...]
 
     @classmethod
-    def of(cls, scene: Scene, backdrop: Backdrop) -> _Inputs:
+    def of(cls, scene: Scene, part: Any, also: tuple[str, ...]) -> _Inputs:
         polarized = scene.polarization, scene.polar_vector, scene.nopolar
-        return cls(scene.panels, backdrop, scene.sources, *polarized)
+        return cls(
+            scene.panels, part, scene.sources, *polarized, tuple(getattr(scene, name) for name in also)
+        )
 
     def same(self, other: _Inputs) -> bool:
         return all(_same(mine, its) for mine, its in zip(self, other, strict=True))
@@ -97,19 +105,32 @@ def _same(a: Any, b: Any) -> bool:
 
 
 class Kept(Generic[T]):
-    """What was made for the latest of a queue's Scenes, and is good for the next as long as they agree."""
+    """What was made for the latest of a queue's Scenes, and is good for the next as long as they agree.
 
-    def __init__(self, make: Callable[[Scene, Backdrop], T]) -> None:
-        self._make = make
+    Parameters
+    ----------
+    make : callable
+        Takes the Scene and its part.
+    part : {"backdrop", "diffuse"}
+        Of the Scene, which images are made of.
+    also : tuple of str
+        Further fields of the Scene that they depend on.
+    """
+
+    def __init__(
+        self, make: Callable[[Scene, Any], T], part: str = "backdrop", also: tuple[str, ...] = ()
+    ) -> None:
+        self._make, self._part, self._also = make, part, also
         self._latest: tuple[_Inputs, T] | None = None
 
     def of(self, scene: Scene) -> T | None:
-        """None for a Scene without backdrop."""
-        if scene.backdrop is None:
+        """None for a Scene without the part."""
+        part = getattr(scene, self._part)
+        if part is None:
             return None
-        inputs = _Inputs.of(scene, scene.backdrop)
+        inputs = _Inputs.of(scene, part, self._also)
         if self._latest is None or not self._latest[0].same(inputs):
-            self._latest = inputs, self._make(scene, scene.backdrop)
+            self._latest = inputs, self._make(scene, part)
         return self._latest[1]
 
 

@@ -16,7 +16,14 @@ from ..scene.tangent import PanelTangent, SceneTangent
 from .cpu import render_behind, run_job, thread_count
 from .options import RenderOptions
 
-__all__ = ["BackdropImages", "backdrop_rates", "backdrop_values", "moved_scene", "moves_backdrop"]
+__all__ = [
+    "BackdropImages",
+    "backdrop_rates",
+    "backdrop_values",
+    "moved_scene",
+    "moves_backdrop",
+    "moves_rays",
+]
 
 
 #: fields of a tangent, beside panels, that move light on its way
@@ -42,11 +49,11 @@ class BackdropImages(NamedTuple):
 
 
 def moves_backdrop(tangent: SceneTangent) -> bool:
-    """Whether a tangent moves the images behind the spots: crystals, tables, fluence and water do not."""
-    return tangent.backdrop is not None or _moves_rays(tangent)
+    """Whether a tangent moves the images of a backdrop: crystals, tables, fluence and water do not."""
+    return tangent.backdrop is not None or moves_rays(tangent)
 
 
-def _moves_rays(tangent: SceneTangent) -> bool:
+def moves_rays(tangent: SceneTangent) -> bool:
     """Whether it moves panels, sources or polarization."""
     rates = [getattr(tangent, name) for name in _RAYS]
     return any(rate is not None and np.any(rate) for rate in rates) or any(
@@ -132,7 +139,7 @@ def backdrop_rates(scene: Scene, tangent: SceneTangent, options: RenderOptions) 
 
 def _linear(backdrop: Backdrop, tangent: SceneTangent) -> Backdrop | None:
     """Where amounts are all that moves, what the rates are the images of."""
-    if tangent.backdrop is None or _moves_rays(tangent):
+    if tangent.backdrop is None or moves_rays(tangent):
         return None
     rates = []
     for one, moving in zip(backdrop.scatterers, tangent.backdrop.scatterers, strict=True):

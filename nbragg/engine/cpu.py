@@ -21,6 +21,7 @@ from .threads import EngineThread, Task, borrowed
 
 if TYPE_CHECKING:
     from ..scene.record import Scene
+    from .diffuse import DiffuseLight
 
 __all__ = [
     "CpuBackend",
@@ -29,6 +30,7 @@ __all__ = [
     "cpu_precision",
     "render_behind",
     "render_cut",
+    "render_diffuse",
     "render_double",
     "run_job",
     "thread_count",
@@ -99,6 +101,7 @@ class CpuQueue:
         self._threads: list[EngineThread] = []
         self._threads_each = 1
         self._behind = Kept(Behind)
+        self._lights: Kept[DiffuseLight] | None = None
         self.submitted = 0
         self.depth = 1
 
@@ -133,8 +136,20 @@ class CpuQueue:
         thread = self._threads[self.submitted % len(self._threads)]
         behind = self._behind.of(scene)
         run = job.run if behind is None else functools.partial(behind.render, engine, job)
+        if scene.diffuse is not None:
+            run = self._light(scene).job(engine, job, behind)
         self._waiting.append(_Waiting(job, thread.submit(run), behind))
         self.submitted += 1
+
+    def _light(self, scene: Scene) -> DiffuseLight:
+        """Diffuse scattering of a Scene that has some."""
+        if self._lights is None:
+            from .diffuse import DEPENDS_ON, DiffuseLight
+
+            self._lights = Kept(DiffuseLight, "diffuse", DEPENDS_ON)
+        light = self._lights.of(scene)
+        assert light is not None
+        return light
 
     def _begin(self, pixels: int) -> None:
         """Choose between one image on all threads and an image on each thread."""
@@ -234,22 +249,44 @@ def render_behind(scene: Scene, threads: int | None = None) -> Images:
     """
     assert scene.backdrop is not None
     behind = Behind(scene, scene.backdrop)
+    _make(behind, scene, threads)
+    assert behind.images is not None
+    return behind.images
+
+
+def render_diffuse(scene: Scene, threads: int | None = None) -> NDArray[np.float64]:
+    """Diffuse scattering of a Scene that has some, flat: photons at a fluence of 1 photon/m^2.
+
+    Raises
+    ------
+    RenderError
+        When the engine runs out of memory.
+    """
+    from .diffuse import DiffuseLight
+
+    assert scene.diffuse is not None
+    light = DiffuseLight(scene, scene.diffuse)
+    _make(light, scene, threads)
+    assert light.image is not None
+    return light.image
+
+
+def _make(images: Behind | DiffuseLight, scene: Scene, threads: int | None) -> None:
+    """Make images on an engine thread."""
     unused = np.empty(scene.image_shape, np.float32)
     count = thread_count(RenderOptions(threads=threads))
     job = _engine.Job(_engine.EngineScene(scene), unused, "double", count, choose_isa())
     with borrowed() as engine_threads:
-        task = engine_threads[0].submit(functools.partial(behind.make, job))
+        task = engine_threads[0].submit(functools.partial(images.make, job))
         try:
             while not task.wait(POLL_SECONDS):
                 pass
             status = task.result()
         except BaseException:
-            _abandon(_Waiting(job, task, behind))
+            _abandon(_Waiting(job, task, None))
             raise
     if status != "ok":
         raise RenderError(f"the engine stopped: {status}")
-    assert behind.images is not None
-    return behind.images
 
 
 def render_double(

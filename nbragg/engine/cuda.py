@@ -383,6 +383,8 @@ def render_stack(
     """
     if stack.ndim != 4:
         raise InputError(f"a stack of orientations is (images, orientations, 3, 3), not {stack.shape}")
+    if scene.diffuse is not None:
+        raise InputError("the images of a stack share what is behind the spots, and diffuse scattering turns")
     runtime = open_runtime(index)
     name = runtime.profile.name
     waiting: deque[Rendering] = deque()

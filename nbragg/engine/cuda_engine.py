@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from .. import _engine
 from ..base.errors import InputError
-from .backdrop import Kept
+from .backdrop import Kept, has_behind
 from .cuda_backdrop import DeviceBehind
 from .cuda_kernel import FINISH, TRICUBIC, Kernels
 from .cuda_plan import Band, DeviceProfile, Request, make_plan
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..scene.record import Scene
+    from .cuda_diffuse import DeviceDiffuse
 
 __all__ = ["Rendering", "Runtime", "Tables", "kept_behind"]
 
@@ -188,7 +189,8 @@ class Rendering:
     def _upload(self) -> None:
         """The Scene, as structs that point to arrays on the device."""
         kind = np.float32 if self.plan.bands[0].shares[0].spec.single else np.float64
-        behind = self._behind.of(self._scene)
+        dark = self._behind.of(self._scene)
+        behind = dark if self._scene.diffuse is None else self._lit(dark)
         on_device = DeviceScene(
             self._runtime,
             self._tables,
@@ -201,6 +203,14 @@ class Rendering:
         self._keep += [on_device, behind]
         self._scene_value, self._panel_values = on_device.scene, on_device.panels
         self._crystal_values = on_device.crystals
+
+    def _lit(self, behind: DeviceBehind | None) -> DeviceDiffuse:
+        """What is behind the spots with diffuse scattering."""
+        from .cuda_diffuse import DeviceDiffuse
+
+        diffuse = self._scene.diffuse
+        assert diffuse is not None
+        return DeviceDiffuse(self._runtime, self._tables, behind, self._scene, diffuse)
 
     def _address_of(self, array: Any) -> int:
         self._keep.append(array)
@@ -315,7 +325,7 @@ class Rendering:
         slots = blocks * runtime.threads
         omega = runtime.empty((self._images, blocks), np.float64)
         partial, at = None, 0
-        if band.splits > 1 or self._double or self._scene.backdrop is not None:
+        if band.splits > 1 or self._double or has_behind(self._scene):
             partial = runtime.empty((band.splits, self._images, slots), np.float64)
             at = runtime.address(partial)
         first, omegas = np.uint64(at), np.uint64(runtime.address(omega))

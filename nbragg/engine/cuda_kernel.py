@@ -20,12 +20,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BACKDROP",
+    "DIFFUSE",
     "FINISH",
     "INDEX_DOUBLE",
     "INDEX_FIXED",
     "INDEX_PAIRS",
     "RESPONSE",
     "BackdropSpecialisation",
+    "DiffuseSpecialisation",
     "GradientSpecialisation",
     "Kernels",
     "ResponseSpecialisation",
@@ -98,6 +100,8 @@ class Specialisation:
         The panel is bent.
     finish : bool
         The kernels that complete and summarise an image, which are the same for all of the above.
+    displaced : bool
+        The crystal's atoms are displaced.
     """
 
     file: ClassVar[str] = "nb_render.cu"
@@ -107,6 +111,7 @@ class Specialisation:
     index: int
     curved: bool
     finish: bool = False
+    displaced: bool = False
 
     @property
     def macros(self) -> dict[str, int]:
@@ -118,6 +123,7 @@ class Specialisation:
             "NB_USE_INDEX": self.index,
             "NB_USE_CURVED": int(self.curved),
             "NB_USE_FINISH": int(self.finish),
+            **({"NB_USE_DISPLACED": 1} if self.displaced else {}),
         }
 
     @property
@@ -138,12 +144,15 @@ class GradientSpecialisation:
         Precision "mixed".
     entries : bool
         Single structure factors have rows.
+    displaced : bool
+        There are crystals whose atoms are displaced.
     """
 
     file: ClassVar[str] = "nb_gradient.cu"
     kinds: int
     single: bool
     entries: bool
+    displaced: bool = False
 
     @property
     def macros(self) -> dict[str, int]:
@@ -152,6 +161,7 @@ class GradientSpecialisation:
             "NB_USE_KINDS": self.kinds,
             "NB_USE_FLOAT": int(self.single),
             "NB_USE_ENTRIES": int(self.entries),
+            **({"NB_USE_DISPLACED": 1} if self.displaced else {}),
         }
 
     @property
@@ -175,6 +185,13 @@ class BackdropSpecialisation:
     def options(self) -> tuple[str, ...]:
         """Options for NVRTC, except the architecture."""
         return _options_for(self.macros)
+
+
+@dataclass(frozen=True)
+class DiffuseSpecialisation(BackdropSpecialisation):
+    """csrc/nb_diffuse.cu, which has no switches."""
+
+    file: ClassVar[str] = "nb_diffuse.cu"
 
 
 def every_gradient() -> Iterator[GradientSpecialisation]:
@@ -203,7 +220,8 @@ def choose_gradient(scene: Scene, precision: str, *, entries: bool = False) -> G
         if table.values is None:
             kind = "constant"
         kinds |= 1 << (len(FACTOR_SOURCES) * SHAPES[block.shape] + FACTOR_SOURCES[kind])
-    return GradientSpecialisation(kinds, precision == "mixed", entries)
+    displaced = any(block.displacement is not None for block in scene.crystals)
+    return GradientSpecialisation(kinds, precision == "mixed", entries, displaced)
 
 
 @dataclass(frozen=True)
@@ -224,6 +242,7 @@ class ResponseSpecialisation:
 
 
 BACKDROP = BackdropSpecialisation()
+DIFFUSE = DiffuseSpecialisation()
 RESPONSE = ResponseSpecialisation()
 
 
@@ -289,7 +308,8 @@ def choose(
     if factors.values is None:
         table = CONSTANT
     shape = POINT if one_cell else SHAPES[block.shape]
-    return Specialisation(shape, table, single, index, curved), 1.5 * 2.0**exponent
+    displaced = block.displacement is not None
+    return Specialisation(shape, table, single, index, curved, displaced=displaced), 1.5 * 2.0**exponent
 
 
 def _sharpness(block: CrystalBlock) -> float:

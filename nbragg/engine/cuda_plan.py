@@ -13,7 +13,7 @@ from numpy.typing import DTypeLike, NDArray
 from .._engine import PER_THREAD, SIZES
 from ..base.errors import InputError, MemoryLimitError
 from ..base.memory import readable
-from .backdrop import wanted
+from .backdrop import has_behind, wanted
 from .cuda_kernel import INDEX_DOUBLE, Specialisation, choose
 
 if TYPE_CHECKING:
@@ -232,8 +232,8 @@ def _fixed_bytes(request: Request, held: Callable[[NDArray[Any], DTypeLike], boo
         weights = 0 if block.orientation_weights is None else block.orientation_weights.nbytes
         fixed += request.images * block.orientations.nbytes + weights
     listed = [table.values for table in scene.tables if table.values is not None]
+    kind = np.dtype(np.float32 if request.precision == "mixed" else np.float64)
     if listed:
-        kind = np.dtype(np.float32 if request.precision == "mixed" else np.float64)
         factors = sum(values.size for values in listed)
         what.append(f"{readable(factors * kind.itemsize)} for {factors} structure factors")
         fixed += sum(values.size * kind.itemsize for values in listed if not held(values, kind))
@@ -245,6 +245,10 @@ def _fixed_bytes(request: Request, held: Callable[[NDArray[Any], DTypeLike], boo
         fixed += request.images * (8 + SIZES["nb_block_cut"] * sum(map(_blocks, scene.panels)))
     if scene.backdrop is not None:
         fixed += 8 * sum(wanted(scene.backdrop)) * scene.offsets[-1]
+    if scene.diffuse is not None:  # its image, and its lists of structure factors, which are doubles
+        double = np.dtype(np.float64)
+        fixed += 8 * scene.offsets[-1]
+        fixed += sum(values.size * 8 for values in listed if kind != double and not held(values, double))
     if request.on_device:
         fixed += request.images * scene.offsets[-1] * (12 if request.double else 4)
     return fixed, what
@@ -259,7 +263,7 @@ def _row_bytes(request: Request, panel: PlacedPanel, width: int, splits: int) ->
     """Memory that one row of a band takes."""
     a_row = 0 if request.on_device else panel.fpixels * (12 if request.double else 4)
     a_row += width // 8 + 1  # block sums
-    if splits > 1 or request.double or request.scene.backdrop is not None:
+    if splits > 1 or request.double or has_behind(request.scene):
         a_row += 8 * width * splits
     return request.images * a_row
 

@@ -1,11 +1,12 @@
 """Derivatives of an image with light behind its spots, or with something in the way of all light.
 
-    image = T * Bragg + fluence * B + fixed
+    image = T * (Bragg + fluence * D) + fluence * B + fixed
 
-with the images T, B and fixed of the scene's backdrop.  Those of the spots come from the kernel, which knows
-nothing of the rest; along a parameter that moves the rest
+with the images T, B and fixed of the scene's backdrop and the crystals' diffuse scattering D.  Those of the
+spots come from the kernel, which knows nothing of the rest, nor of how V moves in the exp(-V) of displaced
+atoms; along a parameter that moves them
 
-    J = T J_Bragg + E,    E = T' Bragg + fluence B' + fluence' B + fixed'
+    J = T J_Bragg + E,    E = T' Bragg + fluence (B + T D)' + fluence' (B + T D) + fixed' + T V' dBragg/dV
 """
 
 from __future__ import annotations
@@ -20,8 +21,16 @@ from numpy.typing import NDArray
 from ..base.cached import cached_property
 from ..base.errors import InputError
 from ..base.vectors import FloatArray
+from ..engine.backdrop import has_behind
 from ..engine.backdrop_slope import BackdropImages, backdrop_rates, backdrop_values, moves_backdrop
 from ..engine.backend import gradient
+from ..engine.diffuse_slope import (
+    diffuse_rate,
+    diffuse_value,
+    displacement_rate,
+    moves_diffuse,
+    moves_displacement,
+)
 from ..engine.gradient import Gradient
 from ..engine.options import RenderOptions
 from ..scene.record import Scene
@@ -40,13 +49,13 @@ def gradient_of(
     scene: Scene, tangents: Sequence[SceneTangent], frames: Sequence[Frame], options: RenderOptions
 ) -> Gradient | CompositeGradient:
     """The derivatives of whichever image; see `engine.backend.gradient`."""
-    if scene.backdrop is None:
+    if not has_behind(scene) and not any(map(moves_displacement, tangents)):
         return gradient(scene, tangents, frames, options)
     return CompositeGradient(scene, tangents, frames, options)
 
 
 class CompositeGradient:
-    """As `engine.gradient.Gradient`, of a scene with a backdrop.
+    """As `engine.gradient.Gradient`, of a scene with a backdrop, diffuse scattering or displaced atoms.
 
     Parameters
     ----------
@@ -59,21 +68,25 @@ class CompositeGradient:
 
     Notes
     -----
-    One pass more for each parameter that moves the backdrop: crystals and structure factors do not.
+    One pass more for each parameter that moves the backdrop, which crystals and structure factors do not, or
+    the diffuse scattering, which they do.
     """
 
     def __init__(
         self, scene: Scene, tangents: Sequence[SceneTangent], frames: Sequence[Frame], options: RenderOptions
     ) -> None:
         self.scene, self.tangents, self.frames, self.options = scene, list(tangents), frames, options
-        self._spots = gradient(
-            dataclasses.replace(scene, backdrop=None),
-            [dataclasses.replace(tangent, backdrop=None) for tangent in tangents],
-            frames,
-            options,
-        )
-        moving = [moves_backdrop(tangent) for tangent in self.tangents]
-        self._moving = [p for p, tangent in enumerate(self.tangents) if moving[p] or tangent.fluence]
+        self._spots = gradient(_bare(scene), list(map(_bare, tangents)), frames, options)
+        moving = [scene.backdrop is not None and moves_backdrop(tangent) for tangent in self.tangents]
+        self._moving = [
+            p
+            for p, tangent in enumerate(self.tangents)
+            if moving[p] or tangent.fluence or moves_diffuse(scene, tangent) or moves_displacement(tangent)
+        ]
+        if scene.diffuse is not None and any(map(_weighs_domains, self.tangents)):
+            raise InputError(
+                "crystal.domain_weight has no derivative together with crystal.diffuse: leave one of them out"
+            )
         if scene.backdrop is not None and scene.backdrop.direct_beam and any(moving):
             raise InputError(
                 "surroundings.direct_beam: photons of the direct beam have derivatives by fluence, crystals "
@@ -86,8 +99,20 @@ class CompositeGradient:
         return self._spots.cut
 
     @cached_property
+    def _light(self) -> FloatArray | None:
+        return None if self.scene.diffuse is None else diffuse_value(self.scene, self.options)
+
+    @cached_property
     def _behind(self) -> BackdropImages:
-        return backdrop_values(self.scene, self.options)
+        """With the diffuse scattering in the background."""
+        scene, light = self.scene, self._light
+        if scene.backdrop is not None:
+            found = backdrop_values(scene, self.options)
+        else:
+            found = BackdropImages(*(np.broadcast_to(x, scene.image_shape) for x in (0.0, 0.0, 1.0)))
+        if light is None:
+            return found
+        return found._replace(background=found.background + found.transmission * light)
 
     @property
     def image(self) -> FloatArray:
@@ -97,7 +122,7 @@ class CompositeGradient:
 
     def _own(self, p: int) -> FloatArray:
         """E: what the derivative along a tangent has beside that of the spots."""
-        return _own(self.scene, self.tangents[p], self._spots.image, self._behind, self.options)
+        return _own(self.scene, self.tangents[p], self._spots.image, self._behind, self._light, self.options)
 
     def vjp(self, cotangent: FloatArray) -> FloatArray:
         """See `Gradient.vjp`."""
@@ -165,14 +190,10 @@ class CompositeGradient:
         """All derivatives, strip by strip: first pixel, the one after the last, ndarray (p, pixels)."""
         p = len(self.tangents)
         image, behind = self._spots.image.reshape(-1), [plane.reshape(-1) for plane in self._behind]
+        light = None if self._light is None else self._light.reshape(-1)
         for strip in strips(self.scene, max(1, _HELD // (8 * p))):
             scene, tangents = strip.scene(self.scene), [strip.tangent(tangent) for tangent in self.tangents]
-            spots = gradient(
-                dataclasses.replace(scene, backdrop=None),
-                [dataclasses.replace(tangent, backdrop=None) for tangent in tangents],
-                self.frames,
-                self.options,
-            )
+            spots = gradient(_bare(scene), list(map(_bare, tangents)), self.frames, self.options)
             spots.cut = strip.cut(self._spots.cut)
             rows = np.zeros((p, *scene.image_shape))
             spots.jacobian(rows)
@@ -181,15 +202,35 @@ class CompositeGradient:
             rows *= part.transmission
             for number in self._moving:
                 mine = image[here].reshape(scene.image_shape)
-                rows[number] += _own(scene, tangents[number], mine, part, self.options)
+                lit = None if light is None else light[here].reshape(scene.image_shape)
+                rows[number] += _own(scene, tangents[number], mine, part, lit, self.options)
             yield strip.start, strip.stop, rows.reshape(p, -1)
 
 
+def _bare(part: Any) -> Any:
+    """A scene or a tangent with the spots alone."""
+    return dataclasses.replace(part, backdrop=None, diffuse=None)
+
+
+def _weighs_domains(tangent: SceneTangent) -> bool:
+    return any(one is not None and one.orientation_weights is not None for one in tangent.crystals)
+
+
 def _own(
-    scene: Scene, tangent: SceneTangent, spots: FloatArray, behind: BackdropImages, options: RenderOptions
+    scene: Scene,
+    tangent: SceneTangent,
+    spots: FloatArray,
+    behind: BackdropImages,
+    light: FloatArray | None,
+    options: RenderOptions,
 ) -> FloatArray:
     own = tangent.fluence * behind.background
-    if moves_backdrop(tangent):
+    if scene.backdrop is not None and moves_backdrop(tangent):
         rates = backdrop_rates(scene, tangent, options)
-        own = own + rates.transmission * spots + scene.fluence * rates.background + rates.fixed
+        lit = spots if light is None else spots + scene.fluence * light
+        own = own + rates.transmission * lit + scene.fluence * rates.background + rates.fixed
+    if moves_diffuse(scene, tangent):
+        own = own + scene.fluence * behind.transmission * diffuse_rate(scene, tangent, options)
+    if moves_displacement(tangent):
+        own = own + behind.transmission * displacement_rate(scene, tangent, options)
     return own

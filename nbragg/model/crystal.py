@@ -6,7 +6,7 @@ import math
 import numbers
 import time
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -27,6 +27,9 @@ from .crystal_checks import (
     checked_twin,
 )
 from .structure_factors import StructureFactors
+
+if TYPE_CHECKING:
+    from .diffuse import LiquidMotions, ThermalDiffuse
 
 __all__ = ["SHAPES", "Crystal"]
 
@@ -155,6 +158,8 @@ class Crystal(Record):
         are T (a, b, c).  `twin_rotation` makes T of a rotation.
     twin_tolerance : float
         A law that changes lengths of the cell by more percent, or angles by more degrees, is warned of.
+    diffuse : LiquidMotions or ThermalDiffuse, optional
+        How its atoms move, and scatter between the spots.  None: they do not.
     structure_factors : StructureFactors
 
     Raises
@@ -206,6 +211,7 @@ class Crystal(Record):
     phistep_deg: float | None = None
     phisteps: int | None = None
     spindle_axis: Triple | None = None
+    diffuse: LiquidMotions | ThermalDiffuse | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.structure_factors, StructureFactors):
@@ -248,6 +254,10 @@ class Crystal(Record):
         self._set("twin_tolerance", check.number("twin_tolerance", self.twin_tolerance, at_least=0))
         self._set("phi_deg", check.number("phi_deg", self.phi_deg))
         self._set("spindle_axis", check.optional_direction("spindle_axis", self.spindle_axis))
+        if self.diffuse is not None:
+            from .diffuse import checked_diffuse
+
+            self._set("diffuse", checked_diffuse(self.diffuse))
 
     def with_orientation(self, orientation: Any) -> Crystal:
         """A copy in another orientation.

@@ -34,6 +34,12 @@ class Sampling(Record):
     background_oversample : int
         Sub-pixels per pixel edge of backgrounds and of what is in the way of the light, which are smooth:
         they need more in the shadow of a beam stop's edge.
+    diffuse_oversample : int
+        Sub-pixels per pixel edge of diffuse scattering: it needs more where correlation lengths are long.
+    diffuse_mosaic : bool
+        Diffuse scattering of every mosaic domain, not of the crystal as it stands.
+    bragg : bool
+        False leaves Bragg scattering out.
 
     Raises
     ------
@@ -56,6 +62,9 @@ class Sampling(Record):
     interpolate: bool | None = None
     water_um: float = 0.0
     background_oversample: int = 1
+    diffuse_oversample: int = 1
+    diffuse_mosaic: bool = False
+    bragg: bool = True
 
     def __post_init__(self) -> None:
         self._set("oversample", check.optional_count("oversample", self.oversample, at_most=10_000))
@@ -67,5 +76,7 @@ class Sampling(Record):
         if self.interpolate is not None:
             self._set("interpolate", check.flag("interpolate", self.interpolate))
         self._set("water_um", check.number("water_um", self.water_um, at_least=0))
-        fine = check.count("background_oversample", self.background_oversample, at_most=10_000)
-        self._set("background_oversample", fine)
+        for name in ("background_oversample", "diffuse_oversample"):
+            self._set(name, check.count(name, getattr(self, name), at_most=10_000))
+        for name in ("diffuse_mosaic", "bragg"):
+            self._set(name, check.flag(name, getattr(self, name)))

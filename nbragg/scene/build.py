@@ -54,6 +54,7 @@ from .steps import Steps, resolve_phi
 if TYPE_CHECKING:
     from ..model.surroundings import Surroundings
     from .backdrop import Backdrop
+    from .diffuse import Diffuse, Motion
     from .obstacles import Obstacles
 
 __all__ = ["HELD", "build_scene", "detector_view", "make_scene"]
@@ -175,7 +176,17 @@ def make_scene(setup: Setup, run: Stages) -> Scene:
             labels=run(_labels, setup.detector),
         ),
         backdrop=_backdrop(setup, around, run),
+        diffuse=_diffuse(sampling.diffuse_oversample, [motion for one in made for motion in one.motions]),
     )
+
+
+def _diffuse(oversample: int, motions: list[Motion]) -> Diffuse | None:
+    """What the crystals scatter between their spots, None where nothing moves."""
+    if not motions:
+        return None
+    from .diffuse import Diffuse
+
+    return Diffuse(oversample, tuple(motions))
 
 
 def _backdrop(setup: Setup, around: _Instrument, run: Stages) -> Backdrop | None:
@@ -213,11 +224,12 @@ def detector_view(detector: Detector, beam: Beam, physics: Physics) -> View:
 
 
 class _Made(NamedTuple):
-    """Of one crystal of the sample: a block for each individual of its twin, and what reports say of them."""
+    """Of one crystal of the sample: for each individual of its twin a block, what reports say, how it moves."""
 
     blocks: list[CrystalBlock]
     table: FactorTable
     reports: list[CrystalPlacement]
+    motions: list[Motion]
 
 
 def _crystal(setup: Setup, i: int, around: _Instrument, turns: FloatArray, run: Stages) -> _Made:
@@ -246,7 +258,7 @@ def _crystal(setup: Setup, i: int, around: _Instrument, turns: FloatArray, run: 
     stretch = _stretch(standing, [cell for cell, _ in individuals], all_domains)
     if stretch > 1.0:
         table = run(_reaching, table, stretch, part=i)
-    made = _Made([], table, [])
+    made = _Made([], table, [], [])
     for number, (cell, share) in enumerate(individuals):
         check_indices(cell, around.shortest, all_domains.strains)
         for domains, along, part in parts if share != 0.0 else ():
@@ -267,7 +279,32 @@ def _crystal(setup: Setup, i: int, around: _Instrument, turns: FloatArray, run: 
                     n_listed=factors.n_listed or 0,
                 )
             )
-    return made
+    if crystal.diffuse is None and setup.sampling.bragg:
+        return made
+    return _with_motions(setup, crystal, made, turns)
+
+
+def _with_motions(setup: Setup, crystal: Crystal, made: _Made, turns: FloatArray) -> _Made:
+    """A crystal whose atoms move, or whose Bragg scattering is left out."""
+    blocks, motions = made.blocks, []
+    if crystal.diffuse is not None:
+        from .diffuse import crystal_motion, mean_displacement
+
+        whole = setup.sampling.diffuse_mosaic
+        cells = [report.unit_cell for report in made.reports]
+        motions = [
+            crystal_motion(crystal, cell, block, None if whole else turns)
+            for cell, block in zip(cells, blocks, strict=True)
+        ]
+        blocks = [
+            dataclasses.replace(block, displacement=mean_displacement(crystal.diffuse, cell))
+            for cell, block in zip(cells, blocks, strict=True)
+        ]
+    table = made.table
+    if not setup.sampling.bragg:
+        blocks = [dataclasses.replace(block, weight=0.0 * block.weight) for block in blocks]
+        table = dataclasses.replace(table, reach=0.0)  # and nothing of it is rendered
+    return _Made(blocks, table, made.reports, [motion for motion in motions if motion is not None])
 
 
 def _sizes(crystal: Crystal, i: int, cell: UnitCell) -> FloatArray | None:

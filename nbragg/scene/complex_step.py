@@ -66,6 +66,7 @@ def tangent_along(moving: Setup, kept: Stages) -> SceneTangent:
         fluence=derivative(scene.fluence),
         water=derivative(scene.water),
         backdrop=scene.backdrop if moves(scene.backdrop) else None,
+        diffuse=scene.diffuse if moves(scene.diffuse) else None,
     )
 
 
@@ -91,6 +92,8 @@ def _crystal(scene: Scene, number: int) -> CrystalTangent | None:
         cell = derivative(placed.unit_cell.vectors)
         fields["cell"] = None if cell is None else read_only(cell * 1e-10)
         fields["turn"] = _turn(scene, number)
+    if block.displacement is not None:
+        fields["displacement"] = derivative(block.displacement)
     fudge, weight = derivative(block.fudge), derivative(block.weight)
     if block.orientation_weights is not None:
         rate = derivative(block.orientation_weights)

@@ -18,6 +18,7 @@ from .placement import Placement, only
 
 if TYPE_CHECKING:
     from .backdrop import Backdrop
+    from .diffuse import Diffuse
 
 __all__ = ["CrystalBlock", "FactorTable", "PlacedPanel", "Scene", "Sources"]
 
@@ -120,6 +121,10 @@ class CrystalBlock(FrozenArrays):
         How many times it counts.
     table : int
         Index into `Scene.tables` of its first table; one for each energy that sources name.
+    displacement : ndarray (3, 3) or None
+        W of V = h.W h: F^2 L^2 counts exp(-V) times (beyond 20.1).  None: 1.
+    displacement_rate : ndarray (3, 3) or None
+        Of a tangent alone: R, without negative principal values, by whose h.R h the same is multiplied.
     """
 
     orientations: FloatArray
@@ -130,6 +135,8 @@ class CrystalBlock(FrozenArrays):
     shape_metric: FloatArray
     weight: float
     table: int
+    displacement: FloatArray | None = None
+    displacement_rate: FloatArray | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,6 +193,8 @@ class Scene(FrozenArrays):
         For reports and file headers; no renderer reads it.
     backdrop : Backdrop or None
         What is added to the light of the crystals, and what is lost of all light; None: nothing.
+    diffuse : Diffuse or None
+        What the crystals scatter between their spots; None: nothing.
     """
 
     panels: tuple[PlacedPanel, ...]
@@ -206,6 +215,7 @@ class Scene(FrozenArrays):
     physics: str
     placement: Placement
     backdrop: Backdrop | None = None
+    diffuse: Diffuse | None = None
 
     @property
     def panel(self) -> PlacedPanel:

@@ -15,6 +15,9 @@ from ..base.vectors import FloatArray
 if TYPE_CHECKING:
     from .backdrop import Backdrop
 
+if TYPE_CHECKING:
+    from .diffuse import Diffuse
+
 __all__ = ["CrystalTangent", "Frame", "PanelTangent", "SceneTangent", "TableTangent"]
 
 
@@ -67,6 +70,8 @@ class CrystalTangent(FrozenArrays):
         Cells along a, b, c of the peak and of the block; ``shape_metric`` moves on its own.
     shape_metric : ndarray (3, 3) or None
     fudge, weight : float
+    displacement : ndarray (3, 3) or None
+        Of W, whose V = h.W h moves with the indices on its own.
     """
 
     cell: FloatArray | None = None
@@ -77,6 +82,7 @@ class CrystalTangent(FrozenArrays):
     shape_metric: FloatArray | None = None
     fudge: float = 0.0
     weight: float = 0.0
+    displacement: FloatArray | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,6 +131,8 @@ class SceneTangent(FrozenArrays):
     backdrop : Backdrop or None
         The Scene's, its numbers with value + i h rate (`base.numbers`): of a tangent alone.  None: it does
         not move.
+    diffuse : Diffuse or None
+        Likewise.
     """
 
     panels: tuple[PanelTangent | None, ...] = ()
@@ -138,6 +146,7 @@ class SceneTangent(FrozenArrays):
     fluence: float = 0.0
     water: float = 0.0
     backdrop: Backdrop | None = None
+    diffuse: Diffuse | None = None
 
 
 @dataclass(frozen=True, eq=False)

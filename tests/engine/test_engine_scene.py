@@ -13,7 +13,7 @@ import golden_cases as g
 import numpy as np
 import pytest
 
-from nbragg import Background, Setup, _engine, build_scene
+from nbragg import Background, LiquidMotions, Setup, _engine, build_scene
 from nbragg.engine.backend import Summary
 from nbragg.engine.cpu import render_double
 from nbragg.scene.record import CrystalBlock, FactorTable, PlacedPanel, Scene, Sources
@@ -32,7 +32,12 @@ def full_scene() -> Any:
     mask = np.ones((8, 8), np.uint8)
     mask[2, 3] = 0
     panel = dataclasses.replace(scene.panel, mask=mask)
-    crystal = dataclasses.replace(scene.crystal, orientation_weights=np.array([1.0, 2.0, 3.0]))
+    crystal = dataclasses.replace(
+        scene.crystal,
+        orientation_weights=np.array([1.0, 2.0, 3.0]),
+        displacement=np.eye(3) * 0.01,
+        displacement_rate=np.eye(3),
+    )
     return dataclasses.replace(
         scene, panels=(panel, panel), crystals=(crystal, crystal), tables=(table, table)
     )
@@ -60,6 +65,9 @@ def another(name: str, value: Any) -> Any:
     if name == "backdrop":  # of water; its own fields: test_background_image.py, test_backdrop_rates.py
         water = Setup(g.command_line(g.split(LINE)).setup.crystal, backgrounds=Background("water"))
         return build_scene(water).backdrop
+    if name == "diffuse":  # its own fields: test_diffuse.py
+        moving = g.command_line(g.split(LINE)).setup.crystal.replace(diffuse=LiquidMotions(30, 0.4))
+        return build_scene(Setup(moving)).diffuse
     if name == "table" and isinstance(value, int):
         return 1
     if name in ("fpixels", "spixels"):

@@ -23,6 +23,7 @@ import pytest
 from nbragg.engine.cuda_engine import Rendering, Tables
 from nbragg.engine.cuda_kernel import (
     BackdropSpecialisation,
+    DiffuseSpecialisation,
     GradientSpecialisation,
     Kernels,
     ResponseSpecialisation,
@@ -53,6 +54,7 @@ OPTIMISATION = {
     GradientSpecialisation.file: ("-O0",),
     ResponseSpecialisation.file: ("-O1", "-ffp-contract=off"),
     BackdropSpecialisation.file: ("-O1",),
+    DiffuseSpecialisation.file: ("-O1",),
 }
 WARNINGS = ("-Wall", "-Wextra", "-Werror")
 # functions of the shared headers that a specialisation does not use; OpenMP's pragma where there is no OpenMP

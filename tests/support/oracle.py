@@ -191,6 +191,13 @@ def lattice_factor(crystal: Any, dh: Array) -> Array:
     return np.asarray(np.where(np.real(rad2 * fudge) < REAL("0.3969"), volume, REAL(0)))
 
 
+def displacement(crystal: Any, hkl: Array) -> Any:
+    """Root of exp(-V), V = h.W h (beyond 20.1)."""
+    if crystal.displacement is None:
+        return REAL(1)
+    return np.exp(-dot(hkl, np.sum(hkl[..., None, :] * wide(crystal.displacement), axis=-1)) / 2)
+
+
 def nearest_F(table: Any, h0: Array) -> Array:
     """Structure factor of the nearest reflection (canonical 7.2); h0 (..., 3) whole numbers."""
     if table.values is None:
@@ -272,7 +279,7 @@ def samples(scene: Any, panel: Any, fast: Array, slow: Array) -> Iterator[Sample
                         weights = wide(np.ones(len(crystal.orientations)) if given is None else given)
                         for cell, weight in zip(wide(crystal.orientations), weights, strict=True):
                             hkl = np.stack([dot(q, cell[axis]) for axis in range(3)], axis=-1)
-                            latt = lattice_factor(crystal, hkl - nearest(hkl))
+                            latt = lattice_factor(crystal, hkl - nearest(hkl)) * displacement(crystal, hkl)
                             held = np.real(weights).sum()
                             share = wide(crystal.weight) * weight / held
                             yield Sample(

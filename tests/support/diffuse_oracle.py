@@ -1,0 +1,143 @@
+"""Diffuse scattering from its equations (beyond 20): Cartesian tensors that turn with the crystal.
+
+Takes the geometry of pixels from ``oracle.py``, and of a Scene only where its crystals stand: nothing of what
+the package makes of their motions.  Set-up and Scene may hold complex numbers, as in ``oracle.py``.
+"""
+
+from __future__ import annotations
+
+from itertools import product
+from math import factorial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import oracle
+from oracle import dot, wide
+
+Array = npt.NDArray[Any]
+
+BOLTZMANN, AVOGADRO = 1.380649e-23, 6.02214179e23
+
+
+def render(setup: Any, scene: Any) -> Array:
+    """The whole image in photons of a Scene without backdrop."""
+    return np.asarray(oracle.render(scene) + wide(scene.fluence) * image(setup, scene))
+
+
+def image(setup: Any, scene: Any) -> Array:
+    """Photons at a fluence of 1 photon/m^2, of the scene's image_shape."""
+    parts = [_of_panel(setup, scene, panel).ravel() for panel in scene.panels]
+    return np.asarray(np.concatenate(parts).reshape(scene.image_shape))
+
+
+def _of_panel(setup: Any, scene: Any, panel: Any) -> Array:
+    fast, slow, rendered = oracle.pixels_of(panel)
+    os, sources = setup.sampling.diffuse_oversample, scene.sources
+    total: Array = np.zeros(fast.shape, oracle.COMPLEX)
+    for layer, i_slow, i_fast in product(range(panel.layers), range(os), range(os)):
+        P = oracle.position(panel, os, fast, slow, layer, i_fast, i_slow)
+        d = oracle.unit(P)
+        for i in range(len(sources.wavelength)):
+            incident = wide(sources.incident[i])
+            q = (d - incident) / wide(sources.wavelength[i])
+            length = np.sqrt(np.real(dot(q, q)))
+            kept = (scene.dmin == 0) | (length * scene.dmin <= 1)
+            light = oracle.solid_angle(panel, P) * oracle.capture_fraction(panel, d, layer)
+            light = light * oracle.polarization(scene, incident, d) * wide(sources.weight[i])
+            found = sum(
+                of_crystal(setup, scene, k, i, q)
+                for k, crystal in enumerate(setup.sample.crystals)
+                if crystal.diffuse is not None
+            )
+            total = total + np.where(kept, light * found, 0)
+    out = np.zeros((panel.spixels, panel.fpixels), oracle.COMPLEX)
+    out[slow[rendered], fast[rendered]] = (
+        total[rendered] * oracle.R_E_SQR / (len(sources.wavelength) * os * os)
+    )
+    return out
+
+
+def of_crystal(setup: Any, scene: Any, number: int, source: int, q: Array) -> Array:
+    """Mean over phi steps, as often as the crystal counts, electrons^2; q in 1/m."""
+    crystal, block, at = setup.sample.crystals[number], scene.crystals[number], scene.placement
+    table = scene.tables[block.table + int(scene.sources.table[source])]
+    cell = at.crystals[number].unit_cell.vectors
+    middle = 0.5 if scene.physics == "exact" and np.real(at.osc) > 0 else 0.0
+    total: Any = 0
+    for step in range(at.phisteps):
+        angle = at.phi0 + (step + middle) * at.phistep
+        abc = np.asarray(oracle.rotate(cell, at.panels[0].spindle, angle)).astype(complex)
+        total = total + intensity(crystal.diffuse, abc, block.N, table, wide(q) * 1e-10)
+    weight = setup.sample.weights[number] if setup.sample.weights else 1.0
+    return np.asarray(wide(weight) * total / at.phisteps)
+
+
+def intensity(motion: Any, abc: Array, cells: Any, table: Any, q: Array) -> Array:
+    """Of one orientation, electrons^2; abc rows in angstrom, q (..., 3) in 1/angstrom, laboratory."""
+    count = cells[0] * cells[1] * cells[2]
+    volume = np.linalg.det(abc)
+    volume = volume if np.real(volume) > 0 else -volume
+    hkl = np.stack([dot(q, axis) for axis in abc], axis=-1)
+    near = oracle.nearest(hkl)
+    reciprocal = np.linalg.inv(abc).T  # rows a*, b*, c*
+    if type(motion).__name__ == "ThermalDiffuse":
+        H = near @ reciprocal
+        dq = q - H
+        square = dot(dq, dq)
+        lengthwise = dot(q, dq) ** 2 / np.where(square == 0, 1, square)
+        mass = motion.mass_kDa / AVOGADRO  # 1 kg/mol
+        waves = lengthwise / motion.v_L**2 + (dot(q, q) - lengthwise) / motion.v_T**2
+        edge = (count * volume) ** (1 / 3)
+        ratio = BOLTZMANN * motion.temperature_K / mass * waves / (square + 1 / edge**2)
+        return np.asarray(count * _listed(table, near) ** 2 * ratio)
+    total: Any = 0
+    models = list(tensors(motion, abc))
+    for G, U in models:
+        V = 4 * np.pi**2 * dot(q, q @ U)
+        damping = 1 if motion.llm_in_F else np.exp(-V)
+        n_s = motion.stencil
+        for away in product(range(-n_s, n_s + 1), repeat=3):
+            H = near + np.array(away)
+            s = q - H @ reciprocal
+            for n in range(1, motion.order + 1):
+                g = s @ (G / n)
+                gamma = 8 * np.pi * np.linalg.det(G / n) / (1 + 4 * np.pi**2 * dot(g, g)) ** 2
+                total = total + damping * V**n / factorial(n) * _listed(table, H) ** 2 * gamma
+    return np.asarray(count / volume * total / len(models))
+
+
+def _listed(table: Any, H: Array) -> Array:
+    """F of reflections; outside a list 0."""
+    if table.values is None:
+        return oracle.nearest_F(table, H)
+    index = H.astype(np.int64) - np.asarray(table.origin, np.int64)
+    inside = np.all((index >= 0) & (index < np.array(table.values.shape)), axis=-1)
+    return np.where(inside, oracle.nearest_F(table, H), 0)
+
+
+def tensors(motion: Any, abc: Array) -> list[tuple[Array, Array]]:
+    """G and U in the laboratory, for each rotation of the Laue group."""
+    e1 = abc[0] / np.sqrt(dot(abc[0], abc[0]))
+    c_star = np.cross(abc[0], abc[1])
+    c_star = c_star if np.real(np.sum(c_star * abc[2])) > 0 else -c_star
+    e3 = c_star / np.sqrt(dot(c_star, c_star))
+    axes = np.stack([e1, np.cross(e3, e1), e3], axis=1).astype(complex)
+    if not isinstance(motion.axes, str):
+        axes = axes @ motion.axes
+    G, U = (axes @ _of(x, p) @ axes.T for x, p in ((motion.gamma_A, 1), (motion.sigma_A, 2)))
+    if not motion.laue or motion.space_group is None:
+        return [(G, U)]
+    import gemmi
+
+    found = []
+    for op in gemmi.SpaceGroup(motion.space_group).operations().sym_ops:
+        S = np.array(op.rot) / op.DEN
+        R = abc.T @ S @ np.linalg.inv(abc.T)
+        found.append((R @ G @ R.T, R @ U @ R.T))
+    return found
+
+
+def _of(value: Any, power: int) -> Array:
+    value = np.asarray(value)
+    return value if value.ndim == 2 else np.diag(value**power * np.ones(3))
