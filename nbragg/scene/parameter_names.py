@@ -11,6 +11,7 @@ from ..base.errors import InputError
 from ..base.names import nearest
 from ..model.background import Background
 from ..model.beam import SourceList
+from ..model.diffuse import LiquidMotions
 from ..model.panel import Panel
 from ..model.response import DetectorResponse
 from ..model.sample import Sample
@@ -40,6 +41,7 @@ _LISTS = {
 _RECORDS: dict[str, type[Any]] = {
     **RECORDS,
     "sample": Sample,
+    "crystal.diffuse": LiquidMotions,
     "beam.sources": SourceList,
     "detector.panels": Panel,
     "backgrounds": Background,

@@ -31,7 +31,7 @@ def record_at(setup: Setup, record: str, number: int) -> Any:
     ----------
     setup : Setup
     record : str
-        ``"crystal"``, ``"structure_factors"``, ``"beam"``, ``"sources"``, ``"detector"``, ``"panels"``,
+        ``"crystal"``, ``"structure_factors"``, ``"diffuse"``, ``"beam"``, ``"sources"``, ``"detector"``, ``"panels"``,
         ``"sampling"``, ``"sample"``, ``"backgrounds"``, ``"surroundings"``, ``"sample_absorption"``,
         ``"response"`` or a list of the surroundings.
     number : int
@@ -39,8 +39,8 @@ def record_at(setup: Setup, record: str, number: int) -> Any:
     """
     if record == "crystal":
         return setup.sample.crystals[number]
-    if record == "structure_factors":
-        return setup.sample.crystals[number].structure_factors
+    if record in ("structure_factors", "diffuse"):
+        return getattr(setup.sample.crystals[number], record)
     if record == "sources":
         return setup.beam.sources
     if record in _LISTS:
@@ -60,8 +60,8 @@ def listed_records(setup: Setup, owner: str) -> tuple[Any, ...] | None:
 
 def _put(setup: Setup, record: str, number: int, changed: Any) -> Setup:
     """The set-up with one record exchanged; nothing is checked."""
-    if record == "structure_factors":
-        record, changed = "crystal", setup.sample.crystals[number]._with(structure_factors=changed)
+    if record in ("structure_factors", "diffuse"):
+        record, changed = "crystal", setup.sample.crystals[number]._with(**{record: changed})
     if record == "crystal":
         crystals = (*setup.sample.crystals[:number], changed, *setup.sample.crystals[number + 1 :])
         return setup._with(sample=setup.sample._with(crystals=crystals))
@@ -121,7 +121,7 @@ def revalidated(setup: Setup, touched: Iterable[tuple[str, int]]) -> Setup:
     """
     touched = set(touched)
     # from the inner records out
-    inner = ("structure_factors", "sources", "sample_absorption", *_LISTS)
+    inner = ("structure_factors", "diffuse", "sources", "sample_absorption", *_LISTS)
     for record in (*inner, "crystal", "beam", "detector", "sampling", "surroundings", "response"):
         for number in sorted({n for name, n in touched if name == record}):
             setup = _put(setup, record, number, record_at(setup, record, number).replace())

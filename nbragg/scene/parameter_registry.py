@@ -298,6 +298,14 @@ def _adc(setup: Setup, number: int) -> float | None:
     return None if setup.response is None else setup.response.resolved_adc
 
 
+def _tensor(field: str) -> Refusal:
+    def without(setup: Setup, number: int) -> str:
+        whole = np.ndim(getattr(setup.sample.crystals[number].diffuse, field)) == 2
+        return "is a matrix, which has to stay symmetric: give one or three numbers" if whole else ""
+
+    return without
+
+
 def _vacuum(setup: Setup, number: int) -> str:
     around = setup.surroundings
     return "" if around is not None and around.gas is not None else "has no effect: there is no gas"
@@ -345,6 +353,10 @@ def _response(field: str, unit: str, **more: Any) -> Entry:
     return Entry(f"response.{field}", unit, position=False, without=_of_response(field), **more)
 
 
+def _motion(field: str, unit: str, without: Refusal | None = None) -> Entry:
+    return Entry(f"crystal.diffuse.{field}", unit, position=False, without=without)
+
+
 def _around(field: str, unit: str, without: Refusal | None = None) -> Entry:
     return Entry(f"surroundings.{field}", unit, position=False, without=without)
 
@@ -384,6 +396,12 @@ _ENTRIES = (
     Entry("crystal.phistep_deg", "deg", without=_not_given_at_zero("crystal", "phistep_deg")),
     Entry("crystal.structure_factors.values", "e", position=False),
     Entry("crystal.structure_factors.default_F", "e", position=False),
+    _motion("gamma_A", "A", _tensor("gamma_A")),
+    _motion("sigma_A", "A", _tensor("sigma_A")),
+    _motion("temperature_K", "K"),
+    _motion("v_L", "m/s"),
+    _motion("v_T", "m/s"),
+    _motion("mass_kDa", "kDa"),
     Entry("beam.wavelength_A", "A"),
     Entry("beam.dispersion_pct", "%", without=_collapses("beam", "dispersion_pct")),
     Entry("beam.hdivrange_mrad", "mrad", without=_collapses("beam", "hdivrange_mrad")),
