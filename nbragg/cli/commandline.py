@@ -57,6 +57,7 @@ _SPECIAL = {
         "Ndef",
         "size_mm",
         "shape",
+        "diffuse",
     },
     "beam": {"sources", "polarization", "polarization_azimuth_deg", "nopolar"},
     "detector": {
@@ -168,8 +169,8 @@ def to_cli(setup: Setup, folder: str | os.PathLike[str] | None = None) -> str:
     InputError
         When files are needed and no folder is given, or for what a command line cannot say: several crystals,
         panels by their places but those of the library, rectangular pixels, numbers of cells that are not
-        whole, weights of domains, a shifted detector, a turned polarization, a background of photons, a
-        detector response with a source of its own.
+        whole, weights of domains, thermal diffuse scattering and tensors, a shifted detector, a turned
+        polarization, a background of photons, a detector response with a source of its own.
     FileError
         When they cannot be written.
 
@@ -229,6 +230,10 @@ def _check_expressible(setup: Setup) -> None:
             f"polarization_azimuth_deg {beam.polarization_azimuth_deg:g}": not beam.polarization_azimuth_deg,
             unsaid(setup.backgrounds): not unsaid(setup.backgrounds),
         }
+        if crystal.diffuse is not None:
+            from .diffuse_input import unsaid_of
+
+            possible[unsaid_of(crystal.diffuse)] = not unsaid_of(crystal.diffuse)
         what = ", ".join(name for name, said in possible.items() if not said)
     if not what:
         return
@@ -320,6 +325,12 @@ def _crystal(setup: Setup, files: _Files) -> Iterator[str]:
     yield from _domains(crystal)
     for law, fraction in crystal.twin:
         yield from ("-twin", f"{number_text(fraction)}:{law}")
+    if crystal.diffuse is not None:
+        from ..model.diffuse import LiquidMotions
+        from .diffuse_input import diffuse_words
+
+        assert isinstance(crystal.diffuse, LiquidMotions)  # checked before
+        yield from diffuse_words(crystal.diffuse)
 
 
 def _domains(crystal: Crystal) -> Iterator[str]:

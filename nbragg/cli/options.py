@@ -11,6 +11,7 @@ from typing import Any
 
 from .crystal_options import CRYSTAL as _MORE_CRYSTAL
 from .crystal_options import MOSAIC as _MORE_MOSAIC
+from .diffuse_options import ROWS as _DIFFUSE
 from .option import KINDS, Option
 from .option import count as _count
 from .option import file as _file
@@ -30,6 +31,7 @@ GROUPS: tuple[tuple[str, str], ...] = (
     ("geometry", "Detector: beam centre, conventions and rotations"),
     ("surroundings", "What stands in the way of the light"),
     ("sampling", "Sampling and background"),
+    ("diffuse", "Diffuse scattering"),
     ("response", "Detector response: counts, by these instead of the noise of nanoBragg.c"),
     ("files", "Output files"),
     ("seeds", "Random numbers"),
@@ -431,7 +433,7 @@ _IGNORED = (
 #: every option, in the order of the help
 OPTIONS: tuple[Option, ...] = (
     *_CRYSTAL, *_MORE_CRYSTAL, *_HKL, *_MOSAIC, *_MORE_MOSAIC, *_BEAM, *_DETECTOR, *_GEOMETRY,
-    *_SURROUNDINGS, *_SAMPLING, *_RESPONSE, *_FILES, *_SEEDS, *_RUN, *_IGNORED,
+    *_SURROUNDINGS, *_SAMPLING, *_DIFFUSE, *_RESPONSE, *_FILES, *_SEEDS, *_RUN, *_IGNORED,
 )
 # fmt: on
 
@@ -479,6 +481,7 @@ usage: nanobragg -cell A B C AL BE GA | -mat FILE | -expt FILE    -hkl FILE | -d
 _EXAMPLE = """\
 example: nanobragg -hkl P1.hkl -cell 74 74 36 90 90 90 -misset 10 20 30 -N 20 -lambda 1 -distance 100
          nanobragg -hkl model.pdb -detpixels 1000 -save image.cbf"""
+
 
 _WIDTH = 100
 _COLUMN = 34

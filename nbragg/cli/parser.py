@@ -165,6 +165,11 @@ def _crystal(
         part["N_distribution"] = sizes_of(part["N_distribution"])
     if "twin" in part:
         part["twin"] = twins_of(part["twin"])
+    motions = _part(settings, "diffuse")
+    if motions:
+        from .diffuse_input import liquid_motions
+
+        part["diffuse"] = liquid_motions(motions)
     return Crystal(structure_factors=factors, **part)
 
 
@@ -244,6 +249,10 @@ def _setup(
         backgrounds=backgrounds,
         surroundings=around,
     )
+    if "run.only_diffuse" in settings:
+        from .diffuse_input import only_diffuse
+
+        setup = only_diffuse(setup)
     return setup, source
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import Any, NamedTuple
 
 from ..base.errors import InputError
@@ -91,10 +92,15 @@ def _take(option: Option, spelled: str, words: Sequence[str]) -> tuple[Any, ...]
         if not cell:
             raise _missing(option, spelled, words[0] if words else None)
         return tuple(cell)
-    if option.values == ("misset",):
+    if option.values == ("axes",):
+        more = len(list(takewhile(_is_number, words[1:3])))
+        if more == 1:
+            raise InputError(f'{spelled} takes one number or three, not two: "{words[0]}" and "{words[1]}"')
+        kinds: tuple[str, ...] = ("float",) * (1 + more)
+    elif option.values == ("misset",):
         if words and words[0] == "random":
             return ("random",)
-        kinds: tuple[str, ...] = ("float",) * 3
+        kinds = ("float",) * 3
     else:
         kinds = option.values
     values = []

@@ -140,7 +140,8 @@ class CompositeGradient:
         """
         raise InputError(
             "scene=True: the gradient by every field of the Scene is that of the spots alone, and this image "
-            "has backgrounds or surroundings, or atoms that move; name the fields as parameters, scene.pix0 say"
+            "has backgrounds or surroundings, or atoms that move; name the fields as parameters, "
+            "scene.pix0 say"
         )
 
     def jvp(self, directions: FloatArray) -> FloatArray:

@@ -322,6 +322,8 @@ def _record(kind: type[Any], values: Any, where: str, base: Path) -> Any:
         place = f"{where}.{name}"
         if name in _NESTED and isinstance(value, Mapping):
             arguments[name] = _record(_NESTED[name], value, place, base)
+        elif name == "diffuse" and isinstance(value, Mapping):
+            arguments[name] = _record(_diffuse_kind(value), value, place, base)
         elif name in _LISTED:
             arguments[name] = _records(_LISTED[name], value, place, base)
         elif kind is Background and name == "table" and isinstance(value, str):
@@ -343,6 +345,13 @@ def _record(kind: type[Any], values: Any, where: str, base: Path) -> Any:
         raise
     except (InputError, TypeError) as error:
         raise InputError(f"{where}: {error}") from None
+
+
+def _diffuse_kind(values: Mapping[str, Any]) -> type[Any]:
+    """Of atoms that move, which is told by what it holds."""
+    from ..model.diffuse import LiquidMotions, ThermalDiffuse
+
+    return ThermalDiffuse if "temperature_K" in values else LiquidMotions
 
 
 def _records(kind: type[Any], values: Any, where: str, base: Path) -> tuple[Any, ...]:

@@ -16,6 +16,8 @@ __all__ = ["LiquidMotions", "ThermalDiffuse", "checked_diffuse", "laue_operators
 
 #: terms of a sum over orders that the engine holds at a time
 _MOST_ORDER = 32
+#: angstrom, beyond which numbers would leave double precision
+_LONGEST, _FARTHEST = 1e9, 1e3
 #: (2 n + 1)^3 reflections for each sample
 _MOST_STENCIL = 10
 
@@ -89,8 +91,8 @@ class LiquidMotions(Record):
     llm_in_F: bool = False
 
     def __post_init__(self) -> None:
-        self._set("gamma_A", _tensor("gamma_A", self.gamma_A, above=0))
-        self._set("sigma_A", _tensor("sigma_A", self.sigma_A, at_least=0))
+        self._set("gamma_A", _tensor("gamma_A", self.gamma_A, above=0, at_most=_LONGEST))
+        self._set("sigma_A", _tensor("sigma_A", self.sigma_A, at_least=0, at_most=_FARTHEST))
         self._set("order", check.count("order", self.order, at_most=_MOST_ORDER))
         self._set("stencil", check.count("stencil", self.stencil, at_least=0, at_most=_MOST_STENCIL))
         for name in ("laue", "llm_in_F"):
@@ -233,9 +235,12 @@ def _tensor(name: str, value: Any, **limits: Any) -> float | tuple[float, ...] |
     size = float(np.abs(matrix).max())
     if not np.allclose(matrix, matrix.T, rtol=0, atol=1e-9 * size):
         raise InputError(f"{name} must be a symmetric matrix")
-    least = float(np.linalg.eigvalsh(matrix).min())
+    values = np.linalg.eigvalsh(matrix)
+    least, most = float(values[0]), float(values[-1])
     if least < -1e-9 * size or ("above" in limits and least <= 1e-9 * size):
         raise InputError(f"{name} has a principal value of {least:g}; all must be positive")
+    if most > limits["at_most"]:
+        raise InputError(f"{name} has a principal value of {most:g}; expected at most {limits['at_most']:g}")
     return matrix
 
 

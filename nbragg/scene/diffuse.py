@@ -19,7 +19,7 @@ from ..base.unit_cell import UnitCell
 from ..base.vectors import FloatArray
 from ..model.crystal import Crystal
 from ..model.diffuse import LiquidMotions, ThermalDiffuse, laue_operators
-from .crystal_size import shape_integral
+from .crystal_cell import shape_integral
 from .orientations import crystal_orientations
 from .record import CrystalBlock
 

@@ -31,9 +31,9 @@ def record_at(setup: Setup, record: str, number: int) -> Any:
     ----------
     setup : Setup
     record : str
-        ``"crystal"``, ``"structure_factors"``, ``"diffuse"``, ``"beam"``, ``"sources"``, ``"detector"``, ``"panels"``,
-        ``"sampling"``, ``"sample"``, ``"backgrounds"``, ``"surroundings"``, ``"sample_absorption"``,
-        ``"response"`` or a list of the surroundings.
+        ``"crystal"``, ``"structure_factors"``, ``"diffuse"``, ``"beam"``, ``"sources"``, ``"detector"``,
+        ``"panels"``, ``"sampling"``, ``"sample"``, ``"backgrounds"``, ``"surroundings"``,
+        ``"sample_absorption"``, ``"response"`` or a list of the surroundings.
     number : int
         Of the crystal, panel, background, window ...
     """

@@ -28,6 +28,7 @@ SPELLINGS = {
         -integrating -counting -gain_per_keV -raw -signed -flag_badpix -retrigger -noretrigger
         -rate_correction
         -air_path -helium_path -direct_beam -gauss_star -N_domains -no_N_scale -normalise_shape
+        -diffuse_mosaic -no_bragg -only_diffuse
         -help
         --help --version""",
     1: """-mat -matrix -cell -hkl -default_F -dump -dumpfile -N -Na -Nb -Nc -samplesize -sample_size -xtalsize
@@ -55,7 +56,8 @@ SPELLINGS = {
         -psf_stage -psf_radius -charge_sigma -threshold -fano -pair_energy -gain -gain_stages -readout -bits
         -saturation -overflow -badpix -badpix_seed -badpix_map -hotpix -hotpix_seed -hot_adu -dead_time
         -pulsed -summed_frames -mask_value -gap_value
-        -N_distribution -twin -lattices -crystal -mosaic_kind -mosaic_axes -mosaic_set -cell_spread""",
+        -N_distribution -twin -lattices -crystal -mosaic_kind -mosaic_axes -mosaic_set -cell_spread
+        -llm_gamma -llm_sigma -llm_order -llm_stencil -diffuse_oversample""",
     2: "-printout_pixel -trace_pixel",
     3: """-Ndef -mosaic_aniso -cell_spread_edges
         -misset -fdet_vector -sdet_vector -odet_vector -beam_vector -polar_vector -spindle_axis
@@ -72,6 +74,7 @@ SAMPLE = {
     "depth": "inf",
     "cell": "10",
     "misset": "random",
+    "axes": "1",
 }
 
 
@@ -174,6 +177,11 @@ def test_every_setting_has_a_reader() -> None:
         "input.mask",
         "output.pgm",
         "output.noise",
+        "diffuse.gamma_A",
+        "diffuse.sigma_A",
+        "diffuse.order",
+        "diffuse.stencil",
+        "run.only_diffuse",
         "run.seed",
         "run.frames",
         "run.preset",
@@ -197,6 +205,7 @@ def test_every_setting_has_a_reader() -> None:
     # and everything a record offers is within reach, save what comes from files
     elsewhere = {
         "crystal.orientation",  # Python only
+        "crystal.diffuse",  # from -llm_gamma ...
         "crystal.rotation_deg",
         "crystal.domain_weight",
         "beam.polarization_azimuth_deg",
