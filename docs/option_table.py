@@ -9,13 +9,20 @@ import dataclasses
 
 from nbragg.cli.options import GROUPS, OPTIONS, Option
 from nbragg.model.background import Background
+from nbragg.model.diffuse import LiquidMotions
 from nbragg.model.response import DetectorResponse
 from nbragg.model.setup import RECORDS
 from nbragg.model.surroundings import Surroundings
 
 __all__ = ["markdown", "python_for"]
 
-_RECORDS = {**RECORDS, "response": DetectorResponse, "surroundings": Surroundings, "background": Background}
+_RECORDS = {
+    **RECORDS,
+    "response": DetectorResponse,
+    "surroundings": Surroundings,
+    "background": Background,
+    "diffuse": LiquidMotions,
+}
 _CLASSES = {name: kind.__name__ for name, kind in _RECORDS.items()}
 _FIELDS = {name: {field.name for field in dataclasses.fields(kind)} for name, kind in _RECORDS.items()}
 
@@ -76,6 +83,7 @@ _OTHERS = {
     "run.orientation_frame": "Series.save_truth(..., frame=...)",
     "run.printout": "result.trace(slow, fast)",
     "run.printout_pixel": "result.trace(slow, fast)",
+    "run.only_diffuse": "Setup(..., sampling=Sampling(bragg=False), backgrounds=())",
     "run.version": "nbragg.__version__",
     "run.help": "help(nbragg.simulate)",
 }
