@@ -83,10 +83,6 @@ class CompositeGradient:
             for p, tangent in enumerate(self.tangents)
             if moving[p] or tangent.fluence or moves_diffuse(scene, tangent) or moves_displacement(tangent)
         ]
-        if scene.diffuse is not None and any(map(_weighs_domains, self.tangents)):
-            raise InputError(
-                "crystal.domain_weight has no derivative together with crystal.diffuse: leave one of them out"
-            )
         if scene.backdrop is not None and scene.backdrop.direct_beam and any(moving):
             raise InputError(
                 "surroundings.direct_beam: photons of the direct beam have derivatives by fluence, crystals "
@@ -211,10 +207,6 @@ class CompositeGradient:
 def _bare(part: Any) -> Any:
     """A scene or a tangent with the spots alone."""
     return dataclasses.replace(part, backdrop=None, diffuse=None)
-
-
-def _weighs_domains(tangent: SceneTangent) -> bool:
-    return any(one is not None and one.orientation_weights is not None for one in tangent.crystals)
 
 
 def _own(

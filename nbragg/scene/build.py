@@ -224,7 +224,7 @@ def detector_view(detector: Detector, beam: Beam, physics: Physics) -> View:
 
 
 class _Made(NamedTuple):
-    """Of one crystal of the sample: for each individual of its twin a block, what reports say, how it moves."""
+    """Of one crystal: for each individual of its twin a block, what reports say, and how its atoms move."""
 
     blocks: list[CrystalBlock]
     table: FactorTable

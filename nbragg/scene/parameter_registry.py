@@ -298,7 +298,7 @@ def _adc(setup: Setup, number: int) -> float | None:
     return None if setup.response is None else setup.response.resolved_adc
 
 
-def _tensor(field: str) -> Refusal:
+def _whole_matrix(field: str) -> Refusal:
     def without(setup: Setup, number: int) -> str:
         whole = np.ndim(getattr(setup.sample.crystals[number].diffuse, field)) == 2
         return "is a matrix, which has to stay symmetric: give one or three numbers" if whole else ""
@@ -396,8 +396,8 @@ _ENTRIES = (
     Entry("crystal.phistep_deg", "deg", without=_not_given_at_zero("crystal", "phistep_deg")),
     Entry("crystal.structure_factors.values", "e", position=False),
     Entry("crystal.structure_factors.default_F", "e", position=False),
-    _motion("gamma_A", "A", _tensor("gamma_A")),
-    _motion("sigma_A", "A", _tensor("sigma_A")),
+    _motion("gamma_A", "A", _whole_matrix("gamma_A")),
+    _motion("sigma_A", "A", _whole_matrix("sigma_A")),
     _motion("temperature_K", "K"),
     _motion("v_L", "m/s"),
     _motion("v_T", "m/s"),

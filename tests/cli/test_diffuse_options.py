@@ -116,5 +116,5 @@ def test_recipe_of_everything(tmp_path: Path) -> None:
     assert nbragg.load(tmp_path / "a.json") == setup
     text = (tmp_path / "a.json").read_text().replace("gamma_A", "gama_A")
     (tmp_path / "a.json").write_text(text)
-    with pytest.raises(InputError, match="crystal.diffuse: unknown key 'gama_A'; did you mean 'gamma_A'"):
+    with pytest.raises(InputError, match=r"crystal\.diffuse: unknown key 'gama_A'; did you mean 'gamma_A'"):
         nbragg.load(tmp_path / "a.json")

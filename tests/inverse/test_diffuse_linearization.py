@@ -220,14 +220,27 @@ def test_refused_names(diffuse: Any, name: str, message: str) -> None:
         nbragg.Simulator(setup_of(diffuse)).linearize([name])
 
 
-def test_refused_together() -> None:
-    simulator = nbragg.Simulator(setup_of(LIQUID, mosaic_spread_deg=0.5, mosaic_domains=2))
-    with pytest.raises(
-        nbragg.InputError, match="domain_weight has no derivative together with crystal.diffuse"
-    ):
-        simulator.linearize(["crystal.domain_weight[0]"]).jvp([1.0])
+def test_no_cotangent_of_the_scene() -> None:
+    simulator = nbragg.Simulator(setup_of(LIQUID))
     with pytest.raises(nbragg.InputError, match="atoms that move"):
         simulator.linearize(["crystal.N[0]"]).vjp(np.ones((7, 8)), scene=True)
+
+
+@pytest.mark.parametrize("every", [False, True])
+def test_domains(every: bool) -> None:
+    """The image is a quotient of linear forms of the weights: differences of sixth order are good to 1e-8."""
+    setup = setup_of(
+        LIQUID, mosaic_spread_deg=0.5, mosaic_domains=3, domain_weight=(1.0, 0.7, 0.4), diffuse_mosaic=every
+    )
+    name = "crystal.domain_weight[1]"
+    [found] = nbragg.Simulator(setup).linearize([name]).jacobian()
+    step, weights = 0.02, {1: 3 / 4, 2: -3 / 20, 3: 1 / 60}
+    expected: Any = 0
+    for k, weight in weights.items():
+        for sign in (1, -1):
+            scene = nbragg.build_scene(moved(setup, {name: 0.7 + sign * k * step}))
+            expected = expected + sign * weight * render_double(scene, 1, "double") / step
+    assert np.abs(found - expected).max() <= 1e-7 * np.abs(expected).max()
 
 
 def test_still_atoms() -> None:
