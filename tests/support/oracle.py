@@ -193,7 +193,7 @@ def lattice_factor(crystal: Any, dh: Array) -> Array:
 
 def displacement(crystal: Any, hkl: Array) -> Any:
     """Root of exp(-V), V = h.W h (beyond 20.1)."""
-    if crystal.displacement is None:
+    if getattr(crystal, "displacement", None) is None:
         return REAL(1)
     return np.exp(-dot(hkl, np.sum(hkl[..., None, :] * wide(crystal.displacement), axis=-1)) / 2)
 
