@@ -122,7 +122,7 @@ def expected_reflections(
         laboratory frame; ``xyz_px``, fast and slow in pixels, corner of the first pixel 0, 0 and its centre
         0.5, 0.5, where the absorbed photons are on average, and the frame, 0 where the first begins;
         ``xyz_mm``, where the ray meets the panel's front, mm, and the spindle angle, rad; ``d_A``; ``F_sqr``,
-        electrons^2; ``polarization``, ``lorentz`` (1 over the magnitude of lambda i . (u x g)), ``capture``,
+        electrons^2, with exp(-V) of displaced atoms; ``polarization``, ``lorentz`` (1 over the magnitude of lambda i . (u x g)), ``capture``,
         ``transmission``, each without unit; counts and partiality; ``entering``: into the Ewald sphere; first
         and last frame that record it.
 
@@ -370,6 +370,9 @@ def _rows(
     else:
         ray = unit(sums.direction[which, side])
     amplitude = amplitudes(kind.table, some.hkl[which])
+    if kind.block.displacement is not None:  # of displaced atoms
+        h = some.hkl[which].astype(np.float64)
+        amplitude = amplitude * np.exp(-0.5 * ((h @ kind.block.displacement) * h).sum(axis=1))
     scale = R_E_SQR * scene.fluence * kind.block.weight * amplitude**2
     tables = []
     for number, panel in enumerate(scene.panels):

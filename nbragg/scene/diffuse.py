@@ -195,7 +195,19 @@ def _models(motions: LiquidMotions, cell: UnitCell) -> tuple[FloatArray, FloatAr
         if motions.isotropic:  # all alike
             turns = np.eye(3)[np.newaxis]
     # R = A^T S A^-T turns the model, so that indices h of the turned one have those of the other, S^T h
-    return turns @ W @ turns.swapaxes(1, 2), turns @ K @ turns.swapaxes(1, 2)
+    W, K = turns @ W @ turns.swapaxes(1, 2), turns @ K @ turns.swapaxes(1, 2)
+    different: list[int] = []  # each of them stands for equally many
+    for i in range(len(turns)):
+        if not any(_same(W[i], W[j]) and _same(K[i], K[j]) for j in different):
+            different.append(i)
+    return W[different], K[different]
+
+
+def _same(a: FloatArray, b: FloatArray) -> bool:
+    """Whether two matrices agree to rounding, and as far as they move do so alike."""
+    return all(
+        np.abs(x - y).max() <= 1e-12 * np.abs(x).max() for x, y in ((a.real, b.real), (a.imag, b.imag))
+    )
 
 
 def _check_symmetry(turns: FloatArray, cell: UnitCell, space_group: str | int) -> None:

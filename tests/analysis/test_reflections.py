@@ -292,6 +292,19 @@ def test_still_partiality_is_of_the_fully_excited() -> None:
     assert best["counts"] == pytest.approx(row["full_counts"], rel=0.01)
 
 
+def test_displaced_atoms() -> None:
+    """exp(-V) of each reflection, V = (2 pi sigma/d)^2."""
+    words = "-N 40 -gauss_xtal"
+    still = expected_reflections(scene_of(words), d_min_A=4.0)
+    moving = expected_reflections(scene_of(f"{words} -llm_gamma 30 -llm_sigma 0.5"), d_min_A=4.0)
+    assert len(still) == len(moving) > 5
+    np.testing.assert_array_equal(still["miller_index"], moving["miller_index"])
+    left = np.exp(-((2 * np.pi * 0.5 / still["d_A"]) ** 2))
+    assert left.min() < 0.8
+    for name in ("F_sqr", "counts", "full_counts"):
+        np.testing.assert_allclose(moving[name], left * still[name], rtol=1e-3)
+
+
 def test_bad_input() -> None:
     scene = scene_of("-N 10 -gauss_xtal -fudge 0")
     with pytest.raises(nbragg.InputError, match="fudge = 0"):

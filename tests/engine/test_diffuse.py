@@ -191,6 +191,27 @@ def test_every_domain() -> None:
     assert relative(diffuse(setup), np.mean(alone, axis=0)) < 1e-12
 
 
+def test_twins() -> None:
+    """Each individual moves in its own frame."""
+    law = np.array([[0.0, 1, 0], [1, 0, 0], [0, 0, -1]])
+    motion = LiquidMotions((30, 20, 40), (0.3, 0.4, 0.5))
+    twin = setup_of(crystal(motion, cell=(40, 40, 60, 90, 90, 90), twin=[(law, 0.3)]))
+    scene = nbragg.build_scene(twin)
+    alone = [
+        setup_of(
+            crystal(motion, cell=None, misset_deg=None, a_matrix=np.linalg.inv(placed.unit_cell.vectors))
+        )
+        for placed in scene.placement.crystals
+    ]
+    parts = [diffuse(one) for one in alone]
+    assert relative(parts[1], parts[0]) > 1e-2
+    assert relative(diffuse(twin), 0.7 * parts[0] + 0.3 * parts[1]) < 1e-12
+    for block, one in zip(scene.crystals, alone, strict=True):
+        expected = nbragg.build_scene(one).crystal.displacement
+        assert block.displacement is not None and expected is not None
+        assert relative(block.displacement, expected) < 1e-12
+
+
 def test_twice_the_cells_along_each_axis() -> None:
     """N -> 2 N: 8 times the diffuse, whatever Bragg does."""
     for motion in (LiquidMotions(30, 0.4), LiquidMotions((30, 20, 40), 0.3, order=2)):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import nvrtc
 import pytest
 
@@ -9,6 +11,7 @@ from nbragg._engine import FACTOR_SOURCES, POINT, SHAPES
 from nbragg.engine.cuda_kernel import (
     BACKDROP,
     CONSTANT,
+    DIFFUSE,
     FINISH,
     INDEX_DOUBLE,
     INDEX_FIXED,
@@ -144,6 +147,15 @@ def test_errors_name_the_file_and_line() -> None:
     broken = source().replace("nb_sinpi)(NB_REAL x)\n{", "nb_sinpi)(NB_REAL x)\n{ nonsense;", 1)
     with pytest.raises(RuntimeError, match=r"nb_math.h\(\d+\): error"):
         nvrtc.compile_source(broken, 90, COMMON[0].options)
+
+
+def test_diffuse() -> None:
+    """Diffuse scattering, and spots of displaced atoms: local memory holds the shares of the orders alone."""
+    jobs = [(architecture, DIFFUSE.options) for architecture in (70, 90)]
+    for kernels in nvrtc.compile_many(source(DIFFUSE.file), jobs):
+        print(kernels)
+        assert {kernel.name for kernel in kernels} == {"nb_diffuse_light"}
+    compile_and_check([(90, dataclasses.replace(spec, displaced=True)) for spec in COMMON])
 
 
 def test_backdrop() -> None:
