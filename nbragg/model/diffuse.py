@@ -76,8 +76,8 @@ class LiquidMotions(Record):
     >>> factors = nbragg.StructureFactors.constant(100)
     >>> crystal = nbragg.Crystal(cell=(50, 60, 70, 90, 90, 90), N=5, structure_factors=factors)
     >>> moving = crystal.replace(diffuse=nbragg.LiquidMotions(gamma_A=30, sigma_A=0.4))
-    >>> moving.diffuse.displacement[0, 0]
-    0.16000000000000003
+    >>> moving.diffuse.displacement.round(3).tolist()
+    [[0.16, 0.0, 0.0], [0.0, 0.16, 0.0], [0.0, 0.0, 0.16]]
     """
 
     gamma_A: float | tuple[float, float, float] | FloatArray
