@@ -170,11 +170,11 @@ NB_FN void NB_R(nb_sum)(const nb_table *t, const nb_block *c, const nb_q *q, dou
 static void NB_R(nb_sum_orientations)(const nb_table *t, const nb_block *c, const nb_q *q, double *sum, const int64_t *limit,
                                       int64_t *bad, int64_t base)
 {
+    const int listed = t->F || c->crystal->displaced; /* without a list every F is default_F */
 #define NB_CASE(shape)                                                                                                 \
     case shape:                                                                                                        \
         if (limit) NB_R(nb_sum)(t, c, q, sum, shape, NB_R(TRICUBIC), limit, bad, base);                                \
-        else if (t->F || c->crystal->displaced) /* without a list every F is default_F */                              \
-            NB_R(nb_sum)(t, c, q, sum, shape, NB_R(NEAREST), limit, bad, base);                                        \
+        else if (listed) NB_R(nb_sum)(t, c, q, sum, shape, NB_R(NEAREST), limit, bad, base);                           \
         else NB_R(nb_sum)(t, c, q, sum, shape, NB_R(CONSTANT), limit, bad, base);                                      \
         break;
     switch (c->shape) {
