@@ -118,13 +118,13 @@ def expected_reflections(
     Returns
     -------
     structured ndarray (n,) of REFLECTION
-        ``miller_index``; ``crystal`` and ``panel``, numbers from 0; ``s1``, the scattered beam,
-        1/angstrom, laboratory frame; ``xyz_px``, fast and slow in pixels, corner of the first pixel 0, 0
-        and its centre 0.5, 0.5, where the absorbed photons are on average, and the frame, 0 where the
-        first begins; ``xyz_mm``, where the ray meets the panel's front, mm, and the spindle angle, rad;
-        ``d_A``; ``F_sqr``, electrons^2, with exp(-V) of displaced atoms; ``polarization``, ``lorentz`` (1
-        over the magnitude of lambda i . (u x g)), ``capture``, ``transmission``, each without unit;
-        counts and partiality; ``entering``: into the Ewald sphere; first and last frame that record it.
+        ``miller_index``; ``crystal`` and ``panel``, numbers from 0; ``s1``, the scattered beam, 1/angstrom,
+        laboratory frame; ``xyz_px``, fast and slow in pixels, corner of the first pixel 0, 0 and its centre
+        0.5, 0.5, where the absorbed photons are on average, and the frame, 0 where the first begins;
+        ``xyz_mm``, where the ray meets the panel's front, mm, and the spindle angle, rad; ``d_A``; ``F_sqr``,
+        electrons^2 with exp(-V); ``polarization``, ``lorentz`` (1 over the magnitude of lambda i . (u x g)),
+        ``capture``, ``transmission``, each without unit; counts and partiality; ``entering``: into the Ewald
+        sphere; first and last frame that record it.
 
         A rotation has one row for each crossing of the Ewald sphere, at the place and angle where the mean
         crystal crosses that of the mean source; where it only comes near, the closest angle, with

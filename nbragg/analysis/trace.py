@@ -284,22 +284,7 @@ def trace_pixel(
     )
     rows = np.empty(count, _engine.TRACE_ROW_DTYPE)
     isa = choose_isa()
-    images = None
-    if scene.backdrop is not None:
-        packed = _engine.PackedBackdrop(scene.backdrop)
-        found = _engine.behind_pixel(engine, packed, panel, fast, slow, isa)
-        direct = direct_beam_of(scene.panels, scene.sources, scene.backdrop)
-        if direct is not None:
-            found[1] += direct[scene.offsets[panel] + slow * scene.panels[panel].fpixels + fast]
-        there = zip(np.split(found, 3), wanted(scene.backdrop), strict=True)
-        transmission, background, fixed = (value if wants else None for value, wants in there)
-        images = Images(transmission, background, fixed)
-    if scene.diffuse is not None:
-        from ..engine.diffuse import with_light
-
-        given = _engine.PackedDiffuse(scene.diffuse)
-        light = np.array([_engine.diffuse_pixel(engine, given, panel, fast, slow, isa)])
-        images = with_light(images, light)
+    images = _behind(scene, engine, panel, fast, slow, isa)
     if images is not None:
         engine.put_behind(*images, scene.offsets[panel] + slow * scene.panels[panel].fpixels + fast)
     total = _engine.trace_pixel(engine, panel, fast, slow, interpolate, isa, rows)
@@ -309,6 +294,28 @@ def trace_pixel(
     domains = np.array([max(crystal.mosaic_domains, 1) for crystal in scene.placement.crystals])
     samples["phi_step"], samples["domain"] = np.divmod(rows["orientation"], domains[rows["crystal"]])
     return PixelTrace(slow=int(slow), fast=int(fast), panel=int(panel), samples=samples, **total)
+
+
+def _behind(
+    scene: Scene, engine: _engine.EngineScene, panel: int, fast: int, slow: int, isa: str
+) -> Images | None:
+    """What is behind the spots of a pixel; None: nothing."""
+    images = None
+    if scene.backdrop is not None:
+        packed = _engine.PackedBackdrop(scene.backdrop)
+        found = _engine.behind_pixel(engine, packed, panel, fast, slow, isa)
+        direct = direct_beam_of(scene.panels, scene.sources, scene.backdrop)
+        if direct is not None:
+            found[1] += direct[scene.offsets[panel] + slow * scene.panels[panel].fpixels + fast]
+        there = zip(np.split(found, 3), wanted(scene.backdrop), strict=True)
+        images = Images(*(value if wants else None for value, wants in there))
+    if scene.diffuse is not None:
+        from ..engine.diffuse import with_light
+
+        given = _engine.PackedDiffuse(scene.diffuse)
+        light = np.array([_engine.diffuse_pixel(engine, given, panel, fast, slow, isa)])
+        images = with_light(images, light)
+    return images
 
 
 def _before_cut(scene: Scene, pixel: int, cut_pixel: int | None) -> bool:
