@@ -150,7 +150,7 @@ def make_scene(setup: Setup, run: Stages) -> Scene:
         tables=tuple(crystal.table for crystal in made),
         oversample=recommended if sampling.oversample is None else sampling.oversample,
         oversample_thick=physics.factors_per_sample or sampling.oversample_thick,
-        oversample_polar=physics.factors_per_sample or sampling.oversample_polar,
+        oversample_polar=physics.factors_per_sample or _polarizes_each(beam, sampling),
         oversample_omega=physics.factors_per_sample or sampling.oversample_omega,
         dmin=(sampling.dmin_A or 0.0) * 1e-10,
         polarization=beam.polarization,
@@ -176,6 +176,14 @@ def make_scene(setup: Setup, run: Stages) -> Scene:
         ),
         backdrop=_backdrop(setup, around, run),
     )
+
+
+def _polarizes_each(beam: Beam, sampling: Sampling) -> bool:
+    """Whether each source has its own polarization factor.
+
+    That of the first for all is the reference's rule for its grids and source files alone (beyond 15.4).
+    """
+    return sampling.oversample_polar or beam.spectrum is not None or beam.divergence_profile == "gauss"
 
 
 def _backdrop(setup: Setup, around: _Instrument, run: Stages) -> Backdrop | None:
@@ -412,13 +420,22 @@ def _polar_vector(beam: Beam, place: DetectorGeometry) -> FloatArray:
 
 
 def _sources(
-    beam: Beam, places: tuple[DetectorGeometry, ...], steps: SourceSteps, physics: Physics
+    beam: Beam,
+    places: tuple[DetectorGeometry, ...],
+    steps: SourceSteps,
+    physics: Physics,
+    nodes: tuple[float, ...] = (),
 ) -> Sources:
-    rays: Rays = beam_sources(beam, places[0], steps, physics)
-    table = np.zeros(len(rays.wavelength), np.int64)
-    table.setflags(write=False)
-    incident, wavelength, weight = (numbers.read_only(array) for array in rays)
-    return Sources(incident, wavelength, weight, table)
+    """The one place where the sources of a Scene are made: of all that `Rays` says."""
+    rays: Rays = beam_sources(beam, places[0], steps, physics, nodes)
+    rays.table.setflags(write=False)
+    # rays.channel, the channels of a spectrum, is for renderings that integrate over them
+    return Sources(
+        numbers.read_only(rays.incident),
+        numbers.read_only(rays.wavelength),
+        numbers.read_only(rays.weight),
+        rays.table,
+    )
 
 
 def _phi(
@@ -503,7 +520,7 @@ def _tell_quirks(
         steps=len(around.sources) * crystals[0].domains * turn.count * oversample**2,
         fluence=around.fluence,
         polarized=not beam.nopolar,
-        per_sample=(sampling.oversample_omega, sampling.oversample_polar, sampling.oversample_thick),
+        per_sample=(sampling.oversample_omega, _polarizes_each(beam, sampling), sampling.oversample_thick),
         water=sampling.water_um > 0,
         curved=detector.curved,
         phi_behind=math.degrees(0.5 * turn.step) if turn.range > 0 else 0.0,
