@@ -285,10 +285,10 @@ class Beam(Record):
                 "sources have wavelengths_A, and there is a spectrum, which says the wavelengths of all "
                 "sources: leave out one of them"
             )
-        if moves and abs(self.wavelength_A / spectrum.wavelength_A - 1.0) > _SAME_WAVELENGTH:
-            spectrum = spectrum.with_mean(self.energy_eV)
-            self._set("spectrum", spectrum)
-        self._set("wavelength_A", spectrum.wavelength_A)
+        if not moves:
+            self._set("wavelength_A", spectrum.wavelength_A)
+        elif abs(self.wavelength_A / spectrum.wavelength_A - 1.0) > _SAME_WAVELENGTH:
+            self._set("spectrum", spectrum.with_mean(self.energy_eV))
 
     def replace(self, **changes: Any) -> Beam:
         """A copy with some fields changed, validated like a new one.

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ..base import numbers
+from ..base import memory, numbers
+from ..base import validate as check
 from ..base.unit_cell import Cell, UnitCell
 from ..base.vectors import FloatArray, rot_axis
 from ..model.beam import Beam
@@ -47,7 +48,7 @@ from .placement import CrystalPlacement, DetectorLabels, Placement
 from .quirks import CrystalFacts, ImageFacts, layer_shift, tell_quirks
 from .reach import View, structure_factor_reach
 from .record import CrystalBlock, FactorTable, PlacedPanel, Scene, Sources
-from .sources import Rays, SourceSteps, beam_fluence, beam_sources, source_steps
+from .sources import Rays, SourceSteps, beam_fluence, beam_sources, energy_nodes, source_steps
 from .stages import Stages
 from .steps import Steps, resolve_phi
 
@@ -114,6 +115,7 @@ def make_scene(setup: Setup, run: Stages) -> Scene:
     """`build_scene`, with the stages of earlier scenes at hand; the numbers are the same as without."""
     sample, beam, sampling, physics = setup.sample, setup.beam, setup.sampling, setup.rules
     first = sample.crystals[0]
+    nodes = energy_nodes(sample)
     around = run(
         _instrument,
         beam,
@@ -122,11 +124,12 @@ def make_scene(setup: Setup, run: Stages) -> Scene:
         sampling.roi,
         first.spindle_axis,
         physics,
+        nodes,
         run,
     )
     phi = run(_phi, first.phi_deg, first.osc_deg, first.phistep_deg, first.phisteps)
     turns = run(phi_rotations, *phi, around.places[0].spindle, physics)
-    made = [_crystal(setup, i, around, turns, run) for i in range(len(sample))]
+    made = [_crystal(setup, i, around, turns, nodes, run) for i in range(len(sample))]
     blocks = tuple(block for crystal in made for block in crystal.blocks)
     reports = tuple(report for crystal in made for report in crystal.reports)
 
@@ -147,7 +150,7 @@ def make_scene(setup: Setup, run: Stages) -> Scene:
         panels=around.panels,
         sources=around.sources,
         crystals=blocks,
-        tables=tuple(crystal.table for crystal in made),
+        tables=tuple(table for crystal in made for table in crystal.tables),
         oversample=recommended if sampling.oversample is None else sampling.oversample,
         oversample_thick=physics.factors_per_sample or sampling.oversample_thick,
         oversample_polar=physics.factors_per_sample or _polarizes_each(beam, sampling),
@@ -224,11 +227,13 @@ class _Made(NamedTuple):
     """Of one crystal of the sample: a block for each individual of its twin, and what reports say of them."""
 
     blocks: list[CrystalBlock]
-    table: FactorTable
+    tables: tuple[FactorTable, ...]
     reports: list[CrystalPlacement]
 
 
-def _crystal(setup: Setup, i: int, around: _Instrument, turns: FloatArray, run: Stages) -> _Made:
+def _crystal(
+    setup: Setup, i: int, around: _Instrument, turns: FloatArray, nodes: tuple[float, ...], run: Stages
+) -> _Made:
     """The i-th crystal of the sample."""
     crystal, physics = setup.sample.crystals[i], setup.rules
     size_mm = run(clip_to_beam, crystal.size_mm, setup.beam.beamsize_mm, part=i)
@@ -243,6 +248,7 @@ def _crystal(setup: Setup, i: int, around: _Instrument, turns: FloatArray, run: 
         crystal.cell,
         crystal.a_matrix,
         physics,
+        nodes,
     )
     mosaicity = Mosaicity.of(crystal)
     all_domains = run(make_domains, mosaicity, standing if mosaicity.standing else None, physics, part=i)
@@ -250,15 +256,16 @@ def _crystal(setup: Setup, i: int, around: _Instrument, turns: FloatArray, run: 
     if crystal.N_domains and sizes is not None:
         parts = list(_sized(all_domains, sizes))
     individuals = _individuals(crystal, standing, run)
-    table = run(_factor_table, *lookup, part=i)
+    tables = run(_factor_tables, *lookup, part=i)
     stretch = _stretch(standing, [cell for cell, _ in individuals], all_domains)
     if stretch > 1.0:
-        table = run(_reaching, table, stretch, part=i)
-    made = _Made([], table, [])
+        tables = run(_reaching, tables, stretch, part=i)
+    made = _Made([], tables, [])
+    first = i * len(tables)  # every crystal has as many
     for number, (cell, share) in enumerate(individuals):
         check_indices(cell, around.shortest, all_domains.strains)
         for domains, along, part in parts if share != 0.0 else ():
-            made.blocks.append(_block(setup, i, cell, domains, turns, along, share * part))
+            made.blocks.append(_block(setup, i, cell, domains, turns, along, share * part, first))
             made.reports.append(
                 CrystalPlacement(
                     number=i,
@@ -311,8 +318,8 @@ def _stretch(standing: UnitCell, cells: list[UnitCell], domains: Domains) -> flo
     return longest
 
 
-def _reaching(table: FactorTable, stretch: float) -> FactorTable:
-    return dataclasses.replace(table, reach=table.reach * stretch * (1.0 + 1e-9))
+def _reaching(tables: tuple[FactorTable, ...], stretch: float) -> tuple[FactorTable, ...]:
+    return tuple(dataclasses.replace(table, reach=table.reach * stretch * (1.0 + 1e-9)) for table in tables)
 
 
 def _block(
@@ -323,6 +330,7 @@ def _block(
     turns: FloatArray,
     along: FloatArray,
     share: float,
+    table: int,
 ) -> CrystalBlock:
     """What a renderer reads of a share of a crystal that has this cell."""
     crystal, physics = setup.sample.crystals[i], setup.rules
@@ -352,7 +360,7 @@ def _block(
         fudge=crystal.fudge,
         shape_metric=numbers.read_only(metric),
         weight=weight,
-        table=i,
+        table=table,
     )
 
 
@@ -378,13 +386,14 @@ def _instrument(
     roi: Region | None,
     spindle_axis: Vector | None,
     physics: Physics,
+    nodes: tuple[float, ...],
     run: Stages,
 ) -> _Instrument:
     directions = Directions(beam.beam_vector, beam.polar_vector, spindle_axis)
     places = run(detector_places, detector, directions, physics)
     run(check_polarization, beam, places)
     steps = run(source_steps, beam)
-    sources = run(_sources, beam, places, steps, physics)
+    sources = run(_sources, beam, places, steps, physics, nodes)
     panels = run(placed_panels, detector, roi, places, physics, sensor_wavelength(detector, sources))
     shortest = float(sources.wavelength.real.min())
     fluence = run(beam_fluence, beam)
@@ -461,15 +470,34 @@ def _standing(crystal: Crystal, physics: Physics) -> tuple[tuple[float, float, f
     return turned, cell
 
 
-def _factor_table(
+def _factor_tables(
     factors: StructureFactors,
     interpolate: bool | None,
     cells: tuple[float, ...],
     cell: Cell | None,
     a_matrix: FloatArray | None,
     physics: Physics,
-) -> FactorTable:
+    nodes: tuple[float, ...],
+) -> tuple[FactorTable, ...]:
+    """Structure factors at each of the nodes; one table where there are none."""
     mode = interpolation(interpolate, factors, cells, physics)
+    if not factors.nodes:
+        return (_factor_table(factors, mode, cell, a_matrix, physics),) * max(1, len(nodes))
+    assert factors.tables is not None  # as there are nodes
+    if nodes != factors.nodes:
+        size = 8 * len(nodes) * factors.tables[0].size
+        memory.require(size, f"structure factors at {len(nodes)} energies", "give all crystals the same ones")
+    values = [
+        factors.tables[factors.nodes.index(node)] if node in factors.nodes else factors.at_energy(node)
+        for node in nodes
+    ]
+    each = (factors._with(values=check.owned(at), energies_eV=None, tables=None) for at in values)
+    return tuple(_factor_table(one, mode, cell, a_matrix, physics) for one in each)
+
+
+def _factor_table(
+    factors: StructureFactors, mode: str, cell: Cell | None, a_matrix: FloatArray | None, physics: Physics
+) -> FactorTable:
     reach = math.inf
     if mode == "nearest":
         # no orientation changes it, so it is that of the crystal as it is not misset
@@ -554,5 +582,5 @@ def _radians(degrees: float | None) -> float | None:
 
 #: stages that only choose, check and report: where a Scene is made for its derivatives, they stay as they are
 HELD: frozenset[Callable[..., Any]] = frozenset(
-    (check_polarization, check_oversampling, _factor_table, _tell_quirks)
+    (check_polarization, check_oversampling, _factor_tables, _tell_quirks)
 )

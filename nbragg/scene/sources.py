@@ -14,6 +14,7 @@ from ..base.vectors import FloatArray, rot_axis, unit
 from ..base.warn import warn
 from ..model.beam import SOURCE_DISTANCE, Beam, SourceList
 from ..model.physics import Physics
+from ..model.sample import Sample
 from .detector_geometry import DetectorGeometry
 from .steps import Steps, resolve_steps
 
@@ -23,6 +24,7 @@ __all__ = [
     "beam_fluence",
     "beam_sources",
     "divergence_grid",
+    "energy_nodes",
     "flux_decides",
     "source_steps",
 ]
@@ -266,6 +268,15 @@ def _channels(wavenumber: FloatArray) -> FloatArray | None:
     return np.stack([joined[:-1], joined[1:]], axis=-1)
 
 
+def energy_nodes(sample: Sample) -> tuple[float, ...]:
+    """Energies (eV) of the tables of structure factors that every crystal of a sample has one of.
+
+    Those of all crystals: F^2 that is linear between fewer is so between more.
+    """
+    each = {crystal.structure_factors.nodes for crystal in sample.crystals} - {()}
+    return tuple(sorted(set().union(*each))) if len(each) > 1 else next(iter(each), ())
+
+
 def _at_nodes(
     incident: FloatArray,
     wavelength: FloatArray,
@@ -289,11 +300,15 @@ def _at_nodes(
         )
     first = np.clip(np.searchsorted(at, energy.real, side="right") - 1, 0, len(at) - 2)
     share = (energy - at[first]) / (at[first + 1] - at[first])
+    on = np.flatnonzero(np.isin(energy.real, at) & (energy.imag != 0))
+    if on.size:
+        raise InputError(
+            f"there is no derivative by the energy at {energy.real[on[0]]:g} eV, a node of the structure "
+            "factors, where F^2 bends: calculate them at other energies"
+        )
     share = np.where(share.real <= 0, 0.0, np.where(share.real >= 1, 1.0, share))
-    moves = share.imag != 0
     parts = np.stack([1.0 - share, share], axis=-1)
-    used = (parts.real > 0) | moves[:, np.newaxis]
-    source, part = np.nonzero(used)
+    source, part = np.nonzero(parts.real > 0)
     weight = weight[source] * parts[source, part]
     return Rays(
         incident[source],
