@@ -99,6 +99,18 @@ def pixels(name: str) -> Any:
     return np.fromfile(name, np.float32)
 
 
+def test_the_report_says_it(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(
+        f"{LINE} -spectrum tophat:9000,90,9 -divergence_profile gauss -hdivrange 0.1 -hdivsteps 3 -nopgm "
+        "-nonoise -noprogress"
+    )
+    said = capsys.readouterr().out
+    assert "9 energies, 8960 to 9040 eV, rms 25.82 eV\n" in said and "27\n" in said
+    assert "0.1 mrad rms in 3 nodes" in said
+    run(f"{LINE} -spectrum sase:9000 -random 1 -nopgm -nonoise -noprogress")
+    assert ", another for each image" in capsys.readouterr().out
+
+
 def test_every_image_of_a_series_has_its_shot(folder: Path) -> None:
     """By seed and number alone: a part of a series is those images; a header has the shot's wavelength."""
     line = f"{LINE} -spectrum sase:9000,1%,20,seed=5 -nopgm -nonoise -noprogress -intfile i.img"
