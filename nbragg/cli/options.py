@@ -155,10 +155,11 @@ _BEAM = (
            "beam.dispersion_steps"),
     Option(("-spectrum",), ("text",), "FILE | SHAPE:E,WIDTH[,N][,KEY=VALUE]", "eV", "", "beam",
            "photon energies and their weights, instead of the dispersion: a file of two columns (CrystFEL, "
-           ".lam, CSV, NeXus; keys unit and channels), or gauss:E,FWHM (keys sigma, span, nodes), "
-           "tophat:E,WIDTH, pink:E,SIGMA_LOW,SIGMA_HIGH, two_colour:E,SEPARATION,SIGMA (key ratio), "
-           "sase:E,BANDWIDTH (keys spike, spikes, jitter, seed), drawn anew for every image; widths in eV, "
-           "or as 0.5%; N channels; -lambda and -energy move its mean", ("input.spectrum",)),
+           ".lam, CSV), a NeXus file, of which image i has row i (keys unit, channels, image), or "
+           "gauss:E,FWHM (keys sigma, span, nodes), tophat:E,WIDTH, pink:E,SIGMA_LOW,SIGMA_HIGH, "
+           "two_colour:E,SEPARATION,SIGMA (key ratio), sase:E,BANDWIDTH (keys spike, spikes, jitter, seed), "
+           "drawn anew for every image; widths in eV, or as 0.5%; N channels; -lambda and -energy move its "
+           "mean", ("input.spectrum",)),
     _count("-spectrum_channels", "beam", "N", "those of the file; of shapes 20, of sase 100",
            "channels of the spectrum; those of a file are put together", "input.spectrum_channels"),
     Option(("-spectral",), ("choice",), "auto|direct|line|culled", "", "auto", "beam",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..base.errors import FileError, InputError
 from ..base.names import nearest
-from ..io.files.spectra import UNITS
+from ..io.files.spectra import UNITS, spectra_in
 from ..model.spectrum import Spectrum, SpectrumSeries
 from .specs import Kind, read_spec
 from .words import number
@@ -25,14 +26,33 @@ class SpectrumInput(NamedTuple):
     text: str  #: that says it all, -spectrum_channels too
     spectrum: Spectrum  #: of the image, or of the first of a series
     file: str  #: that was read, or ""
-    varying: dict[str, Any]  #: arguments of `Spectrum.sase`, where every image has a spectrum of its own
+    make: Callable[[int], Spectrum] | None = None  #: by number, where every image has its own
+    image: int = 0  #: number of the first
+    rows: int = 0  #: how many there are, where a file holds them
 
     def shots(self, count: int) -> SpectrumSeries | None:
         """The spectra of a series; None: all images have the one."""
-        if not self.varying:
+        if self.make is None:
             return None
-        others = {name: value for name, value in self.varying.items() if name != "image"}
-        return Spectrum.sase_shots(count, first=self.varying["image"], **others)
+        if self.rows and self.image + count > self.rows:
+            raise InputError(
+                f"-spectrum {self.text} has the spectra of images 0 to {self.rows - 1}; the series goes from "
+                f"{self.image} to {self.image + count - 1}"
+            )
+        return SpectrumSeries(count, functools.partial(_later, self.make, self.image))
+
+
+def _later(make: Callable[[int], Spectrum], first: int, i: int) -> Spectrum:
+    return make(first + i)
+
+
+def _of_file(path: str, unit: str | None, channels: int | None, image: int) -> Spectrum:
+    spectrum = Spectrum.from_file(path, unit=unit, image=image)
+    return spectrum if channels is None else spectrum.rebin(channels)
+
+
+def _sase(arguments: dict[str, Any], image: int) -> Spectrum:
+    return Spectrum.sase(**arguments, image=image)
 
 
 class _Shape(NamedTuple):
@@ -107,13 +127,17 @@ def read_option(text: str, channels: int | None, image: int) -> SpectrumInput:
             raise InputError(f"{name} says how many channels there are: leave out -spectrum_channels")
         values["channels"] = channels
         text = f"{text},channels={channels}"
-    spectrum = Spectrum.from_file(head, unit=values.get("unit"))
-    if "channels" in values:
-        spectrum = _named(name, lambda: spectrum.rebin(values["channels"]))
-    return SpectrumInput(text, spectrum, head, {})
+    read = functools.partial(_of_file, head, values.get("unit"), values.get("channels"))
+    rows = spectra_in(head)
+    if not rows:
+        return SpectrumInput(text, _named(name, lambda: read(values.get("image", 0))), head)
+    if "image" not in values and image:
+        text = f"{text},image={image}"
+    number = values.get("image", image)
+    return SpectrumInput(text, _named(name, lambda: read(number)), head, read, number, rows)
 
 
-_FILE_KEYS: dict[str, Kind] = {"unit": UNITS, "channels": "int"}
+_FILE_KEYS: dict[str, Kind] = {"unit": UNITS, "channels": "int", "image": "int"}
 
 
 def _gives_channels(rest: str, shape: _Shape) -> bool:
@@ -148,13 +172,13 @@ def _drawn(text: str, shape: _Shape, rest: str, image: int) -> SpectrumInput:
         if "n" in arguments:
             raise InputError(f"{name}: nodes are the channels: leave out n")
         arguments |= {"n": arguments.pop("nodes"), "quadrature": True}
-    if shape.own:
-        if "image" not in arguments and image:
-            text = f"{text},image={image}"
-        arguments.setdefault("image", image)
-    return SpectrumInput(
-        text, _named(name, lambda: shape.make(**arguments)), "", arguments if shape.own else {}
-    )
+    if not shape.own:
+        return SpectrumInput(text, _named(name, lambda: shape.make(**arguments)), "")
+    if "image" not in arguments and image:
+        text = f"{text},image={image}"
+    number_of_image = int(arguments.pop("image", image))
+    make = functools.partial(_sase, arguments)
+    return SpectrumInput(text, _named(name, lambda: make(number_of_image)), "", make, number_of_image)
 
 
 def _value(name: str, argument: str, word: str, energy: float, shape: _Shape) -> float | int:

@@ -212,6 +212,32 @@ class Spectrum(Record):
         energies, weights = read_spectrum(path, unit=unit, image=image)
         return cls(energies, weights)
 
+    @staticmethod
+    def shots_from_file(path: str | os.PathLike[str], *, first: int = 0) -> SpectrumSeries:
+        """The spectra of a NeXus file that has one for each image.
+
+        Parameters
+        ----------
+        path : path
+            It is read again for each image, when that is asked for.
+        first : int
+            Image to begin with.
+
+        Raises
+        ------
+        FileError
+            As `from_file`.
+        InputError
+            When there is one spectrum for all images, or none from ``first`` on.
+        """
+        from ..io.files.spectra import spectra_in
+
+        count, start = spectra_in(path), check.count("first", first, at_least=0)
+        if start >= count:
+            found = f"spectra of {count} images" if count else "one spectrum for all images"
+            raise InputError(f"{os.fspath(path)} has {found}: there is none of image {start}")
+        return SpectrumSeries(count - start, functools.partial(_of_file, os.fspath(path), start))
+
     @classmethod
     def tophat(cls, energy_eV: float, bandwidth: float, n: int = 20) -> Spectrum:
         """Constant over a band: the middles of n equal bins.
@@ -475,7 +501,7 @@ class Spectrum(Record):
 class SpectrumSeries:
     """The spectra of many images: ``len``, ``[i]`` and iteration; each is made when it is asked for.
 
-    See `Spectrum.per_shot` and `Spectrum.sase_shots`.
+    See `Spectrum.per_shot`, `Spectrum.shots_from_file` and `Spectrum.sase_shots`.
     """
 
     def __init__(self, count: int, make: Callable[[int], Spectrum]) -> None:
@@ -502,6 +528,10 @@ def _row(energies: FloatArray, rows: FloatArray, i: int) -> Spectrum:
 
 def _shot(energy_eV: float, first: int, options: dict[str, Any], i: int) -> Spectrum:
     return Spectrum.sase(energy_eV, **options, image=first + i)
+
+
+def _of_file(path: str, first: int, i: int) -> Spectrum:
+    return Spectrum.from_file(path, image=first + i)
 
 
 def _sums(place: npt.NDArray[np.int64], values: FloatArray, count: int) -> FloatArray:

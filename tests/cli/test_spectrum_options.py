@@ -136,6 +136,35 @@ def test_every_image_of_a_series_has_its_shot(folder: Path) -> None:
         assert result.setup is not None and result.setup.beam.spectrum == shots[i]
 
 
+def test_rows_of_a_file_are_those_of_images(folder: Path) -> None:
+    h5py = pytest.importorskip("h5py")
+    rows = np.array([[1.0, 0, 2], [3, 1, 0], [0, 5, 1], [1, 1, 1]])
+    with h5py.File("shots.nxs", "w") as file:
+        beam = file.create_group("entry/instrument/beam")
+        beam["incident_wavelength"] = oracle.HC / np.array([9000.0, 9050, 9100])
+        beam["incident_wavelength_weights"] = rows
+    shots = Spectrum.shots_from_file("shots.nxs")
+    expected = rows / rows.sum(axis=1, keepdims=True)
+    assert len(shots) == 4
+    assert np.array([shot.shares for shot in shots]) == pytest.approx(expected, rel=1e-15)
+    line = f"{LINE} -spectrum shots.nxs -nopgm -nonoise -noprogress -intfile i.img"
+    run(f"{line} -frames 2 -osc 0.1 -phi 1 -first_frame 2 -floatfile s.bin")
+    setup = nbragg.from_cli(f"{LINE} -osc 0.1")
+    for number, row in (("2", 1), ("3", 2)):
+        crystal = setup.crystal.replace(phi_deg=1 + 0.1 * (row - 1))
+        alone = nbragg.simulate(setup.replace(crystal=crystal, spectrum=shots[row]))
+        assert np.array_equal(alone.image.ravel(), pixels(f"s_000{number}.bin"))
+    third = nbragg.from_cli(f"{LINE} -spectrum shots.nxs,image=2,channels=2")
+    assert third.beam.spectrum == shots[2].rebin(2)
+    assert nbragg.from_cli(nbragg.to_cli(third)) == third
+    with pytest.raises(nbragg.InputError, match="spectra of 4 images; image 4"):
+        nbragg.from_cli(f"{LINE} -spectrum shots.nxs -first_frame 5")
+    with pytest.raises(nbragg.InputError, match="there is none of image 4"):
+        Spectrum.shots_from_file("shots.nxs", first=4)
+    assert main([*line.split(), "-frames", "5", "-osc", "1", "-floatfile", "t.bin"]) == 2
+    assert not list(Path().glob("t_*"))
+
+
 BAD = {
     "-spectrum gaus:9000,20": ("no such file", "did you mean gauss"),
     "-spectrum gauss:9000": ("gauss:energy,fwhm[,N][,key=value] was expected",),

@@ -80,15 +80,17 @@ def ring(spectrum: Spectrum) -> tuple[np.ndarray, np.ndarray]:
 def test_radial_width_of_a_spot() -> None:
     """sigma_E/E of |q|; the crystal's own width, which one energy has, goes off in squares."""
     spectrum = Spectrum.gaussian(9000, sigma=0.01, n=40)
-    widths = []
+    widths, sums = [], []
     for each in (spectrum, Spectrum([spectrum.mean_energy_eV])):
         q, photons = ring(each)
         assert photons[[0, -1]].sum() < 1e-3 * photons.sum()
+        sums.append(photons.sum())
         mean = np.average(q, weights=photons)
         assert mean == pytest.approx(0.1, rel=2e-3)
         widths.append(np.sqrt(np.average((q - mean) ** 2, weights=photons)))
     assert np.sqrt(widths[0] ** 2 - widths[1] ** 2) == pytest.approx(spectrum.rms_eV / 9000 * 0.1, rel=0.01)
     assert widths[1] < 0.2 * widths[0]
+    assert sums[0] == pytest.approx(sums[1], rel=0.01)  # all photons of a reflection that was turned through
 
 
 def test_two_colours_are_two_spots() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from ...base.names import suggestion
 from ...base.optional import require
 from .sniff import check_file, content_kind
 
-__all__ = ["UNITS", "beam_spectrum", "read_spectrum", "write_spectrum"]
+__all__ = ["UNITS", "beam_spectrum", "read_spectrum", "spectra_in", "write_spectrum"]
 
 #: units of the first column
 UNITS = ("eV", "keV", "A")
@@ -110,12 +111,39 @@ def _said_unit(word: str) -> str | None:
     return None
 
 
+def spectra_in(path: str | os.PathLike[str]) -> int:
+    """How many images a file has a spectrum for each of; 0: there is one for all.
+
+    Raises
+    ------
+    FileError
+        As `read_spectrum`.
+    """
+    file = check_file(path, what="spectrum", max_bytes=_MAX_BYTES)
+    if content_kind(file) != "hdf5":
+        return 0
+    counts: list[int] = []
+
+    def count(beam: Any) -> Columns | None:
+        found = _datasets(beam)
+        counts.extend(len(dataset) for dataset in found or () if dataset.ndim == 2)
+        return None if found is None else (np.zeros(0), np.zeros(0))
+
+    _of_beams(file, count)
+    return max(counts, default=0)
+
+
 def _of_nexus(file: Path, image: int) -> Columns:
+    return _of_beams(file, lambda beam: beam_spectrum(beam, image))
+
+
+def _of_beams(file: Path, take: Callable[[Any], Columns | None]) -> Columns:
+    """The first that is found in the beams of a file."""
     h5py = require("h5py", extra="io", purpose="reading HDF5 files")
     try:
         with h5py.File(file, "r") as source:
             for name in _BEAMS:
-                found = beam_spectrum(source[name], image) if name in source else None
+                found = take(source[name]) if name in source else None
                 if found is not None:
                     return found
     except NbraggError as error:
@@ -139,15 +167,10 @@ def beam_spectrum(beam: Any, image: int = 0) -> Columns | None:
     image : int
         Row of arrays with one spectrum for each image.
     """
-    spectrum = beam.get("incident_wavelength_spectrum")
-    if spectrum is not None and "signal" in spectrum.attrs:
-        axes = spectrum.attrs["axes"]
-        axis = spectrum[_text(axes if isinstance(axes, (str, bytes)) else np.ravel(axes)[-1])]
-        weights = spectrum[_text(spectrum.attrs["signal"])]
-    elif "incident_wavelength" in beam and "incident_wavelength_weights" in beam:
-        axis, weights = beam["incident_wavelength"], beam["incident_wavelength_weights"]
-    else:
+    found = _datasets(beam)
+    if found is None:
         return None
+    axis, weights = found
     x, w = _row(axis, image), _row(weights, image)
     if x.shape != w.shape:
         raise FileError(f"{x.size} wavelengths have {w.size} weights")
@@ -157,6 +180,18 @@ def beam_spectrum(beam: Any, image: int = 0) -> Columns | None:
     if unit not in _LENGTHS:
         raise FileError(f"the spectrum has the unit {unit!r}; angstrom, nm, m, eV or keV was expected")
     return constants.HC_EV_A / (x * _LENGTHS[unit]), w
+
+
+def _datasets(beam: Any) -> tuple[Any, Any] | None:
+    """Energies or wavelengths of an NXbeam, and weights."""
+    spectrum = beam.get("incident_wavelength_spectrum")
+    if spectrum is not None and "signal" in spectrum.attrs:
+        axes = spectrum.attrs["axes"]
+        axis = spectrum[_text(axes if isinstance(axes, (str, bytes)) else np.ravel(axes)[-1])]
+        return axis, spectrum[_text(spectrum.attrs["signal"])]
+    if "incident_wavelength" in beam and "incident_wavelength_weights" in beam:
+        return beam["incident_wavelength"], beam["incident_wavelength_weights"]
+    return None
 
 
 def _row(dataset: Any, image: int) -> NDArray[np.float64]:
