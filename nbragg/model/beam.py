@@ -232,7 +232,8 @@ class Beam(Record):
 
     def __post_init__(self) -> None:
         given = self.wavelength_A is not _NO_WAVELENGTH
-        self._set("wavelength_A", check.number("wavelength_A", self.wavelength_A, above=0))
+        # the sum is another object, so that what is read of a Beam and given to another counts as given
+        self._set("wavelength_A", check.number("wavelength_A", self.wavelength_A, above=0) + 0.0)
         for name in ("dispersion_pct", "hdivrange_mrad", "vdivrange_mrad", "hdivstep_mrad", "vdivstep_mrad"):
             self._set(name, check.optional_number(name, getattr(self, name), at_least=0, at_most=1e9))
         self._set("fluence", check.optional_number("fluence", self.fluence, at_least=0))

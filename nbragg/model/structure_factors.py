@@ -285,7 +285,7 @@ class StructureFactors(Record):
         path: str | os.PathLike[str],
         d_min_A: float | None,
         *,
-        energies_eV: Any,
+        energies_eV: Any = None,
         energy_nodes: int = 9,
         anomalous: bool = True,
         fprime: Mapping[str, npt.ArrayLike] | None = None,
@@ -306,8 +306,8 @@ class StructureFactors(Record):
             PDB, mmCIF or small-molecule CIF.
         d_min_A : float
             Resolution limit, angstrom.
-        energies_eV : Spectrum or array_like (n,)
-            Of the beam.
+        energies_eV : Spectrum or array_like (n,), optional
+            Of the beam; None: one list for all energies, as `from_file` makes it.
         energy_nodes : int
             Energies at which amplitudes are calculated: those of the beam where there are no more than this,
             else so many over their range; beside them 1 eV below and above every absorption edge there.
@@ -335,20 +335,22 @@ class StructureFactors(Record):
         """
         from ..io.reflections.energies import model_tables
 
+        options: dict[str, Any] = {
+            "anomalous": check.flag("anomalous", anomalous),
+            "solvent": solvent,
+            "method": method,
+            "cell": cell,
+            "spacegroup": spacegroup,
+        }
+        if energies_eV is None:
+            if fprime is not None:
+                raise InputError("fprime needs energies_eV: those of the beam")
+            return cls.from_file(path, default_F=default_F, d_min_A=d_min_A, **options)
         if d_min_A is None:
             raise InputError("d_min_A is not given: a model has no resolution limit of its own")
-        found = model_tables(
-            path,
-            d_min_A,
-            getattr(energies_eV, "energies_eV", energies_eV),
-            most=check.count("energy_nodes", energy_nodes),
-            anomalous=check.flag("anomalous", anomalous),
-            fprime=fprime,
-            solvent=solvent,
-            method=method,
-            cell=cell,
-            spacegroup=spacegroup,
-        )
+        most = check.count("energy_nodes", energy_nodes)
+        energies = getattr(energies_eV, "energies_eV", energies_eV)
+        found = model_tables(path, d_min_A, energies, most=most, fprime=fprime, **options)
         boxes = [cls.from_reflections(found.h, found.k, found.l, F, default_F) for F in found.F]
         tables = check.owned(np.stack([box._list() for box in boxes]))
         count = boxes[0].n_listed

@@ -10,7 +10,8 @@ import spectrum_oracle
 from derivatives import scene_derivative
 
 import nbragg
-from nbragg import Beam, Crystal, Detector, RenderOptions, Sampling, Setup, Spectrum, StructureFactors
+from nbragg import Beam, Crystal, Detector, RenderOptions, Sample, Sampling, Setup, Spectrum, StructureFactors
+from nbragg.engine.cpu import render_double
 from nbragg.scene.complex_step import frames
 from nbragg.scene.tangent import SceneTangent
 
@@ -81,3 +82,27 @@ def test_the_sum_of_all_weights_moves_nothing() -> None:
     linear = nbragg.Simulator(setup(LIST), RenderOptions(threads=1)).linearize(["beam.spectrum.weights"])
     rows = linear.jacobian()
     assert np.abs(np.tensordot(P, rows, 1)).max() <= 1e-12 * np.abs(rows).max()
+
+
+def test_structure_factors_of_another_crystal() -> None:
+    """They stand in one table for each energy of the crystal beside it; I is quadratic in F."""
+    first = setup(BY_ENERGY).crystal
+    others = StructureFactors(LIST.values, LIST.origin, default_F=30.0), StructureFactors.constant(40)
+    second, third = (first.replace(misset_deg=(25, 4, i), structure_factors=f) for i, f in enumerate(others))
+    sample = Sample((first, second, third))
+    simulator = nbragg.Simulator(setup(LIST).replace(sample=sample), RenderOptions(threads=1))
+    assert len(simulator.scene.tables) == 9
+    names = ["sample.crystals[2].structure_factors.default_F"]
+    strong = nbragg.expected_reflections(simulator.scene)
+    strong = strong[(strong["crystal"] == 1)]
+    h, k, l = strong["miller_index"][strong["counts"].argmax()]  # noqa: E741 - the index's name
+    names.append(f"sample.crystals[1].structure_factors[{h},{k},{l}]")
+    linear = simulator.linearize(names)
+    for i, (name, row) in enumerate(zip(names, linear.jacobian(), strict=True)):
+        step = np.zeros(2)
+        step[i] = 1.0
+        up, down = (
+            render_double(simulator.moved(names, linear.values + sign * step).scene) for sign in (1, -1)
+        )
+        assert np.abs(row - (up - down) / 2).max() <= 1e-9 * np.abs(row).max(), name
+        assert np.abs(row).max() > 0

@@ -97,6 +97,7 @@ def test_without_anomalous_terms(model: str) -> None:
         assert found.tables is not None and plain.values is not None
         for table in (*found.tables, found.values):
             assert table == pytest.approx(plain.values, rel=1e-12, abs=1e-9)
+    assert StructureFactors.from_model(model, 1.6, anomalous=False) == plain
     real = {name: [[8000, -3, 0], [10000, 2, 0]] for name in elements}
     found = StructureFactors.from_model(model, 1.6, energies_eV=energies, fprime=real)
     assert found.tables is not None
@@ -150,6 +151,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "rows": ({"fprime": {"Se": [[1, 2]]}}, "fprime"),
     "descending": ({"fprime": {"Se": [[2, 0, 0], [1, 0, 0]]}}, "ascending"),
     "short": ({"fprime": {"Se": [[9000, 0, 0], [9050, 0, 0]]}}, "goes from 9000 to 9050"),
+    "no energies": ({"energies_eV": None, "fprime": {}}, "fprime needs energies_eV"),
     "method": ({"method": "fast"}, "method"),
 }
 

@@ -284,6 +284,8 @@ def test_a_wavelength_that_is_given_moves_the_spectrum() -> None:
     other = Spectrum([5000])
     assert moved.replace(spectrum=other).spectrum == other
     assert moved.replace(spectrum=other, wavelength_A=2.0).energy_eV == pytest.approx(oracle.HC / 2)
+    # what another beam has by default is given all the same
+    assert Beam(spectrum=UNEVEN, wavelength_A=Beam().wavelength_A) == moved
     # without one, the wavelength stays
     assert moved.replace(spectrum=None).wavelength_A == moved.wavelength_A
 
