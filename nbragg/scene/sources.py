@@ -95,6 +95,7 @@ def source_steps(beam: Beam) -> SourceSteps:
     """
     if beam.sources is not None:
         given = [name for name in _GRID_FIELDS if getattr(beam, name) is not None]
+        given += [] if beam.divergence_profile == "uniform" else ["divergence_profile"]
         if given:
             warn(f"{', '.join(given)} without effect: the source list takes their place")
         return SourceSteps(_ONE_POINT, _ONE_POINT, _ONE_POINT)

@@ -110,3 +110,9 @@ def test_gaussian_divergence_has_the_moments_of_one() -> None:
     wide = scene(Beam(divergence_profile="gauss", hdivrange_mrad=0.5, hdivsteps=4, spectrum=SPECTRUM)).sources
     nodes = scene(Beam(divergence_profile="gauss", hdivrange_mrad=0.5, hdivsteps=4)).sources
     check_product(wide, nodes.incident, nodes.weight)
+
+
+def test_a_source_list_takes_the_place_of_a_profile() -> None:
+    listed = SourceList([[-10, 0, 0], [-10, 0.01, 0]])
+    with pytest.warns(nbragg.NbraggWarning, match="divergence_profile without effect"):
+        assert len(scene(Beam(sources=listed, divergence_profile="gauss", spectrum=SPECTRUM)).sources) == 8

@@ -5,7 +5,7 @@ For atoms j of an element el, with occupancy o and Debye-Waller factor T,
     F(h, E) = F_0(h) + sum_el [f'_el(E) + i f''_el(E)] A_el(h),   A_el(h) = sum_j o_j T_j(h) exp(2 pi i h.x_j)
 
 F_0 with IT92 form factors, and bulk solvent where it is asked for: neither knows the energy.  F_0 and the A
-are calculated once, an energy then costs a sum; |F|^2 between two energies is taken as linear.
+are calculated once, an energy then costs a sum; F^2 between two energies is taken as linear.
 """
 
 from __future__ import annotations
