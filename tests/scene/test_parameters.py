@@ -511,32 +511,12 @@ def test_against_differences(case: str) -> None:
 # ---- moving ------------------------------------------------------------------------------------------------
 
 
-def test_a_spectrum_that_is_moved_is_one() -> None:
-    """Weights have the sum 1 again; the beam's wavelength follows; a wavelength moves all energies."""
-    heavier = moved(SPECTRA, {"beam.spectrum.weights[1]": 2.0}).beam
-    low, _, high = SPECTRUM.shares
-    assert heavier == SPECTRA.beam.replace(
-        spectrum=Spectrum(SPECTRUM.energies_eV, [low, 2, high]), wavelength_A=heavier.wavelength_A
-    )
-    assert heavier.spectrum is not None and heavier.wavelength_A == heavier.spectrum.wavelength_A
-    bluer = moved(SPECTRA, {"beam.spectrum.energies_eV[2]": 9990.0}).beam
-    assert bluer.spectrum is not None and bluer.spectrum.energies_eV.tolist() == [9000, 9450, 9990]
-    assert bluer.energy_eV == pytest.approx(SPECTRUM.mean_energy_eV + 90 * high, rel=1e-14)
-    shifted = moved(SPECTRA, {"beam.wavelength_A": 1.3}).beam
-    assert shifted == SPECTRA.beam.replace(wavelength_A=1.3) and shifted.wavelength_A == 1.3
-    node = BY_ENERGY.replace(spectrum=Spectrum([9000, 9200]))
-    with pytest.raises(InputError, match="no derivative by the energy at 9200 eV, a node"):
-        tangents(node, expand(["beam.spectrum.energies_eV[1]"], node))
-    with pytest.raises(InputError, match="the structure factors depend on the energy"):
-        expand(["crystal.structure_factors[0,0,1]"], node)
-
-
 @pytest.mark.parametrize("case", EVERYTHING)
 def test_moved_there_and_back(case: str) -> None:
     setup, wanted = EVERYTHING[case]
     for parameter in (each for name in wanted for each in expand([name], setup)):
         if parameter.name.startswith("beam.spectrum.weights"):
-            continue  # whose sum stays 1: below
+            continue  # whose sum stays 1: test_spectrum_sources.py
         there = moved(setup, {parameter: parameter.value * 1.001 + 1e-4})
         assert there != setup
         (again,) = expand([parameter.name], there)

@@ -10,10 +10,11 @@ import pytest
 import spectrum_oracle as oracle
 
 import nbragg
-from nbragg import Beam, Crystal, Detector, Setup, SourceList, Spectrum, StructureFactors
+from nbragg import Beam, Crystal, Detector, InputError, Setup, SourceList, Spectrum, StructureFactors
 from nbragg.model.physics import PHYSICS
 from nbragg.scene.detector_frame import Directions
 from nbragg.scene.panels import detector_places
+from nbragg.scene.parameters import expand, moved, tangents
 from nbragg.scene.record import Scene, Sources
 from nbragg.scene.sources import Rays, beam_sources, source_steps
 
@@ -116,3 +117,31 @@ def test_a_source_list_takes_the_place_of_a_profile() -> None:
     listed = SourceList([[-10, 0, 0], [-10, 0.01, 0]])
     with pytest.warns(nbragg.NbraggWarning, match="divergence_profile without effect"):
         assert len(scene(Beam(sources=listed, divergence_profile="gauss", spectrum=SPECTRUM)).sources) == 8
+
+
+MOVING = Spectrum([9000, 9450, 9900], [1, 2, 0.5])
+SPECTRA = Setup(CRYSTAL, Beam(spectrum=MOVING), DETECTOR)
+#: structure factors between whose energies those of the beam lie
+BY_ENERGY = SPECTRA.replace(
+    structure_factors=StructureFactors(energies_eV=[8000, 9200, 10500], tables=np.ones((3, 2, 2, 2)))
+)
+
+
+def test_a_spectrum_that_is_moved_is_one() -> None:
+    """Weights have the sum 1 again; the beam's wavelength follows; a wavelength moves all energies."""
+    heavier = moved(SPECTRA, {"beam.spectrum.weights[1]": 2.0}).beam
+    low, _, high = MOVING.shares
+    assert heavier == SPECTRA.beam.replace(
+        spectrum=Spectrum(MOVING.energies_eV, [low, 2, high]), wavelength_A=heavier.wavelength_A
+    )
+    assert heavier.spectrum is not None and heavier.wavelength_A == heavier.spectrum.wavelength_A
+    bluer = moved(SPECTRA, {"beam.spectrum.energies_eV[2]": 9990.0}).beam
+    assert bluer.spectrum is not None and bluer.spectrum.energies_eV.tolist() == [9000, 9450, 9990]
+    assert bluer.energy_eV == pytest.approx(MOVING.mean_energy_eV + 90 * high, rel=1e-14)
+    shifted = moved(SPECTRA, {"beam.wavelength_A": 1.3}).beam
+    assert shifted == SPECTRA.beam.replace(wavelength_A=1.3) and shifted.wavelength_A == 1.3
+    node = BY_ENERGY.replace(spectrum=Spectrum([9000, 9200]))
+    with pytest.raises(InputError, match="no derivative by the energy at 9200 eV, a node"):
+        tangents(node, expand(["beam.spectrum.energies_eV[1]"], node))
+    with pytest.raises(InputError, match="the structure factors depend on the energy"):
+        expand(["crystal.structure_factors[0,0,1]"], node)
