@@ -137,7 +137,9 @@ class BuildEngine(build_ext):
         # complex products and quotients by their formulas, without a search for NaN
         quick = ["-fcx-fortran-rules"]
         plain = quick if compiles(compiler, ["-Werror", *quick], "int main(void){return 0;}") else []
-        work += [(f"csrc/nb_{source}_slope.c", [*ARITHMETIC, *plain], [], "") for source in ("backdrop", "diffuse")]
+        work += [
+            (f"csrc/nb_{source}_slope.c", [*ARITHMETIC, *plain], [], "") for source in ("backdrop", "diffuse")
+        ]
         work += [("csrc/nb_exact.c", EXACT, [], ""), ("csrc/nb_random.c", ["-ffp-contract=off"], [], "")]
         with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
             objects = [name for made in pool.map(lambda job: build(*job), work) for name in made]

@@ -16,6 +16,8 @@ _EXPORTS = {
     "RadialCurve": "model.background",
     "Beam": "model.beam",
     "SourceList": "model.beam",
+    "Spectrum": "model.spectrum",
+    "SpectrumSeries": "model.spectrum",
     "Crystal": "model.crystal",
     "LiquidMotions": "model.diffuse",
     "ThermalDiffuse": "model.diffuse",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
@@ -24,6 +25,7 @@ __all__ = [
     "amplitudes",
     "listed_reflections",
     "mean_source",
+    "mean_table",
     "meeting_points",
     "powder_lines",
     "predict_spots",
@@ -108,7 +110,7 @@ def predict_spots(scene: Scene, *, d_min_A: float | None = None) -> NDArray[np.v
         placed = scene.placement.crystals[number]
         turned = crystal.orientations[:: max(placed.mosaic_domains, 1)]
         reciprocal = np.linalg.inv(turned).transpose(0, 2, 1)  # rows a*, b*, c*
-        table = scene.tables[crystal.table]
+        table = mean_table(scene, crystal)
         for hkl in listed_reflections(
             table, turned[0], d_min, f"at {len(turned)} rotation steps", len(turned)
         ):
@@ -153,7 +155,7 @@ def powder_lines(scene: Scene, count: int = 8) -> FloatArray:
     hkl = np.concatenate([_layer(h, limits) for h in range(-limits[0], limits[0] + 1)])
     inverse_d = np.sqrt(_length_sqr(hkl, reciprocal)) * 1e-10
     inside = (inverse_d > 1.0 / d_max) & (inverse_d <= 1.0 / d_min) & (inverse_d > 0)
-    inverse_d, strength = inverse_d[inside], amplitudes(scene.table, hkl[inside]) ** 2
+    inverse_d, strength = inverse_d[inside], amplitudes(mean_table(scene, scene.crystal), hkl[inside]) ** 2
     sine = np.minimum(0.5 * inverse_d * scene.placement.wavelength * 1e10, 0.999)
     cos_2theta = 1.0 - 2.0 * sine**2
     strength = strength * (1.0 + cos_2theta**2) / (sine**2 * np.sqrt(1.0 - sine**2))
@@ -234,6 +236,22 @@ def _layer(h: int, limits: list[int]) -> NDArray[np.int64]:
 
 def _length_sqr(hkl: NDArray[np.int64], reciprocal: FloatArray) -> FloatArray:
     return np.asarray(((hkl @ reciprocal) ** 2).sum(axis=1))
+
+
+def mean_table(scene: Scene, crystal: CrystalBlock) -> FactorTable:
+    """Structure factors of a crystal; where they depend on the energy, F^2 is the mean over the sources.
+
+    That is what a spot has which all energies excite alike.
+    """
+    sources, table = scene.sources, scene.tables[crystal.table]
+    if table.values is None or not sources.table.any():
+        return table
+    shares = np.bincount(sources.table, sources.weight) / sources.weight.sum()
+    square = np.zeros(table.values.shape)
+    for share, one in zip(shares, scene.tables[crystal.table :], strict=False):
+        assert one.values is not None  # as of the first
+        square += share * one.values**2
+    return dataclasses.replace(table, values=np.sqrt(square))
 
 
 def amplitudes(table: FactorTable, hkl: NDArray[np.int64]) -> FloatArray:

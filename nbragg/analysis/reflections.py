@@ -29,6 +29,7 @@ from .prediction import (
     amplitudes,
     listed_reflections,
     mean_source,
+    mean_table,
     meeting_points,
     require_flat,
 )
@@ -187,7 +188,7 @@ class _Kind:
     def __init__(self, scene: Scene, number: int, turning: _Turning) -> None:
         self.number = number
         self.block: CrystalBlock = scene.crystals[number]
-        self.table = scene.tables[self.block.table]
+        self.table = mean_table(scene, self.block)
         self.spot = Spot(self.block)
         self.zone = _SQUARE_ZONE if self.block.shape == "square" else 0.5
         self.unturned = scene.placement.crystals[number].unit_cell.vectors * 1e-10

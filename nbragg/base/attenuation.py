@@ -18,7 +18,7 @@ from .errors import InputError
 from .formula import SYMBOLS
 from .vectors import FloatArray
 
-__all__ = ["KINDS", "RANGE_EV", "mass_attenuation"]
+__all__ = ["KINDS", "RANGE_EV", "edges", "mass_attenuation"]
 
 KINDS = ("photo", "total")
 RANGE_EV = (1e3, 1e5)
@@ -48,6 +48,15 @@ def _element(symbol: str) -> _Element:
     here = slice(first, first + len(log_energy))
     values = {kind: stored[kind][here].astype(np.float64) for kind in KINDS}
     return _Element(log_energy, values, float(stored["mass"][number]))
+
+
+def edges(symbol: str, low: float, high: float) -> list[float]:
+    """Absorption edges of an element between two energies, eV; those of the table, none beyond it."""
+    if symbol not in SYMBOLS[: len(_stored()["extra"])]:
+        return []
+    log_energy = _element(symbol).log_energy
+    twice = np.exp(log_energy[1:][np.diff(log_energy) == 0])
+    return [float(energy) for energy in twice if low <= energy <= high]
 
 
 def mass_attenuation(atoms: Mapping[str, float], energy_eV: Any, kind: str) -> FloatArray:

@@ -59,7 +59,15 @@ _SPECIAL = {
         "shape",
         "diffuse",
     },
-    "beam": {"sources", "polarization", "polarization_azimuth_deg", "nopolar"},
+    "beam": {
+        "sources",
+        "polarization",
+        "polarization_azimuth_deg",
+        "nopolar",
+        "spectrum",
+        "spectral",
+        "divergence_profile",
+    },
     "detector": {
         "convention",
         "pivot",
@@ -122,7 +130,8 @@ def from_cli(arguments: str | Sequence[str]) -> Setup:
 
 def _input_files(line: CommandLine) -> tuple[InputFile, ...]:
     files = []
-    for option, path in line.inputs.items():
+    inputs = line.inputs | ({"-spectrum": line.spectrum} if line.spectrum else {})
+    for option, path in inputs.items():
         content = _content(option, line.setup)
         if content is not None:
             files.append(InputFile(option, path, content))
@@ -136,6 +145,8 @@ def _content(option: str, setup: Setup) -> tuple[Any, ...] | None:
         return (setup.crystal.structure_factors,)
     if option == "-mat" and setup.crystal.a_matrix is not None:
         return setup.crystal.a_matrix.tobytes(), beam.wavelength_A
+    if option == "-spectrum" and beam.spectrum is not None:
+        return (beam.spectrum,)
     if option == "-sourcefile":
         return beam.sources, beam.wavelength_A, beam.beam_vector, setup.detector.convention
     if option == "-mask" and setup.detector.mask is not None:
@@ -188,7 +199,7 @@ def to_cli(setup: Setup, folder: str | os.PathLike[str] | None = None) -> str:
         if folder is None:
             paths = ", ".join(file.path for file in setup.files)
             raise InputError(f"{paths}: read again, they do not give this set-up: give a folder to write to")
-        words = list(_words(setup, _Files(setup, folder, without=("-mask", "-hkl"))))
+        words = list(_words(setup, _Files(setup, folder, without=("-mask", "-hkl", "-spectrum"))))
     return shlex.join(words)
 
 
@@ -355,6 +366,12 @@ def _beam(setup: Setup, files: _Files) -> Iterator[str]:
     beam = setup.beam
     if beam.sources is not None:
         yield from ("-sourcefile", files.path("-sourcefile"))
+    if beam.spectrum is not None:
+        yield from ("-spectrum", files.path("-spectrum"))
+    if beam.spectral != "auto":
+        yield from ("-spectral", beam.spectral)
+    if beam.divergence_profile != "uniform":
+        yield from ("-divergence_profile", beam.divergence_profile)
     if beam.polarization != 0:
         yield from ("-polar", number_text(beam.polarization))
     if beam.nopolar:
@@ -480,6 +497,7 @@ class _Files:
             "-dump": ("structure_factors.dump", self._write_factors),
             "-mat": ("orientation.mat", self._write_matrix),
             "-sourcefile": ("sources.txt", self._write_sources),
+            "-spectrum": ("spectrum.txt", self._write_spectrum),
             "-mask": ("mask.img", self._write_mask),
             "-gain_stages": ("gain_stages.txt", self._write_gain_stages),
             "-badpix_map": ("bad_pixels.npy", self._write_bad_pixels),
@@ -524,6 +542,13 @@ class _Files:
         if sources.wavelengths_A is not None:
             columns.append(sources.wavelengths_A[:, np.newaxis] * 1e-10)
         _write_rows(path, np.hstack(columns))
+
+    def _write_spectrum(self, path: Path) -> None:
+        from ..io.files.spectra import write_spectrum
+
+        spectrum = self._setup.beam.spectrum
+        assert spectrum is not None
+        write_spectrum(path, spectrum.energies_eV, spectrum.weights)
 
     def _write_gain_stages(self, path: Path) -> None:
         response = self._setup.response

@@ -155,6 +155,19 @@ _BEAM = (
             "beam.dispersion_pct"),
     _count("-dispsteps", "beam", "N", "2 with a range, else 1", "number of wavelengths",
            "beam.dispersion_steps"),
+    Option(("-spectrum",), ("text",), "FILE | SHAPE:E,WIDTH[,N][,KEY=VALUE]", "eV", "", "beam",
+           "photon energies and their weights, instead of the dispersion: a file of two columns (CrystFEL, "
+           ".lam, CSV), a NeXus file, of which image i has row i (keys unit, channels, image), or "
+           "gauss:E,FWHM (keys sigma, span, nodes), tophat:E,WIDTH, pink:E,SIGMA_LOW,SIGMA_HIGH, "
+           "two_colour:E,SEPARATION,SIGMA (key ratio), sase:E,BANDWIDTH (keys spike, spikes, jitter, seed), "
+           "drawn anew for every image; widths in eV, or as 0.5%; N channels; -lambda and -energy move its "
+           "mean", ("input.spectrum",)),
+    _count("-spectrum_channels", "beam", "N", "those of the file; of shapes 20, of sase 100",
+           "channels of the spectrum; those of a file are put together", "input.spectrum_channels"),
+    Option(("-spectral",), ("choice",), "auto|direct|line|culled", "", "auto", "beam",
+           "how the energies of a spectrum are summed: one by one, by an integral over each channel, or one "
+           "by one without those that cannot count", ("beam.spectral",),
+           choices=("auto", "direct", "line", "culled")),
     _number("-divergence", "beam", "RANGE", "mrad", "0", "divergence in both directions, full width",
             "beam.hdivrange_mrad", "beam.vdivrange_mrad"),
     _number("-hdivrange", "beam", "RANGE", "mrad", "0", "horizontal divergence, full width",
@@ -170,6 +183,9 @@ _BEAM = (
     _count("-vdivsteps", "beam", "N", "from range and step", "vertical number of sources", "beam.vdivsteps"),
     _count("-divsteps", "beam", "N", "from range and step", "number of sources in both directions",
            "beam.hdivsteps", "beam.vdivsteps"),
+    Option(("-divergence_profile",), ("choice",), "uniform|gauss", "", "uniform", "beam",
+           "gauss: the ranges are the rms of a Gaussian, -hdivsteps x -vdivsteps the nodes of a quadrature",
+           ("beam.divergence_profile",), choices=("uniform", "gauss")),
     _flag("-round_div", "beam", "trim the divergence grid to an ellipse", ("beam.round_div", True),
           default="on"),
     _flag("-square_div", "beam", "keep the corners of the divergence grid", ("beam.round_div", False)),

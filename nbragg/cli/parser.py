@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from .geometry_input import GeometryInput
     from .header_input import ImageInput
     from .hkl_input import ReflectionFile
+    from .spectrum_input import SpectrumInput
 
 __all__ = ["CommandLine", "SeriesRequest", "Trace", "build", "parse"]
 
@@ -65,6 +66,7 @@ class SeriesRequest:
     changes: Sequence[Any] | None = None  #: of each image, where a scan was read
     frame: str = "laboratory"  #: of the table of orientations
     lattices: Lattices | None = None  #: how many crystals each image shows
+    spectra: Sequence[Any] | None = None  #: of each image, where they differ
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,7 @@ class CommandLine:
     series: SeriesRequest | None = None
     inputs: dict[str, str] = field(default_factory=dict)  #: option to path of every file read
     source: tuple[str, ...] = ()  #: lines that tell where the structure factors come from
+    spectrum: str = ""  #: what -spectrum says
     given: tuple[Given, ...] = ()
 
 
@@ -105,7 +108,7 @@ def _open_list(settings: Settings) -> ReflectionFile | None:
     listed = open_file(path, column, settings.get("crystal.cell"))
     if not {"input.matrix", "crystal.a_matrix"} & set(settings) and listed.cell is not None:
         settings.setdefault("crystal.cell", listed.cell)
-    if listed.wavelength_A is not None:
+    if listed.wavelength_A is not None and "input.spectrum" not in settings:
         settings.setdefault("beam.wavelength_A", listed.wavelength_A)
     return listed
 
@@ -186,7 +189,35 @@ def _beam(settings: Settings, inputs: dict[str, str]) -> Beam:
             wavelength_A=part.get("wavelength_A", 1.0),
             beam_vector=[x / length if length else x for x in direction],
         )
+    read = _spectrum(settings, inputs)
+    if read is not None:
+        part["spectrum"] = read.spectrum
+        if path is not None:
+            part["sources"] = part["sources"].replace(wavelengths_A=None)
+            warn("wavelengths of -sourcefile have no effect: -spectrum says them")
     return Beam(**part)
+
+
+def _spectrum(settings: Settings, inputs: dict[str, str]) -> SpectrumInput | None:
+    """What -spectrum says, kept in the settings as it was read."""
+    text, channels = settings.get("input.spectrum"), settings.get("input.spectrum_channels")
+    if text is None:
+        for target, name in (
+            ("input.spectrum_channels", "-spectrum_channels"),
+            ("beam.spectral", "-spectral"),
+        ):
+            if target in settings:
+                warn(f"{name} has no effect without -spectrum")
+        return None
+    from ..simulation.saving import image_number
+    from .spectrum_input import check_alone, read_option
+
+    check_alone(settings)
+    read = read_option(text, channels, image_number(settings.get("output.first_frame", 1), 0))
+    if read.file:
+        inputs["-spectrum"] = read.file
+    settings["input.read_spectrum"] = read
+    return read
 
 
 def _detector(settings: Settings, inputs: dict[str, str]) -> Detector:
@@ -283,6 +314,15 @@ def _series(settings: Settings, seed: int) -> SeriesRequest | None:
     return SeriesRequest("frames", count)
 
 
+def _spectra(settings: Settings, count: int) -> Sequence[Any] | None:
+    """The spectra of a series that draws them; None: one for all images."""
+    read: SpectrumInput | None = settings.get("input.read_spectrum")
+    shots = None if read is None else read.shots(count)
+    if shots is not None and "beam.wavelength_A" in settings:
+        raise InputError("-lambda and -energy: each image's spectrum has a mean of its own; leave them out")
+    return shots  # type: ignore[return-value]
+
+
 def _outputs(settings: Settings, listed: ReflectionFile | None) -> Outputs:
     files = _part(settings, "output")
     for kind in ("pgm", "noise"):
@@ -333,6 +373,8 @@ def build(settings: Settings, given: Sequence[Given] = (), *, checks_outputs: bo
     if series is not None and series.kind == "frames":
         changes = scan_changes(settings, given, setup.sample, series.count)
         series = dataclasses.replace(series, changes=changes)
+    if series is not None:
+        series = dataclasses.replace(series, spectra=_spectra(settings, series.count))
     if response is not None:
         validate.count("-seed", seed, at_least=1 - 2**63, at_most=2**64 - 1)
     elif outputs.noise_file is not None or outputs.save_as == "counts":
@@ -353,6 +395,7 @@ def build(settings: Settings, given: Sequence[Given] = (), *, checks_outputs: bo
         series=series,
         inputs=inputs,
         source=source,
+        spectrum=settings["input.read_spectrum"].text if "input.read_spectrum" in settings else "",
         given=tuple(given),
     )
 

@@ -122,6 +122,13 @@ def _beam(command: CommandLine, scene: Scene) -> list[str]:
         _line("direction", _numbers(scene.panels[0].beam)),
         _line("sources", f"{len(scene.sources)}"),
     ]
+    spectrum = beam.spectrum
+    if spectrum is not None:
+        low, high = spectrum.energies_eV[[0, -1]]
+        text = f"{len(spectrum)} energies, {low:g} to {high:g} eV, rms {spectrum.rms_eV:.4g} eV"
+        drawn = command.series is not None and command.series.spectra is not None
+        lines.append(_line("  spectrum", text + (", another for each image" if drawn else "")))
+    gauss = beam.divergence_profile == "gauss"
     parts = (
         ("dispersion", placement.dispersion, 100.0, "%"),
         ("horizontal", placement.hdiv, 1e3, "mrad"),
@@ -130,6 +137,8 @@ def _beam(command: CommandLine, scene: Scene) -> list[str]:
     for name, steps, factor, unit in parts:
         if steps.count > 1:
             text = f"{factor * steps.range:g} {unit} in {steps.count} steps of {factor * steps.step:g}"
+            if gauss and unit == "mrad":
+                text = f"{factor * steps.range:g} {unit} rms in {steps.count} nodes"
             lines.append(_line(f"  {name}", text))
     if scene.nopolar:
         lines.append(_line("polarization", "off"))

@@ -78,6 +78,8 @@ def run(command: CommandLine, simulator: Simulator) -> None:
             "phi (deg)",
             map(_phi_label, images, itertools.repeat(simulator.scene.placement.osc)),
         )
+    if request.spectra is not None:
+        images = Series(command.setup, spectra=request.spectra, **images.columns)  # type: ignore[arg-type]
     image_files.write_dump(command)
     if table is not None:
         _write_orientations(table, command, images, simulator.scene)

@@ -83,6 +83,8 @@ def collect(given: Sequence[Given]) -> Settings:
     _reconcile(settings, given, from_headers, physics)
     merge_geometry(settings, given)
     merge_named(settings, given)
+    if "input.spectrum" in settings and not {"-lambda", "-energy"} & {item.option.name for item in given}:
+        settings.pop("beam.wavelength_A", None)  # of a header, which a spectrum overrules
     return settings
 
 

@@ -25,7 +25,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,8 +47,12 @@ from ..model.setup import Setup
 from ..model.structure_factors import StructureFactors
 from ..model.surroundings import Aperture, Beamstop, SampleAbsorption, Shadow, Surroundings, Window
 from .files.atomic import check_writable, write_files
+from .files.kinds import resolve
 from .files.rectangles import mask_of, masked_rectangles
 from .files.sniff import check_file
+
+if TYPE_CHECKING:
+    from ..model.spectrum import Spectrum
 
 __all__ = ["INLINE_LIMIT", "Setup", "dump", "from_dict", "load", "to_dict"]
 
@@ -66,9 +70,10 @@ _MAX_BYTES = 256 * 2**20
 _NUMBER_LIST = re.compile(r"\[\n([-+.\deE,\snulatrfs]*)\]")
 _YAML_SUFFIXES = (".yaml", ".yml")
 
-_NESTED: dict[str, type[Any]] = {
+_NESTED: dict[str, type[Any] | str] = {
     "structure_factors": StructureFactors,
     "sources": SourceList,
+    "spectrum": "nbragg.model.spectrum:Spectrum",  # imported where there is one
     "material": Material,
     "gas": Material,
     "sample_absorption": SampleAbsorption,
@@ -91,8 +96,10 @@ _ARRAYS = {
     "orientation": np.float64,
     "mask": np.uint8,
     "values": np.float64,
+    "tables": np.float64,
     "positions": np.float64,
     "weights": np.float64,
+    "energies_eV": np.float64,
     "wavelengths_A": np.float64,
     "dead_map": np.bool_,
     "table": np.float64,
@@ -106,24 +113,12 @@ _ARRAYS = {
 _OR_WORD = ("mosaic_set", "mosaic_axes")
 
 
-Storable = (
-    Setup
-    | Sample
-    | Crystal
-    | Beam
-    | Detector
-    | Panel
-    | Sampling
-    | SourceList
-    | StructureFactors
-    | DetectorResponse
-    | GainStage
-    | Background
-    | RadialCurve
-    | Surroundings
+Storable: TypeAlias = (
+    "Setup | Sample | Crystal | Beam | Detector | Panel | Sampling | SourceList | Spectrum | StructureFactors"
+    "| DetectorResponse | GainStage | Background | RadialCurve | Surroundings"
 )
 
-_KINDS: dict[str, type[Any]] = {
+_KINDS: dict[str, type[Any] | str] = {
     "setup": Setup,
     **_RECORDS,
     **_OPTIONAL,
@@ -134,6 +129,7 @@ _KINDS: dict[str, type[Any]] = {
     "gain_stage": GainStage,
     "background": Background,
     "radial_curve": RadialCurve,
+    "spectrum": _NESTED["spectrum"],
     **_OPTIONAL,
 }
 
@@ -172,7 +168,7 @@ def to_dict(obj: Storable) -> dict[str, Any]:
 
 def _encode(obj: Storable, store: _ArrayStore) -> dict[str, Any]:
     for name, kind in _KINDS.items():
-        if isinstance(obj, kind):
+        if isinstance(obj, kind) if isinstance(kind, type) else type(obj).__name__ == kind.rpartition(":")[2]:
             if isinstance(obj, Setup):
                 parts: dict[str, Any] = {}
                 if len(obj.sample) == 1 and obj.sample.weights == (1.0,):
@@ -190,9 +186,15 @@ def _encode(obj: Storable, store: _ArrayStore) -> dict[str, Any]:
             alone = {name: fields} if name in _OPTIONAL else fields
             return {"nanobragg_recipe": VERSION, "kind": name, **alone}
     raise InputError(
-        f"a {type(obj).__name__} was given; one of {', '.join(k.__name__ for k in _KINDS.values())} was "
-        "expected"
+        f"a {type(obj).__name__} was given; one of {', '.join(_late(k).__name__ for k in _KINDS.values())} "
+        "was expected"
     )
+
+
+def _late(kind: type[Any] | str) -> type[Any]:
+    """A record, imported now where it is named by its place."""
+    found: type[Any] = resolve(kind) if isinstance(kind, str) else kind
+    return found
 
 
 def _fields(record: Any, store: _ArrayStore) -> dict[str, Any]:
@@ -284,7 +286,7 @@ def from_dict(values: Mapping[str, Any], *, folder: str | os.PathLike[str] = "."
         _known(rest, [kind], "the recipe")
         rest = rest.get(kind, {})
     if kind != "setup":
-        return _record(_KINDS[kind], rest, str(kind), base)
+        return _record(_late(_KINDS[kind]), rest, str(kind), base)
     _known(rest, ["sample", *_RECORDS, *_OPTIONAL, "backgrounds", "physics"], "the recipe")
     if ("crystal" in rest) == ("sample" in rest):
         found = "both keys" if "crystal" in rest else "neither of the keys"
@@ -321,7 +323,7 @@ def _record(kind: type[Any], values: Any, where: str, base: Path) -> Any:
     for name, value in values.items():
         place = f"{where}.{name}"
         if name in _NESTED and isinstance(value, Mapping):
-            arguments[name] = _record(_NESTED[name], value, place, base)
+            arguments[name] = _record(_late(_NESTED[name]), value, place, base)
         elif name == "diffuse" and isinstance(value, Mapping):
             arguments[name] = _record(_diffuse_kind(value), value, place, base)
         elif name in _LISTED:

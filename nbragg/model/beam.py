@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,10 +15,28 @@ from ..base.errors import InputError
 from ..base.records import Record
 from ..base.vectors import FloatArray
 
-__all__ = ["Beam", "SourceList"]
+if TYPE_CHECKING:
+    from .spectrum import Spectrum
+
+__all__ = ["PROFILES", "SPECTRAL", "Beam", "SourceList"]
+
+#: how the energies of a spectrum are summed
+SPECTRAL = ("auto", "direct", "line", "culled")
+
+#: how the light is spread over the divergence
+PROFILES = ("uniform", "gauss")
+
+#: most nodes of a quadrature along one angle
+_MOST_NODES = 64
 
 #: distance of the sources from the sample where a source file leaves out coordinates (canonical 4), m
 SOURCE_DISTANCE = 10.0
+
+#: the wavelength where none is given, A; told from a given one by being this very object
+_NO_WAVELENGTH = float("1.0")
+
+#: a spectrum whose mean is this near, relative to it, to a wavelength that is given is not moved
+_SAME_WAVELENGTH = 1e-12
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -120,7 +138,13 @@ class Beam(Record):
     Parameters
     ----------
     wavelength_A : float
-        Central wavelength, angstrom.
+        Central wavelength, angstrom; default 1, or with a spectrum that of its mean energy.  Given beside a
+        spectrum it moves the spectrum, along the energies, until its mean is there, in ``Beam(...)`` as in
+        ``replace``; ``replace(spectrum=...)`` alone takes the new spectrum as it is.
+    spectrum : Spectrum, optional
+        Photon energies and their weights, in place of the dispersion.  Every direction of the divergence, or
+        of a source list without wavelengths of its own, is rendered at every energy; weights count with
+        either physics.
     dispersion_pct : float, optional
         Full spectral width, percent of the wavelength.
     dispersion_steps : int, optional
@@ -131,10 +155,17 @@ class Beam(Record):
         Angle between neighbouring source points, mrad; 0 means not given.
     hdivsteps, vdivsteps : int, optional
         Source points across each range.
+    divergence_profile : {"uniform", "gauss"}
+        "gauss": the divergence is Gaussian with the ranges as its rms, not its full width, and source points
+        are the ``hdivsteps`` x ``vdivsteps`` nodes of a Gauss-Hermite quadrature (default 5 where there is a
+        range), exact for polynomials of the angles to the degree 2 steps - 1; no grid is trimmed.
     round_div : bool
         Trim the grid of source points to an ellipse.
     sources : SourceList, optional
         Used in place of the divergence and dispersion grid.
+    spectral : {"auto", "direct", "line", "culled"}
+        How the energies of a spectrum are summed: one by one ("direct"), by an integral over each channel
+        ("line"), one by one without those that cannot count ("culled"), or as is fastest ("auto").
     polarization : float
         Kahn factor, -1 to 1; 0 is unpolarised, and the default, as in the reference program.  Programs that
         integrate images assume a synchrotron: 0.99 or so.
@@ -156,7 +187,8 @@ class Beam(Record):
     Raises
     ------
     InputError
-        For a value that is not finite or out of its range.
+        For a value that is not finite or out of its range; a spectrum beside a dispersion, or beside sources
+        that have wavelengths; steps of a divergence with the profile "gauss" beyond 64, or by their size.
 
     Examples
     --------
@@ -166,6 +198,7 @@ class Beam(Record):
     12398.42
     >>> round(nbragg.Beam.from_energy(7112, dispersion_pct=0.2, dispersion_steps=5).wavelength_A, 4)
     1.7433
+    >>> pink = nbragg.Beam(spectrum=nbragg.Spectrum.pink(12000, 100, 20), hdivrange_mrad=0.1, hdivsteps=3)
     """
 
     _instead = dict.fromkeys(
@@ -173,7 +206,7 @@ class Beam(Record):
         "give wavelength_A, or make the beam by Beam.from_energy(energy_eV, ...)",
     )
 
-    wavelength_A: float = 1.0
+    wavelength_A: float = _NO_WAVELENGTH
     dispersion_pct: float | None = None
     dispersion_steps: int | None = None
     hdivrange_mrad: float | None = None
@@ -193,9 +226,14 @@ class Beam(Record):
     beamsize_mm: float = 0.1
     beam_vector: tuple[float, float, float] | None = None
     polar_vector: tuple[float, float, float] | None = None
+    spectrum: Spectrum | None = None
+    spectral: str = "auto"
+    divergence_profile: str = "uniform"
 
     def __post_init__(self) -> None:
-        self._set("wavelength_A", check.number("wavelength_A", self.wavelength_A, above=0))
+        given = self.wavelength_A is not _NO_WAVELENGTH
+        # the sum is another object, so that what is read of a Beam and given to another counts as given
+        self._set("wavelength_A", check.number("wavelength_A", self.wavelength_A, above=0) + 0.0)
         for name in ("dispersion_pct", "hdivrange_mrad", "vdivrange_mrad", "hdivstep_mrad", "vdivstep_mrad"):
             self._set(name, check.optional_number(name, getattr(self, name), at_least=0, at_most=1e9))
         self._set("fluence", check.optional_number("fluence", self.fluence, at_least=0))
@@ -213,6 +251,54 @@ class Beam(Record):
         self._set("beamsize_mm", check.number("beamsize_mm", self.beamsize_mm, at_most=1e15))
         for name in ("beam_vector", "polar_vector"):
             self._set(name, check.optional_direction(name, getattr(self, name)))
+        self._set("spectral", check.choice("spectral", self.spectral, SPECTRAL))
+        self._check_profile()
+        if self.spectrum is not None:
+            self._check_spectrum(given)
+
+    def _check_profile(self) -> None:
+        profile = check.choice("divergence_profile", self.divergence_profile, PROFILES)
+        self._set("divergence_profile", profile)
+        if profile == "uniform":
+            return
+        for name in ("hdivstep_mrad", "vdivstep_mrad"):
+            if getattr(self, name):
+                raise InputError(
+                    f'{name}: divergence_profile "gauss" has nodes of a quadrature: give hdivsteps'
+                )
+        for name in ("hdivsteps", "vdivsteps"):
+            check.optional_count(name, getattr(self, name), at_most=_MOST_NODES)
+
+    def _check_spectrum(self, moves: bool) -> None:
+        """``moves``: a wavelength was given, where the spectrum is to have its mean."""
+        from .spectrum import Spectrum
+
+        spectrum = self.spectrum
+        if not isinstance(spectrum, Spectrum):
+            raise InputError(f"spectrum must be a Spectrum, not {type(spectrum).__name__}")
+        for name in ("dispersion_pct", "dispersion_steps"):
+            if getattr(self, name) is not None:
+                raise InputError(
+                    f"{name}: a spectrum takes the place of the dispersion; leave out one of them"
+                )
+        if self.sources is not None and self.sources.wavelengths_A is not None:
+            raise InputError(
+                "sources have wavelengths_A, and there is a spectrum, which says the wavelengths of all "
+                "sources: leave out one of them"
+            )
+        if not moves:
+            self._set("wavelength_A", spectrum.wavelength_A)
+        elif abs(self.wavelength_A / spectrum.wavelength_A - 1.0) > _SAME_WAVELENGTH:
+            self._set("spectrum", spectrum.with_mean(self.energy_eV))
+
+    def replace(self, **changes: Any) -> Beam:
+        """A copy with some fields changed, validated like a new one.
+
+        A new spectrum is taken as it is, unless a wavelength comes with it; without one the wavelength stays.
+        """
+        if changes.get("spectrum") is not None:
+            changes.setdefault("wavelength_A", _NO_WAVELENGTH)
+        return super().replace(**changes)
 
     @property
     def energy_eV(self) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -33,11 +34,17 @@ class StructureFactors(Record):
         Amplitude of every reflection outside the box.
     n_listed : int, optional
         Reflections listed, for reports; default the number of values.
+    energies_eV : array_like (nodes,), optional
+        Photon energies at which the amplitudes of `tables` hold, ascending.
+    tables : array_like (nodes, nh, nk, nl), optional
+        ``values`` at each of the energies; F^2 is linear between two of them, and beyond them as at the
+        nearest.  ``values`` is then what lists and reports show; None: those in the middle.
 
     Raises
     ------
     InputError
-        For a value that is not finite or an empty box.
+        For a value that is not finite or an empty box; energies without tables, tables of another shape, and
+        energies that do not ascend.
 
     Examples
     --------
@@ -53,8 +60,12 @@ class StructureFactors(Record):
     origin: tuple[int, int, int] = (0, 0, 0)
     default_F: float = 0.0
     n_listed: int | None = None
+    energies_eV: FloatArray | None = None
+    tables: FloatArray | None = None
 
     def __post_init__(self) -> None:
+        if self.energies_eV is not None or self.tables is not None:
+            self._check_tables()
         self._set("default_F", check.number("default_F", self.default_F))
         origin = tuple(check.seed("origin", n) for n in check.vector("origin", self.origin))
         self._set("origin", origin)
@@ -72,6 +83,51 @@ class StructureFactors(Record):
             listed if self.n_listed is None else check.count("n_listed", self.n_listed, at_least=0),
         )
 
+    def _check_tables(self) -> None:
+        if self.energies_eV is None or self.tables is None:
+            raise InputError("energies_eV and tables go together: give both or neither")
+        energies = check.frozen_array("energies_eV", self.energies_eV, (None,))
+        tables = check.frozen_array("tables", self.tables, (len(energies), None, None, None))
+        if tables.size == 0:
+            raise InputError(f"tables must hold structure factors, not be of shape {tables.shape}")
+        if energies[0] <= 0 or (np.diff(energies) <= 0).any():
+            raise InputError("energies_eV must be positive and ascend")
+        self._set("energies_eV", energies)
+        self._set("tables", tables)
+        if self.values is None:
+            self._set("values", check.owned(self.at_energy(0.5 * (energies[0] + energies[-1]))))
+        elif np.shape(self.values) != tables.shape[1:]:
+            raise InputError(f"values must be of shape {tables.shape[1:]}, as the tables are")
+
+    @property
+    def nodes(self) -> tuple[float, ...]:
+        """Energies between which the amplitudes change, eV; none where they do not."""
+        return (
+            () if self.energies_eV is None or len(self.energies_eV) < 2 else tuple(self.energies_eV.tolist())
+        )
+
+    def at_energy(self, energy_eV: float) -> FloatArray:
+        """Amplitudes (nh, nk, nl) at a photon energy: F^2 is linear between the tables.
+
+        Raises
+        ------
+        InputError
+            Without a list.
+        """
+        if self.tables is None or self.energies_eV is None:
+            return self._list()
+        at = np.searchsorted(self.energies_eV, energy_eV, side="right")
+        if at == 0 or at == len(self.energies_eV) or self.energies_eV[at - 1] == energy_eV:
+            return np.asarray(self.tables[max(at - 1, 0)])
+        low, high = self.energies_eV[at - 1 : at + 1]
+        share = (energy_eV - low) / (high - low)
+        return np.asarray(np.sqrt((1.0 - share) * self.tables[at - 1] ** 2 + share * self.tables[at] ** 2))
+
+    def _list(self) -> FloatArray:
+        if self.values is None:
+            raise InputError(f"every structure factor is {self.default_F:g}: there is no list")
+        return self.values
+
     @cached_property
     def digest(self) -> str:
         """Hexadecimal BLAKE2 digest of everything that decides the amplitudes."""
@@ -81,6 +137,9 @@ class StructureFactors(Record):
         if self.values is not None:
             state.update(repr(self.values.shape).encode())
             state.update(self.values.data)
+        if self.energies_eV is not None and self.tables is not None:
+            state.update(self.energies_eV.data)
+            state.update(self.tables.data)
         return state.hexdigest()
 
     def _content(self) -> tuple[object, ...]:
@@ -94,11 +153,10 @@ class StructureFactors(Record):
         InputError
             Without a list.
         """
-        if self.values is None:
-            raise InputError(f"every structure factor is {self.default_F:g}: there is no list")
-        index = np.indices(self.values.shape).reshape(3, -1) + np.array(self.origin)[:, np.newaxis]
+        values = self._list()
+        index = np.indices(values.shape).reshape(3, -1) + np.array(self.origin)[:, np.newaxis]
         h, k, l = index.astype(np.float64)  # noqa: E741 - the index's name
-        return h, k, l, self.values.reshape(-1)
+        return h, k, l, values.reshape(-1)
 
     def save(
         self,
@@ -197,6 +255,7 @@ class StructureFactors(Record):
             Amplitude of everything not listed.
         **options
             Passed to the format's reader (column names and the like); None counts as not given.
+            ``energies_eV`` is for models: as `from_model`.
 
         Raises
         ------
@@ -205,13 +264,97 @@ class StructureFactors(Record):
         InputError, MemoryLimitError
             As `from_reflections`; also for an option that the format does not take.
         """
-        from ..io.reflections.formats import read_amplitudes
+        from ..io.reflections.formats import file_kind, read_amplitudes
         from ..io.reflections.reflection_list import Box
 
+        if options.get("energies_eV") is not None:
+            if file_kind(path) != "model":
+                raise InputError(
+                    f"{os.fspath(path)} holds amplitudes, which do not say how they depend on the energy: "
+                    "energies_eV is for models"
+                )
+            return cls.from_model(path, options.pop("d_min_A", None), default_F=default_F, **options)
         found = read_amplitudes(path, **options)
         if isinstance(found, Box):
             return cls(check.owned(found.values), found.origin, default_F)
         return cls.from_reflections(found.h, found.k, found.l, found.F, default_F=default_F)
+
+    @classmethod
+    def from_model(
+        cls,
+        path: str | os.PathLike[str],
+        d_min_A: float | None,
+        *,
+        energies_eV: Any = None,
+        energy_nodes: int = 9,
+        anomalous: bool = True,
+        fprime: Mapping[str, npt.ArrayLike] | None = None,
+        default_F: float = 0.0,
+        solvent: Any = False,
+        method: str = "auto",
+        cell: Sequence[float] | None = None,
+        spacegroup: str | None = None,
+    ) -> StructureFactors:
+        """Calculate the structure factors of a model for the energies of a beam (beyond 15.5).
+
+        F = F_0 + sum over elements of (f' + i f'') A, with f', f'' of Cromer and Liberman at each energy
+        (gemmi's), and F_0 and A by IT92 form factors and Debye-Waller factors: Bijvoet mates differ.
+
+        Parameters
+        ----------
+        path : path
+            PDB, mmCIF or small-molecule CIF.
+        d_min_A : float
+            Resolution limit, angstrom.
+        energies_eV : Spectrum or array_like (n,), optional
+            Of the beam; None: one list for all energies, as `from_file` makes it.
+        energy_nodes : int
+            Energies at which amplitudes are calculated: those of the beam where there are no more than this,
+            else so many over their range; beside them 1 eV below and above every absorption edge there.
+        anomalous : bool
+            False leaves f', f'' out.
+        fprime : mapping of str to array_like (m, 3), optional
+            By element: rows of energy (eV, ascending), f', f'', between which is interpolated, instead of
+            Cromer and Liberman's: of a measured edge.
+        default_F : float
+            Amplitude of everything not listed.
+        solvent : bool or Solvent
+        method : {"auto", "direct", "fft"}
+        cell, spacegroup
+            As of :func:`nbragg.io.read_model`.
+
+        Raises
+        ------
+        FileError
+            Missing or damaged file, or one without atoms.
+        InputError
+            As :func:`nbragg.io.read_model`; for an element that the model has not, and energies beyond a
+            table of ``fprime``.
+        MemoryLimitError
+            When the amplitudes of all nodes do not fit into memory.
+        """
+        from ..io.reflections.energies import model_tables
+
+        options: dict[str, Any] = {
+            "anomalous": check.flag("anomalous", anomalous),
+            "solvent": solvent,
+            "method": method,
+            "cell": cell,
+            "spacegroup": spacegroup,
+        }
+        if energies_eV is None:
+            if fprime is not None:
+                raise InputError("fprime needs energies_eV: those of the beam")
+            return cls.from_file(path, default_F=default_F, d_min_A=d_min_A, **options)
+        if d_min_A is None:
+            raise InputError("d_min_A is not given: a model has no resolution limit of its own")
+        most = check.count("energy_nodes", energy_nodes)
+        energies = getattr(energies_eV, "energies_eV", energies_eV)
+        found = model_tables(path, d_min_A, energies, most=most, fprime=fprime, **options)
+        boxes = [cls.from_reflections(found.h, found.k, found.l, F, default_F) for F in found.F]
+        tables = check.owned(np.stack([box._list() for box in boxes]))
+        count = boxes[0].n_listed
+        return cls(None, boxes[0].origin, default_F, count, check.owned(found.energies_eV), tables)
 
 
 def _whole(name: str, values: npt.ArrayLike, n: int) -> npt.NDArray[np.int64]:

@@ -5,15 +5,14 @@ Conventions, pivots, defaults and random orientations end here; nothing past thi
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from ..base import numbers
-from ..base.unit_cell import Cell, UnitCell
+from ..base.unit_cell import Cell
 from ..base.vectors import FloatArray, rot_axis
 from ..model.beam import Beam
 from ..model.crystal import Crystal
@@ -23,31 +22,27 @@ from ..model.sampling import Sampling
 from ..model.setup import Setup
 from ..model.structure_factors import StructureFactors
 from .checks import (
-    check_indices,
     check_oversampling,
     check_polarization,
-    interpolation,
-    warn_of_left_hand,
 )
-from .crystal_cell import misset, placed_cell, shape_integral, shape_metric, standing_rotation
+from .crystal_blocks import factor_tables, make_crystal
+from .crystal_cell import placed_cell, shape_metric
 from .crystal_size import (
     Sizes,
-    block_count,
     cells_along_axes,
     clip_to_beam,
-    effective_cells,
     recommended_oversample,
 )
 from .detector_frame import Directions, Vector
 from .detector_geometry import DetectorGeometry
-from .mosaicity import Domains, Mosaicity, domain_count, make_domains
-from .orientations import crystal_orientations, phi_rotations
+from .mosaicity import domain_count
+from .orientations import phi_rotations
 from .panels import Region, detector_places, placed_panels, sensor_wavelength
-from .placement import CrystalPlacement, DetectorLabels, Placement
+from .placement import DetectorLabels, Placement
 from .quirks import CrystalFacts, ImageFacts, layer_shift, tell_quirks
-from .reach import View, structure_factor_reach
-from .record import CrystalBlock, FactorTable, PlacedPanel, Scene, Sources
-from .sources import Rays, SourceSteps, beam_fluence, beam_sources, source_steps
+from .reach import View
+from .record import PlacedPanel, Scene, Sources
+from .sources import Rays, SourceSteps, beam_fluence, beam_sources, energy_nodes, source_steps
 from .stages import Stages
 from .steps import Steps, resolve_phi
 
@@ -115,6 +110,7 @@ def make_scene(setup: Setup, run: Stages) -> Scene:
     """`build_scene`, with the stages of earlier scenes at hand; the numbers are the same as without."""
     sample, beam, sampling, physics = setup.sample, setup.beam, setup.sampling, setup.rules
     first = sample.crystals[0]
+    nodes = energy_nodes(sample)
     around = run(
         _instrument,
         beam,
@@ -123,11 +119,12 @@ def make_scene(setup: Setup, run: Stages) -> Scene:
         sampling.roi,
         first.spindle_axis,
         physics,
+        nodes,
         run,
     )
     phi = run(_phi, first.phi_deg, first.osc_deg, first.phistep_deg, first.phisteps)
     turns = run(phi_rotations, *phi, around.places[0].spindle, physics)
-    made = [_crystal(setup, i, around, turns, run) for i in range(len(sample))]
+    made = [make_crystal(setup, i, around.shortest, turns, nodes, run) for i in range(len(sample))]
     blocks = tuple(block for crystal in made for block in crystal.blocks)
     reports = tuple(report for crystal in made for report in crystal.reports)
 
@@ -148,10 +145,10 @@ def make_scene(setup: Setup, run: Stages) -> Scene:
         panels=around.panels,
         sources=around.sources,
         crystals=blocks,
-        tables=tuple(crystal.table for crystal in made),
+        tables=tuple(table for crystal in made for table in crystal.tables),
         oversample=recommended if sampling.oversample is None else sampling.oversample,
         oversample_thick=physics.factors_per_sample or sampling.oversample_thick,
-        oversample_polar=physics.factors_per_sample or sampling.oversample_polar,
+        oversample_polar=physics.factors_per_sample or _polarizes_each(beam, sampling),
         oversample_omega=physics.factors_per_sample or sampling.oversample_omega,
         dmin=(sampling.dmin_A or 0.0) * 1e-10,
         polarization=beam.polarization,
@@ -189,6 +186,14 @@ def _diffuse(oversample: int, motions: list[Motion]) -> Diffuse | None:
     return Diffuse(oversample, tuple(motions))
 
 
+def _polarizes_each(beam: Beam, sampling: Sampling) -> bool:
+    """Whether each source has its own polarization factor.
+
+    That of the first for all is the reference's rule for its grids and source files alone (beyond 15.4).
+    """
+    return sampling.oversample_polar or beam.spectrum is not None or beam.divergence_profile == "gauss"
+
+
 def _backdrop(setup: Setup, around: _Instrument, run: Stages) -> Backdrop | None:
     """What is behind the spots and before the detector, None where there is nothing."""
     direct = 0.0
@@ -223,180 +228,6 @@ def detector_view(detector: Detector, beam: Beam, physics: Physics) -> View:
     return View(panels, sources)
 
 
-class _Made(NamedTuple):
-    """Of one crystal: for each individual of its twin a block, what reports say, and how its atoms move."""
-
-    blocks: list[CrystalBlock]
-    table: FactorTable
-    reports: list[CrystalPlacement]
-    motions: list[Motion]
-
-
-def _crystal(setup: Setup, i: int, around: _Instrument, turns: FloatArray, run: Stages) -> _Made:
-    """The i-th crystal of the sample."""
-    crystal, physics = setup.sample.crystals[i], setup.rules
-    size_mm = run(clip_to_beam, crystal.size_mm, setup.beam.beamsize_mm, part=i)
-    turned, standing = run(_standing, crystal, physics, part=i)
-    factors = crystal.structure_factors
-    sizes = _sizes(crystal, i, standing)
-    cells = cells_along_axes(crystal.N, size_mm, standing) if sizes is None else sizes.mean(axis=0)
-    lookup = (
-        factors,
-        setup.sampling.interpolate,
-        tuple(cells.tolist()),
-        crystal.cell,
-        crystal.a_matrix,
-        physics,
-    )
-    mosaicity = Mosaicity.of(crystal)
-    all_domains = run(make_domains, mosaicity, standing if mosaicity.standing else None, physics, part=i)
-    parts = [(all_domains, cells, 1.0)]
-    if crystal.N_domains and sizes is not None:
-        parts = list(_sized(all_domains, sizes))
-    individuals = _individuals(crystal, standing, run)
-    table = run(_factor_table, *lookup, part=i)
-    stretch = _stretch(standing, [cell for cell, _ in individuals], all_domains)
-    if stretch > 1.0:
-        table = run(_reaching, table, stretch, part=i)
-    made = _Made([], table, [], [])
-    for number, (cell, share) in enumerate(individuals):
-        check_indices(cell, around.shortest, all_domains.strains)
-        for domains, along, part in parts if share != 0.0 else ():
-            made.blocks.append(_block(setup, i, cell, domains, turns, along, share * part))
-            made.reports.append(
-                CrystalPlacement(
-                    number=i,
-                    individual=number,
-                    shape=crystal.shape,
-                    unit_cell=cell,
-                    misset=turned,
-                    mosaic_spread=all_domains.spread,
-                    mosaic_domains=len(domains.rotations),
-                    mosaic_rotations=domains.rotations,
-                    mosaic_turning=domains.turning,
-                    strained=domains.strains is not None,
-                    size_m=numbers.read_only(along * np.array(cell.edges) * 1e-10),
-                    n_listed=factors.n_listed or 0,
-                )
-            )
-    if crystal.diffuse is None and setup.sampling.bragg:
-        return made
-    return _with_motions(setup, crystal, made, turns)
-
-
-def _with_motions(setup: Setup, crystal: Crystal, made: _Made, turns: FloatArray) -> _Made:
-    """A crystal whose atoms move, or whose Bragg scattering is left out."""
-    blocks, motions = made.blocks, []
-    if crystal.diffuse is not None:
-        from .diffuse import crystal_motion, mean_displacement
-
-        whole = setup.sampling.diffuse_mosaic
-        cells = [report.unit_cell for report in made.reports]
-        motions = [
-            crystal_motion(crystal, cell, block, None if whole else turns)
-            for cell, block in zip(cells, blocks, strict=True)
-        ]
-        blocks = [
-            dataclasses.replace(block, displacement=mean_displacement(crystal.diffuse, cell))
-            for cell, block in zip(cells, blocks, strict=True)
-        ]
-    table = made.table
-    if not setup.sampling.bragg:
-        blocks = [dataclasses.replace(block, weight=0.0 * block.weight) for block in blocks]
-        table = dataclasses.replace(table, reach=0.0)  # and nothing of it is rendered
-    return _Made(blocks, table, made.reports, [motion for motion in motions if motion is not None])
-
-
-def _sizes(crystal: Crystal, i: int, cell: UnitCell) -> FloatArray | None:
-    """Cells along the axes of the crystal, or of each domain, where they are drawn (beyond 17.3)."""
-    if crystal.N_distribution is None:
-        return None
-    from .sizes import drawn_cells
-
-    count = domain_count(crystal) if crystal.N_domains else 1
-    return drawn_cells(crystal, cell.edges, i * count, count)
-
-
-def _sized(domains: Domains, sizes: FloatArray) -> Iterator[tuple[Domains, FloatArray, float]]:
-    """Each domain with its cells and its share, which is its volume's."""
-    volumes = np.prod(sizes, axis=1)
-    count = len(volumes)
-    given = np.ones(count) if domains.weights is None else domains.weights
-    for m in range(count):
-        own = slice(m, m + 1)
-        strains = None if domains.strains is None else domains.strains[own]
-        one = domains._replace(rotations=domains.rotations[own], strains=strains, weights=None)
-        yield one, sizes[m], numbers.scalar(given[m] * volumes[m] / volumes.mean() / count / domains.divisor)
-
-
-def _stretch(standing: UnitCell, cells: list[UnitCell], domains: Domains) -> float:
-    """How much longer than of the crystal itself a reflection's q may be: of twins and strained domains."""
-    longest = 1.0
-    for cell in cells[1:]:
-        change = cell.reciprocal_vectors.real.T @ np.linalg.inv(standing.reciprocal_vectors.real.T)
-        longest = max(longest, float(np.linalg.norm(change, 2)))
-    if domains.strains is not None:
-        longest /= max(1.0 - float(np.linalg.norm(domains.strains.real, 2, axis=(1, 2)).max()), 1e-3)
-    return longest
-
-
-def _reaching(table: FactorTable, stretch: float) -> FactorTable:
-    return dataclasses.replace(table, reach=table.reach * stretch * (1.0 + 1e-9))
-
-
-def _block(
-    setup: Setup,
-    i: int,
-    cell: UnitCell,
-    domains: Domains,
-    turns: FloatArray,
-    along: FloatArray,
-    share: float,
-) -> CrystalBlock:
-    """What a renderer reads of a share of a crystal that has this cell."""
-    crystal, physics = setup.sample.crystals[i], setup.rules
-    assert setup.sample.weights is not None  # filled in by the record
-    orientations = crystal_orientations(
-        cell.vectors * 1e-10, turns, domains.rotations, turning=domains.turning, strains=domains.strains
-    )
-    weights, times = None, 1.0
-    if domains.weights is not None:
-        # a renderer divides by their sum; with their mean the divisor is the number of orientations
-        weights = numbers.read_only(np.tile(domains.weights, len(turns)))
-        times = numbers.scalar(domains.weights.mean() / domains.divisor)
-    cells = effective_cells(along, crystal.Ndef)
-    metric = shape_metric(crystal.shape, along, cell, physics, crystal.Ndef)
-    weight = (
-        setup.sample.weights[i] * times * block_count(crystal.illuminated_volume_um3, cells, cell) * share
-    )
-    if crystal.no_N_scale:
-        weight /= numbers.scalar(np.prod(cells)) ** 2
-    if crystal.normalise_shape:
-        weight /= shape_integral(crystal.shape, cells, metric, crystal.fudge)
-    return CrystalBlock(
-        orientations=numbers.read_only(orientations),
-        orientation_weights=weights,
-        N=numbers.read_only(cells),
-        shape="gauss" if crystal.shape == "gauss_star" else crystal.shape,
-        fudge=crystal.fudge,
-        shape_metric=numbers.read_only(metric),
-        weight=weight,
-        table=i,
-    )
-
-
-def _individuals(crystal: Crystal, cell: UnitCell, run: Stages) -> list[tuple[UnitCell, float]]:
-    """Cell and share of the crystal itself and of each individual of its twin (beyond 17.5)."""
-    if not crystal.twin:
-        return [(cell, 1.0)]
-    from .twins import individuals
-
-    laws = tuple(law for law, _ in crystal.twin)
-    cells = run(individuals, laws, cell, crystal.twin_tolerance)
-    shares = [share for _, share in crystal.twin]
-    return list(zip((cell, *cells), (1.0 - sum(shares), *shares), strict=True))
-
-
 # ---- stages ------------------------------------------------------------------------------------------------
 
 
@@ -407,13 +238,14 @@ def _instrument(
     roi: Region | None,
     spindle_axis: Vector | None,
     physics: Physics,
+    nodes: tuple[float, ...],
     run: Stages,
 ) -> _Instrument:
     directions = Directions(beam.beam_vector, beam.polar_vector, spindle_axis)
     places = run(detector_places, detector, directions, physics)
     run(check_polarization, beam, places)
     steps = run(source_steps, beam)
-    sources = run(_sources, beam, places, steps, physics)
+    sources = run(_sources, beam, places, steps, physics, nodes)
     panels = run(placed_panels, detector, roi, places, physics, sensor_wavelength(detector, sources))
     shortest = float(sources.wavelength.real.min())
     fluence = run(beam_fluence, beam)
@@ -449,13 +281,22 @@ def _polar_vector(beam: Beam, place: DetectorGeometry) -> FloatArray:
 
 
 def _sources(
-    beam: Beam, places: tuple[DetectorGeometry, ...], steps: SourceSteps, physics: Physics
+    beam: Beam,
+    places: tuple[DetectorGeometry, ...],
+    steps: SourceSteps,
+    physics: Physics,
+    nodes: tuple[float, ...] = (),
 ) -> Sources:
-    rays: Rays = beam_sources(beam, places[0], steps, physics)
-    table = np.zeros(len(rays.wavelength), np.int64)
-    table.setflags(write=False)
-    incident, wavelength, weight = (numbers.read_only(array) for array in rays)
-    return Sources(incident, wavelength, weight, table)
+    """The one place where the sources of a Scene are made: of all that `Rays` says."""
+    rays: Rays = beam_sources(beam, places[0], steps, physics, nodes)
+    rays.table.setflags(write=False)
+    # rays.channel, the channels of a spectrum, is for renderings that integrate over them
+    return Sources(
+        numbers.read_only(rays.incident),
+        numbers.read_only(rays.wavelength),
+        numbers.read_only(rays.weight),
+        rays.table,
+    )
 
 
 def _phi(
@@ -463,39 +304,6 @@ def _phi(
 ) -> tuple[float, Steps]:
     """Start (radians) and steps (radians) of the rotation."""
     return numbers.radians(phi_deg), resolve_phi(_radians(osc_deg), _radians(phistep_deg), phisteps)
-
-
-def _standing(crystal: Crystal, physics: Physics) -> tuple[tuple[float, float, float] | FloatArray, UnitCell]:
-    """Missetting angles, or the matrix that takes their place, and the cell as it is mounted."""
-    turned: tuple[float, float, float] | FloatArray
-    if crystal.orientation is not None:
-        turned = crystal.orientation
-        cell = placed_cell(crystal, (0.0, 0.0, 0.0), physics)
-    else:
-        turned = misset(crystal, physics)
-        cell = placed_cell(crystal, turned, physics)
-        if crystal.a_matrix is not None and not cell.right_handed:
-            warn_of_left_hand()
-    if any(crystal.rotation_deg):
-        turned = standing_rotation(crystal, physics)
-    return turned, cell
-
-
-def _factor_table(
-    factors: StructureFactors,
-    interpolate: bool | None,
-    cells: tuple[float, ...],
-    cell: Cell | None,
-    a_matrix: FloatArray | None,
-    physics: Physics,
-) -> FactorTable:
-    mode = interpolation(interpolate, factors, cells, physics)
-    reach = math.inf
-    if mode == "nearest":
-        # no orientation changes it, so it is that of the crystal as it is not misset
-        unturned = Crystal(cell=cell, a_matrix=a_matrix, structure_factors=factors)
-        reach = structure_factor_reach(factors, placed_cell(unturned, (0.0, 0.0, 0.0), physics))
-    return FactorTable(factors.values, factors.origin, factors.default_F, mode, reach)
 
 
 class _QuirkKey(NamedTuple):
@@ -540,7 +348,7 @@ def _tell_quirks(
         steps=len(around.sources) * crystals[0].domains * turn.count * oversample**2,
         fluence=around.fluence,
         polarized=not beam.nopolar,
-        per_sample=(sampling.oversample_omega, sampling.oversample_polar, sampling.oversample_thick),
+        per_sample=(sampling.oversample_omega, _polarizes_each(beam, sampling), sampling.oversample_thick),
         water=sampling.water_um > 0,
         curved=detector.curved,
         phi_behind=math.degrees(0.5 * turn.step) if turn.range > 0 else 0.0,
@@ -574,5 +382,5 @@ def _radians(degrees: float | None) -> float | None:
 
 #: stages that only choose, check and report: where a Scene is made for its derivatives, they stay as they are
 HELD: frozenset[Callable[..., Any]] = frozenset(
-    (check_polarization, check_oversampling, _factor_table, _tell_quirks)
+    (check_polarization, check_oversampling, factor_tables, _tell_quirks)
 )

@@ -16,6 +16,7 @@ from ..model.panel import Panel
 from ..model.response import DetectorResponse
 from ..model.sample import Sample
 from ..model.setup import RECORDS
+from ..model.spectrum import Spectrum
 from ..model.surroundings import Aperture, Beamstop, SampleAbsorption, Shadow, Surroundings, Window
 
 __all__ = ["Name", "indexed", "parsed", "unknown"]
@@ -43,6 +44,7 @@ _RECORDS: dict[str, type[Any]] = {
     "sample": Sample,
     "crystal.diffuse": LiquidMotions,
     "beam.sources": SourceList,
+    "beam.spectrum": Spectrum,
     "detector.panels": Panel,
     "backgrounds": Background,
     "surroundings": Surroundings,

@@ -31,8 +31,8 @@ def record_at(setup: Setup, record: str, number: int) -> Any:
     ----------
     setup : Setup
     record : str
-        ``"crystal"``, ``"structure_factors"``, ``"diffuse"``, ``"beam"``, ``"sources"``, ``"detector"``,
-        ``"panels"``, ``"sampling"``, ``"sample"``, ``"backgrounds"``, ``"surroundings"``,
+        ``"crystal"``, ``"structure_factors"``, ``"diffuse"``, ``"beam"``, ``"sources"``, ``"spectrum"``,
+        ``"detector"``, ``"panels"``, ``"sampling"``, ``"sample"``, ``"backgrounds"``, ``"surroundings"``,
         ``"sample_absorption"``, ``"response"`` or a list of the surroundings.
     number : int
         Of the crystal, panel, background, window ...
@@ -41,8 +41,8 @@ def record_at(setup: Setup, record: str, number: int) -> Any:
         return setup.sample.crystals[number]
     if record in ("structure_factors", "diffuse"):
         return getattr(setup.sample.crystals[number], record)
-    if record == "sources":
-        return setup.beam.sources
+    if record in ("sources", "spectrum"):
+        return getattr(setup.beam, record)
     if record in _LISTS:
         return getattr(_LISTS[record](setup), record)[number]
     if record == "sample_absorption":
@@ -67,6 +67,8 @@ def _put(setup: Setup, record: str, number: int, changed: Any) -> Setup:
         return setup._with(sample=setup.sample._with(crystals=crystals))
     if record == "sources":
         return setup._with(beam=setup.beam._with(sources=changed))
+    if record == "spectrum":  # whose mean the beam's own wavelength is
+        return setup._with(beam=setup.beam._with(spectrum=changed, wavelength_A=changed.wavelength_A))
     if record in _LISTS:
         owner = _LISTS[record](setup)
         listed = getattr(owner, record)
@@ -121,7 +123,7 @@ def revalidated(setup: Setup, touched: Iterable[tuple[str, int]]) -> Setup:
     """
     touched = set(touched)
     # from the inner records out
-    inner = ("structure_factors", "diffuse", "sources", "sample_absorption", *_LISTS)
+    inner = ("structure_factors", "diffuse", "sources", "spectrum", "sample_absorption", *_LISTS)
     for record in (*inner, "crystal", "beam", "detector", "sampling", "surroundings", "response"):
         for number in sorted({n for name, n in touched if name == record}):
             setup = _put(setup, record, number, record_at(setup, record, number).replace())

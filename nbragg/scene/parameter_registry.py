@@ -209,6 +209,12 @@ def _weights(setup: Setup, number: int) -> str:
     return "" if setup.rules.weighs_sources else "counts with physics 'exact' only"
 
 
+def _of_energy(setup: Setup, number: int) -> str:
+    if not setup.sample.crystals[number].structure_factors.nodes:
+        return ""
+    return "has no effect: the structure factors depend on the energy, and tables hold them"
+
+
 def _background(setup: Setup, number: int) -> Background:
     found = setup.backgrounds[number]
     assert isinstance(found, Background)  # else the field is none of the record's
@@ -394,7 +400,7 @@ _ENTRIES = (
     Entry("crystal.phi_deg", "deg"),
     Entry("crystal.osc_deg", "deg", without=_collapses("crystal", "osc_deg")),
     Entry("crystal.phistep_deg", "deg", without=_not_given_at_zero("crystal", "phistep_deg")),
-    Entry("crystal.structure_factors.values", "e", position=False),
+    Entry("crystal.structure_factors.values", "e", position=False, without=_of_energy),
     Entry("crystal.structure_factors.default_F", "e", position=False),
     _motion("gamma_A", "A", _whole_matrix("gamma_A")),
     _motion("sigma_A", "A", _whole_matrix("sigma_A")),
@@ -403,6 +409,8 @@ _ENTRIES = (
     _motion("v_T", "m/s"),
     _motion("mass_kDa", "kDa"),
     Entry("beam.wavelength_A", "A"),
+    Entry("beam.spectrum.weights", "-", position=False),
+    Entry("beam.spectrum.energies_eV", "eV"),
     Entry("beam.dispersion_pct", "%", without=_collapses("beam", "dispersion_pct")),
     Entry("beam.hdivrange_mrad", "mrad", without=_collapses("beam", "hdivrange_mrad")),
     Entry("beam.vdivrange_mrad", "mrad", without=_collapses("beam", "vdivrange_mrad")),

@@ -72,6 +72,9 @@ def expand(
     flux = paths & {"beam.flux", "beam.exposure_s", "beam.beamsize_mm"}
     if "beam.fluence" in paths and flux:
         raise InputError(f"beam.fluence takes the place of {', '.join(sorted(flux))}: name one of them")
+    spectral = sorted(path for path in paths if path.startswith("beam.spectrum."))
+    if "beam.wavelength_A" in paths and spectral:
+        raise InputError(f"beam.wavelength_A is the mean that {spectral[0]} moves: name one of them")
     return found
 
 
@@ -108,14 +111,20 @@ def _tangent(base: Setup, scene: Scene, parameter: Parameter, kept: Stages) -> S
     if path.startswith("scene."):
         return scene_tangent(scene, path.partition(".")[2], number, index)
     if path == "crystal.structure_factors.values":
-        return scene_tangent(scene, "F_table", scene.placement.block(number), index)
+        h, k, l = index  # noqa: E741 - the index's name
+        return _of_tables(scene, number, TableTangent(entries={(h, k, l): 1.0}))
     if path == "crystal.structure_factors.default_F":
-        table = TableTangent(default_F=1.0)
-        return tangent_of(scene, tables={scene.crystals[scene.placement.block(number)].table: table})
+        return _of_tables(scene, number, TableTangent(default_F=1.0))
     entry = REGISTRY[path]
     value = in_force(base, entry, number)
     elements = [(place.element, stepped(_element(value, place.element))) for place in parameter.moves]
     return tangent_along(with_numbers(base, entry, number, with_elements(value, elements)), kept)
+
+
+def _of_tables(scene: Scene, number: int, table: TableTangent) -> SceneTangent:
+    """Of all tables of a crystal, one for each energy that sources name: the same numbers are in each."""
+    first = scene.crystals[scene.placement.block(number)].table
+    return tangent_of(scene, tables={first + i: table for i in range(1 + int(scene.sources.table.max()))})
 
 
 def _element(value: object, index: tuple[int, ...]) -> float:

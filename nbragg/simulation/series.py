@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +18,9 @@ from ..model.sample import Sample
 from ..model.setup import RECORDS, Setup
 from ..scene.steps import resolve_phi
 from .lattices import Lattices
+
+if TYPE_CHECKING:
+    from ..model.spectrum import Spectrum, SpectrumSeries
 
 __all__ = ["Columns", "Phi", "Series", "columns_of", "setups"]
 
@@ -61,6 +64,8 @@ class Series:
     phi : sequence, optional
         Spindle angles of the first step in degrees, or pairs (phi, osc).
     beams : sequence of Beam, optional
+    spectra : sequence of Spectrum, optional
+        Of each image, at its own mean; as `Spectrum.per_shot` and `Spectrum.sase_shots` give.
 
     Raises
     ------
@@ -77,6 +82,9 @@ class Series:
     >>> shots = nbragg.Series.random(setup, 1_000_000, seed=1)
     >>> shots[999_999].crystal.orientation.shape
     (3, 3)
+    >>> spectra = nbragg.Spectrum.sase_shots(1000, 9000, bandwidth=0.002, seed=1)
+    >>> len(nbragg.Series(setup, spectra=spectra)[999].beam.spectrum)
+    100
     """
 
     def __init__(
@@ -87,11 +95,12 @@ class Series:
         orientations: Any = None,
         phi: Sequence[Phi] | None = None,
         beams: Sequence[Beam] | None = None,
+        spectra: Sequence[Spectrum] | SpectrumSeries | None = None,
     ) -> None:
         if not isinstance(setup, Setup):
             raise InputError(f"a Series is made of a Setup, not of a {type(setup).__name__}")
         self.setup = setup
-        self._columns = columns_of(changes, orientations, phi, beams)
+        self._columns = columns_of(changes, orientations, phi, beams, spectra)
         lengths = {name: _length(values) for name, values in self._columns.items()}
         endless = [name for name, n in lengths.items() if n is None]
         if endless:
@@ -210,7 +219,7 @@ class Series:
         return f"Series({self._count} images, {', '.join(self._columns)})"
 
 
-def columns_of(changes: Any, orientations: Any, phi: Any, beams: Any) -> Columns:
+def columns_of(changes: Any, orientations: Any, phi: Any, beams: Any, spectra: Any = None) -> Columns:
     """What was given, by name.
 
     Raises
@@ -221,10 +230,16 @@ def columns_of(changes: Any, orientations: Any, phi: Any, beams: Any) -> Columns
     if hasattr(orientations, "as_matrix"):
         matrices = np.asarray(orientations.as_matrix())
         orientations = matrices if matrices.ndim == 3 else matrices[np.newaxis]
-    given = {"changes": changes, "orientations": orientations, "phi": phi, "beams": beams}
+    given = {
+        "changes": changes,
+        "orientations": orientations,
+        "phi": phi,
+        "beams": beams,
+        "spectra": spectra,
+    }
     columns = {name: values for name, values in given.items() if values is not None}
     if not columns:
-        raise InputError("nothing to render: give changes, orientations, phi or beams")
+        raise InputError("nothing to render: give changes, orientations, phi, beams or spectra")
     for name, values in columns.items():
         if not isinstance(values, Iterable) or isinstance(values, (str, bytes, Mapping)):
             raise InputError(f"{name} must be a series with one entry for each image, not {values!r}")
@@ -276,4 +291,5 @@ _MEANINGS: dict[str, Callable[[Any], dict[str, Any]]] = {
     "orientations": lambda entry: {"orientation": entry},
     "phi": _phi_change,
     "beams": lambda entry: {"beam": entry},
+    "spectra": lambda entry: {"spectrum": entry},
 }

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ..inverse.linearization import Linearization
     from ..model.response import DetectorResponse
     from ..model.setup import Backgrounds
+    from ..model.spectrum import Spectrum
     from ..model.surroundings import Surroundings
 
 __all__ = ["Simulator", "rendered", "simulate_batch"]
@@ -225,6 +226,7 @@ class Simulator:
         orientations: Any = ...,
         phi: Iterable[Phi] | None = ...,
         beams: Iterable[Beam] | None = ...,
+        spectra: Iterable[Spectrum] | None = ...,
         out: None = ...,
     ) -> Iterator[Result]: ...
 
@@ -236,6 +238,7 @@ class Simulator:
         orientations: Any = ...,
         phi: Iterable[Phi] | None = ...,
         beams: Iterable[Beam] | None = ...,
+        spectra: Iterable[Spectrum] | None = ...,
         out: NDArray[np.float32],
     ) -> NDArray[np.float32]: ...
 
@@ -246,6 +249,7 @@ class Simulator:
         orientations: Any = None,
         phi: Iterable[Phi] | None = None,
         beams: Iterable[Beam] | None = None,
+        spectra: Iterable[Spectrum] | None = None,
         out: NDArray[np.float32] | None = None,
     ) -> Iterator[Result] | NDArray[np.float32]:
         """Render one image for each of a series of changes to this set-up.
@@ -255,7 +259,7 @@ class Simulator:
 
         Parameters
         ----------
-        changes, orientations, phi, beams
+        changes, orientations, phi, beams, spectra
             As of `Series`, of which this is a face; iterators are taken too.  ``changes`` may be a Series
             itself, whose own Setup then counts.
         out : ndarray of float32, shape (n, slow, fast), optional
@@ -278,7 +282,7 @@ class Simulator:
         if isinstance(changes, Series):
             columns, base = changes.columns, changes.setup
         else:
-            columns, base = columns_of(changes, orientations, phi, beams), self.setup
+            columns, base = columns_of(changes, orientations, phi, beams, spectra), self.setup
         if out is None:
             return self._rendered(setups(base, columns), None)
         _check_out(out, columns, self.scene)
@@ -378,6 +382,7 @@ def simulate_batch(
     orientations: Any = None,
     phi: Iterable[Phi] | None = None,
     beams: Iterable[Beam] | None = None,
+    spectra: Iterable[Spectrum] | None = None,
     out: NDArray[np.float32] | None = None,
     physics: str | None = None,
     response: DetectorResponse | None = None,
@@ -391,7 +396,7 @@ def simulate_batch(
     ----------
     sample, beam, detector, sampling, physics, response, backgrounds, surroundings, **options
         As `nbragg.simulate`.
-    changes, orientations, phi, beams, out
+    changes, orientations, phi, beams, spectra, out
         What differs from image to image, and where the images go: as `Simulator.render_many`.
 
     Returns
@@ -415,9 +420,9 @@ def simulate_batch(
     more = {"response": response, "backgrounds": backgrounds, "surroundings": surroundings}
     setup = as_setup(sample, beam, detector, sampling, physics, **more)
     simulator = Simulator(setup, RenderOptions(**options))
-    if out is None:
-        return simulator.render_many(changes, orientations=orientations, phi=phi, beams=beams)
-    return simulator.render_many(changes, orientations=orientations, phi=phi, beams=beams, out=out)
+    own: dict[str, Any] = {"orientations": orientations, "phi": phi, "beams": beams, "spectra": spectra}
+    images: Iterator[Result] | NDArray[np.float32] = simulator.render_many(changes, out=out, **own)
+    return images
 
 
 def _check_out(out: Any, columns: Columns, scene: Scene) -> None:

@@ -39,6 +39,7 @@ SPELLINGS = {
         -mosaic_spread -mosaic_domains -mosaic_dom -phi -osc -phistep -phisteps -lambda -wave -wavelength
         -energy
         -dispersion -dispsteps -divergence -hdivrange -vdivrange -hdivstep -vdivstep -hdivsteps -vdivsteps
+        -spectrum -spectrum_channels -spectral -divergence_profile
         -divsteps -sourcefile -polar -fluence -flux -exposure -beamsize -distance -close_distance -pixel
         -detpixels -detpixels_f -detpixels_x -detpixels_s -detpixels_y -detsize -detsize_f -detsize_s -Xbeam
         -Ybeam -Xclose -Yclose -ORGX -ORGY -pivot -detector_rotx -detector_roty -detector_rotz -twotheta
@@ -170,6 +171,8 @@ def test_every_setting_has_a_reader() -> None:
         "input.column",
         "input.dump",
         "input.sources",
+        "input.spectrum",
+        "input.spectrum_channels",
         "input.detector",
         "input.img",
         "input.geometry",
@@ -210,6 +213,7 @@ def test_every_setting_has_a_reader() -> None:
         "crystal.domain_weight",
         "beam.polarization_azimuth_deg",
         "detector.shift_mm",
+        "beam.spectrum",
         "beam.sources",
         "crystal.a_matrix",
         "crystal.structure_factors",

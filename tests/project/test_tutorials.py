@@ -14,7 +14,15 @@ PAGES = sorted(
         *(DOCS / "tutorials").glob("*.md"),
         *(
             DOCS / f"{name}.md"
-            for name in ("errors", "truth", "derivatives", "surroundings", "background", "detector")
+            for name in (
+                "errors",
+                "truth",
+                "derivatives",
+                "spectra",
+                "surroundings",
+                "background",
+                "detector",
+            )
         ),
     ]
 )

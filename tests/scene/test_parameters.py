@@ -24,6 +24,7 @@ from nbragg import (
     Sampling,
     Setup,
     SourceList,
+    Spectrum,
     StructureFactors,
 )
 from nbragg.base.vectors import axis_rotation, unit
@@ -247,6 +248,7 @@ def test_refused(name: str, said: str) -> None:
         ({"beam": POLAR_ALONG}, "scene.polar_vector[0]", "parallel"),
         ({"physics": "nanobragg", "beam": Beam(sources=LISTED)}, "beam.sources.weights[0]", "'exact' only"),
         ({"beam": Beam(sources=SourceList(LISTED.positions))}, "beam.sources.wavelengths_A[0]", "not set"),
+        ({}, "beam.spectrum.weights[0]", "not set"),
         ({"crystal": CRYSTAL}, "crystal.structure_factors[0,0,0]", "not set"),
         ({"crystal": CRYSTAL}, "scene.F_table[0,0,0]", "no list"),
         (
@@ -279,6 +281,10 @@ def test_named_twice() -> None:
     for pair in (["crystal.N", "crystal.N[1]"], ["crystal.cell.a", "crystal.cell.a=b"], ["beam.fluence"] * 2):
         with pytest.raises(InputError, match="name one of them"):
             expand(pair, RICH)
+    with pytest.raises(
+        InputError, match=r"beam\.wavelength_A is the mean that beam\.spectrum\.weights moves"
+    ):
+        expand(["beam.wavelength_A", "beam.spectrum.weights"], SPECTRA)
     flux = RICH.replace(flux=1e12)
     with pytest.raises(InputError, match=r"beam.fluence takes the place of beam.flux"):
         expand(["beam.fluence", "beam.flux"], flux)
@@ -360,7 +366,28 @@ EXPLICIT = RICH.replace(
         convention="dials",
     )
 )
+SPECTRUM = Spectrum([9000, 9450, 9900], [1, 2, 0.5])
+SPECTRA = RICH.replace(
+    beam=RICH.beam.replace(
+        spectrum=SPECTRUM,
+        dispersion_pct=None,
+        dispersion_steps=None,
+        hdivrange_mrad=0.3,
+        divergence_profile="gauss",
+        vdivrange_mrad=0.4,
+    )
+)
+#: structure factors between whose energies those of the beam lie
+BY_ENERGY = SPECTRA.replace(
+    structure_factors=LIST.replace(
+        values=None, energies_eV=[8000, 9200, 10500],
+        tables=np.stack([LIST.values, 2 * LIST.values, 1.2 * LIST.values]),
+    )
+)  # fmt: skip
 EVERYTHING = {
+    "spectrum": (SPECTRA, ["beam.spectrum.weights", "beam.spectrum.energies_eV", "beam.wavelength_A",
+        "beam.hdivrange_mrad", "beam.vdivrange_mrad", "crystal.cell.a"]),
+    "by energy": (BY_ENERGY, ["beam.spectrum.weights", "beam.spectrum.energies_eV", "beam.wavelength_A"]),
     "rich": (RICH, ["crystal.cell", "crystal.misset_deg", "crystal.orientation", "crystal.N", "crystal.fudge",
         "crystal.illuminated_volume_um3",
         "crystal.mosaic_spread_deg", "crystal.phi_deg", "crystal.osc_deg", "beam.wavelength_A",
@@ -488,6 +515,8 @@ def test_against_differences(case: str) -> None:
 def test_moved_there_and_back(case: str) -> None:
     setup, wanted = EVERYTHING[case]
     for parameter in (each for name in wanted for each in expand([name], setup)):
+        if parameter.name.startswith("beam.spectrum.weights"):
+            continue  # whose sum stays 1: test_spectrum_sources.py
         there = moved(setup, {parameter: parameter.value * 1.001 + 1e-4})
         assert there != setup
         (again,) = expand([parameter.name], there)

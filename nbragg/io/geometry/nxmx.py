@@ -357,10 +357,10 @@ def _wavelength(beam: Any) -> float | None:
         (w for end in ("weights", "weight") if (w := beam.get(f"incident_wavelength_{end}")) is not None),
         None,
     )
-    if weights is not None and weights.shape == values.shape:
-        strengths = np.asarray(weights[()], np.float64)
+    if weights is not None and weights.shape[-1:] == values.shape[-1:]:
+        strengths = np.atleast_2d(np.asarray(weights[()], np.float64))[0]
         if strengths.sum() > 0:
-            return float((values * strengths).sum() / strengths.sum())
+            return float((np.atleast_2d(values)[0] * strengths).sum() / strengths.sum())
     values = values.reshape(-1)
     if values.size > 1 and np.ptp(values) > 1e-9 * abs(values[0]):
         warn(

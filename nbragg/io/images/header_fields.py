@@ -19,7 +19,7 @@ from .metadata import ImageMetadata
 __all__ = ["fields_from_text", "fields_to_text"]
 
 _PREFIX = "NB_"
-_LEFT_OUT = ("recipe", "panels")
+_LEFT_OUT = ("recipe", "panels", "spectrum")
 
 
 def fields_to_text(metadata: ImageMetadata) -> str:

@@ -19,6 +19,7 @@ from ...base.errors import InputError
 
 if TYPE_CHECKING:
     from ...model.beam import Beam
+    from ...model.spectrum import Spectrum
     from ...scene.record import PlacedPanel, Scene
 
 __all__ = ["NO_TIME", "ImageMetadata", "PanelMetadata", "imgcif_frame", "mcstas_frame"]
@@ -76,7 +77,7 @@ class ImageMetadata:
     pixel_mm : (float, float)
         Pixel edges along fast and slow; one number may be given for both.
     wavelength_A : float
-        Central wavelength.
+        Central wavelength; of a spectrum that of its mean energy.
     distance_mm : float
         Sample to the point where the beam meets the detector, along the beam.
     beam_center_px : (float, float)
@@ -121,6 +122,8 @@ class ImageMetadata:
         Of the noise.
     saturation : float or None
         The largest number that a pixel holds; None: that of its type.
+    spectrum : Spectrum or None
+        Of the beam, which NXmx files have as wavelengths and weights; no part of the record as text.
 
     Raises
     ------
@@ -164,6 +167,7 @@ class ImageMetadata:
     panels: tuple[PanelMetadata, ...] = ()
     model: str = ""
     material: str = ""
+    spectrum: Spectrum | None = dataclasses.field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         edges: Any = self.pixel_mm
@@ -191,6 +195,7 @@ class ImageMetadata:
         more: dict[str, Any] = {}
         if beam is not None:
             more = {name: float(getattr(beam, name)) for name in strength}
+            more["spectrum"] = beam.spectrum
         return cls(
             fpixels=int(panel.fpixels),
             spixels=int(panel.spixels),
@@ -250,7 +255,7 @@ class ImageMetadata:
         """Plain numbers, strings and lists, for JSON; ``pixel_mm`` is one number where pixels are square."""
         result = {
             "nanobragg_image": _FORMAT,
-            **{f.name: getattr(self, f.name) for f in dataclasses.fields(self)},
+            **{f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.compare},
         }
         result["panels"] = [dataclasses.asdict(panel) for panel in self.panels]
         for name, absent in (
@@ -290,7 +295,7 @@ class ImageMetadata:
             raise InputError(
                 f"image metadata has the version {values.get('nanobragg_image')!r}; {_FORMAT} was expected"
             )
-        known = {f.name: f for f in dataclasses.fields(cls)}
+        known = {f.name: f for f in dataclasses.fields(cls) if f.compare}
         fields: dict[str, Any] = {
             k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k in known
         }

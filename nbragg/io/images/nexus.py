@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...base import memory
+from ...base import constants, memory
 from ...base.errors import FileError, InputError, MissingPackageError, NbraggError
 from ...base.optional import require
+from ..files.spectra import beam_spectrum
 from .metadata import ImageMetadata
 from .panel_layout import PanelLayout
 from .requests import ImageFile, ReadRequest
@@ -150,6 +151,11 @@ def _metadata(file: Any, frame: int | None) -> dict[str, Any]:
     found: dict[str, Any] = {}
     beams = ("entry/instrument/beam/incident_wavelength", "entry/sample/beam/incident_wavelength")
     wavelength = next((v for v in (_scalar(file, name, {}) for name in beams) if v is not None), None)
+    for name in beams if wavelength is None else ():
+        spectrum = beam_spectrum(file[name].parent, frame or 0) if name in file else None
+        if spectrum is not None:
+            energies, weights = spectrum
+            wavelength = constants.HC_EV_A * float(weights.sum() / (weights @ energies))
     if wavelength is not None:
         found["wavelength_A"] = wavelength
     lengths = {"m": 1e3, "mm": 1.0, "um": 1e-3}

@@ -39,6 +39,7 @@ from .sensor import material_for_readers, sensor_for_readers, warn_of_attenuatio
 __all__ = ["COMPRESSIONS", "FrameStack", "open_stack", "save", "write"]
 
 Mask = NDArray[np.bool_]
+Vector = NDArray[np.float64]
 
 #: what all frames of one file share
 _SHARED = (
@@ -337,13 +338,19 @@ def _beam(
     """The beam; what differs from frame to frame as one value for each."""
 
     def put(name: str, values: Sequence[Any], units: str = "") -> None:
-        array = np.asarray(values[0] if all(v == values[0] for v in values) else values, dtype=np.float64)
+        alike = all(np.array_equal(v, values[0]) for v in values)
+        array = np.asarray(values[0] if alike else values, dtype=np.float64)
         dataset = beam.create_dataset(name, data=array)
         if units:
             dataset.attrs["units"] = units
 
     beam = _group(instrument, "beam", "NXbeam")
-    put("incident_wavelength", [one.wavelength_A for one in own], "angstrom")
+    if any(one.spectrum is not None for one in own):
+        wavelengths, weights = _spectra(own)
+        put("incident_wavelength", wavelengths, "angstrom")
+        put("incident_wavelength_weights", weights)
+    else:
+        put("incident_wavelength", [one.wavelength_A for one in own], "angstrom")
     if any(one.flux > 0 for one in own):
         put("total_flux", [one.flux for one in own], "Hz")
     if m.beamsize_mm > 0:
@@ -353,6 +360,19 @@ def _beam(
     for name in ("incident_polarisation_stokes", "incident_polarization_stokes"):  # both spellings are in use
         put(name, stokes)
     put("fluence", [one.fluence for one in own], "1/m^2")
+
+
+def _spectra(own: Sequence[ImageMetadata]) -> tuple[list[Vector], list[Vector]]:
+    """Wavelengths (A) and weights of each frame, as many of each: the last stands again, with weight 0."""
+    rows = []
+    for one in own:
+        if one.spectrum is None:
+            rows.append((np.array([one.wavelength_A]), np.ones(1)))
+        else:
+            rows.append((one.spectrum.wavelengths_A, one.spectrum.shares))
+    most = max(len(weights) for _, weights in rows)
+    lengths = [np.pad(x, (0, most - len(x)), mode="edge") for x, _ in rows]
+    return lengths, [np.pad(weights, (0, most - len(weights))) for _, weights in rows]
 
 
 def _stokes(m: ImageMetadata, frame: NDArray[np.float64]) -> tuple[float, ...]:
