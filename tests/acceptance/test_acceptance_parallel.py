@@ -416,6 +416,12 @@ def test_exact_mosaicity() -> None:
     line = "-cell 10 -default_F 1 -detpixels 1 -mosaic 2 -mosaic_dom 4000"
     R = g.scene_of(a.words(line, "-physics exact")).placement.crystal.mosaic_rotations
     angle = np.degrees(np.arccos(np.clip((np.trace(R, axis1=1, axis2=2) - 1) / 2, -1, 1)))
+    # of the rotation about every axis: the mean of angle^2 is three times its square
+    assert abs(np.sqrt((angle**2).mean() / 3) / 2 - 1) < 1e-6
+    # on request, of the angle
+    words = a.words(line, "-physics exact -mosaic_kind angle")
+    R = g.scene_of(words).placement.crystal.mosaic_rotations
+    angle = np.degrees(np.arccos(np.clip((np.trace(R, axis1=1, axis2=2) - 1) / 2, -1, 1)))
     assert abs(np.sqrt((angle**2).mean()) / 2 - 1) < 5 / math.sqrt(2 * 4000)
     axis = np.stack([R[:, 2, 1] - R[:, 1, 2], R[:, 0, 2] - R[:, 2, 0], R[:, 1, 0] - R[:, 0, 1]], axis=1)[1:]
     axis /= np.linalg.norm(axis, axis=1)[:, None]

@@ -192,6 +192,8 @@ def test_every_setting_has_a_reader() -> None:
         "run.precision",
         "run.device",
         "run.random",
+        "run.lattices",
+        "input.crystals",
         "run.response",
         "run.rng",
         "input.gain_stages",

@@ -130,7 +130,7 @@ def test_one_number_of_cells() -> None:
         ([Beam()], None, r"crystals\[0\] must be a Crystal"),
         ([CRYSTAL, CRYSTAL], [1], "2 numbers"),
         ([CRYSTAL], [-1], "at least 0"),
-        ([CRYSTAL, CRYSTAL], [0, 0], "all be zero"),
+        ([CRYSTAL, CRYSTAL], [1, float("nan")], "finite"),
         ([CRYSTAL, CRYSTAL.replace(phi_deg=3)], None, "turn together: phi_deg is 0.0 .* 3.0"),
         ([CRYSTAL, CRYSTAL.replace(spindle_axis=(0, 1, 0))], None, "turn together: spindle_axis"),
     ],

@@ -90,17 +90,18 @@ def test_faces_of_one_series() -> None:
 
 
 def test_stages_run_again_only_when_their_inputs_change(monkeypatch: pytest.MonkeyPatch) -> None:
-    from nbragg.scene import build
+    from nbragg.scene import build, crystal_blocks
 
     ran: list[str] = []
-    for name in ("detector_places", "placed_panels", "beam_sources", "mosaic_rotations"):
-        original = getattr(build, name)
+    for name in ("detector_places", "placed_panels", "beam_sources", "make_domains"):
+        module = crystal_blocks if name == "make_domains" else build
+        original = getattr(module, name)
 
         def counted(*arguments: Any, _name: str = name, _call: Any = original, **named: Any) -> Any:
             ran.append(_name)
             return _call(*arguments, **named)
 
-        monkeypatch.setattr(build, name, counted)
+        monkeypatch.setattr(module, name, counted)
     results = list(Simulator(SETUP).render_many(Series.random(SETUP, 5, seed=1)))
-    assert sorted(ran) == ["beam_sources", "detector_places", "mosaic_rotations", "placed_panels"]
+    assert sorted(ran) == ["beam_sources", "detector_places", "make_domains", "placed_panels"]
     assert len({id(result.scene.panels) for result in results}) == 1
