@@ -100,3 +100,21 @@ NB_FN NB_REAL NB_R(nb_exp)(NB_REAL x)
     p = p * r + NB_K(1);
     return NB_SELECT(x < low, NB_SET(NB_K(0)), p * NB_R(nb_power_of_two)(k));
 }
+
+/* erf(x), absolute error below 4e-16 (float: 1e-7), relative error too for |x| < 1; beyond NB_ERF_END it is 1 or -1. */
+NB_FN NB_REAL NB_R(nb_erf)(NB_REAL x)
+{
+    const NB_SCALAR near[] = NB_ERF_NEAR, far[] = NB_ERF_FAR;
+    const NB_REAL end = NB_SET(NB_K(NB_ERF_END)), size = NB_ABS(x);
+    const NB_REAL a = NB_SELECT(size < end, size, end), z = a * a;
+    NB_REAL p = z * near[0] + near[1];
+    for (int k = 2; k < (int)(sizeof near / sizeof near[0]); k++) p = p * z + near[k];
+    p = a * p + a;
+    if (NB_ANY(a >= NB_K(1))) {
+        const NB_REAL t = NB_DIVIDE(a - NB_K(NB_ERF_CENTRE), a + NB_K(NB_ERF_CENTRE));
+        NB_REAL q = t * far[0] + far[1];
+        for (int k = 2; k < (int)(sizeof far / sizeof far[0]); k++) q = q * t + far[k];
+        p = NB_SELECT(a < NB_K(1), p, NB_K(1) - q * NB_R(nb_exp)(-z));
+    }
+    return NB_SELECT(x < NB_K(0), -p, p);
+}

@@ -7,6 +7,7 @@
  *   NB_USE_FLOAT   1: precision "mixed", lattice factors, interpolation and sums of NB_SHORT orientations in float
  *   NB_USE_INDEX   arithmetic of h, k, l (nb_launch.h)
  *   NB_USE_CURVED  1: curved panel
+ *   NB_USE_SPECTRUM enum nb_spectral, as a number; other than NB_DIRECT with NB_INDEX_DOUBLE, without tricubic interpolation
  *   NB_USE_FINISH  1: nb_finish and nb_summarise instead of the others; they are the same for all of the above
  *   NB_THREADS     threads of a block
  *
@@ -26,7 +27,13 @@
 #endif
 #ifndef NB_BLOCKS
 /* blocks on a multiprocessor, which leaves 255, 168 or 128 registers for a thread: as many as it takes not to spill any */
-#define NB_BLOCKS (NB_USE_TABLE == NB_TABLE_TRICUBIC && !NB_USE_FLOAT ? 2 : NB_USE_TABLE == NB_TABLE_TRICUBIC || NB_USE_CURVED ? 3 : 4)
+#define NB_BLOCKS                                                                                                      \
+    (NB_USE_SPECTRUM || (NB_USE_TABLE == NB_TABLE_TRICUBIC && !NB_USE_FLOAT)  ? 2                                      \
+     : NB_USE_TABLE == NB_TABLE_TRICUBIC || NB_USE_CURVED                     ? 3                                      \
+                                                                              : 4)
+#endif
+#ifndef NB_USE_SPECTRUM
+#define NB_USE_SPECTRUM 0
 #endif
 #define NB_CHUNK 128
 #ifndef NB_HOST
@@ -37,6 +44,9 @@
 #else
 #define NB_UNROLL _Pragma("unroll 2")
 #endif
+#endif
+#ifndef NB_HOST
+#define NB_ONCE _Pragma("unroll 1")
 #endif
 #define NB_SHORT 64
 
@@ -154,6 +164,101 @@ NB_UNROLL
     return sum;
 }
 
+/* ---- the same under a run of sources (nb_line.h) ---- */
+
+#if NB_USE_SPECTRUM
+
+NB_FN double nb_listed_square(const nb_table *t, const double whole[3])
+{
+#if NB_USE_TABLE == NB_TABLE_NEAREST
+    const int32_t n[3] = {(int32_t)whole[0], (int32_t)whole[1], (int32_t)whole[2]};
+    const double F = nb_listed(t, (nb_real)t->default_F, n);
+#else
+    (void)whole;
+    const double F = t->default_F;
+#endif
+    return F * F;
+}
+
+/* NB_LINE: sum over the channels of weight F^2 times the mean spot of one reflection. */
+NB_FN double nb_sum_line(const nb_table *tables, const nb_source *source, const nb_span *span, const nb_passage_d *p,
+                         const double whole[3])
+{
+    const double speed = sqrt((2.0 / NB_GAUSS_WIDTH) * p->speed), at = speed * p->closest;
+    NB_U(nb_width) width = NB_U(nb_width_of)(0);
+    double sum = 0.0, F_sqr = 0.0, half = 0.0;
+    int64_t table = -1;
+    for (int i = 0; i < (int)source->run; i++) {
+        const nb_source *one = source + i;
+        if (one->table != table) {
+            table = one->table;
+            F_sqr = nb_listed_square(tables + table, whole);
+        }
+        const double low = one->channel[0] - span->middle, high = one->channel[1] - span->middle, mine = 0.5 * (high - low);
+        if (fabs(mine - half) > 1e-9 * mine) {
+            half = mine;
+            width = NB_U(nb_width_of)((nb_real)(speed * half));
+        }
+        sum += one->weight * F_sqr * NB_U(nb_gauss_mean)(&width, (nb_real)(0.5 * speed * (low + high) - at));
+    }
+    return sum * nb_exp_d((-2.0 / NB_GAUSS_WIDTH) * p->apart);
+}
+
+/* NB_CULLED: sum over the channels of weight F^2 L^2 where a sample comes close to a spot. */
+NB_FN double nb_sum_culled(const nb_scene *s, const nb_table *tables, const nb_constants *c, const nb_source *source,
+                           const double v[3], double u_sqr)
+{
+    double sum = 0.0;
+    for (int i = 0; i < (int)source->run; i++) {
+        const nb_source *one = source + i;
+        const double k = 1.0 / one->wavelength;
+        if (s->dmin > 0.0 && !nb_resolved_d(s, k * k * u_sqr)) continue;
+        double whole[3];
+        nb_real d[3];
+        for (int r = 0; r < 3; r++) {
+            whole[r] = nb_whole_index_d(k, v[r]);
+            d[r] = (nb_real)(k * v[r] - whole[r]);
+        }
+        const nb_real L = NB_U(nb_lattice)(NB_USE_SHAPE, d, c->n, c->metric);
+        if (L > 0) sum += one->weight * L * nb_listed_square(tables + one->table, whole);
+    }
+    return sum;
+}
+
+/* Over the staged orientations; u = d - i. */
+NB_FN double nb_sum_run(const nb_scene *s, const nb_crystal *crystal, const nb_constants *c, const nb_orientation *staged,
+                        int count, const nb_source *source, const double u[3])
+{
+    const nb_table *tables = s->table + crystal->table;
+    const double outer = nb_outer_radius_sqr(NB_USE_SPECTRUM, NB_USE_SHAPE), u_sqr = nb_dot(u, u);
+    const nb_span span = nb_span_of(source);
+    double sum = 0.0, metric[6];
+    nb_spot_metric(crystal, metric);
+NB_ONCE
+    for (int o = 0; o < count; o++) {
+        double v[3], whole[3], last[3];
+        for (int r = 0; r < 3; r++) {
+            v[r] = nb_dot(staged[o].abc + 3 * r, u);
+            whole[r] = nb_whole_index_d(source->range[0], v[r]);
+            last[r] = nb_whole_index_d(source->range[1], v[r]);
+        }
+        do {
+            const nb_passage_d p = nb_pass_d(&span, metric, v, whole);
+            if (!(p.least < outer)) continue;
+            if (NB_USE_SPECTRUM == NB_CULLED) {
+                sum += nb_weight_of(staged + o) * nb_sum_culled(s, tables, c, source, v, u_sqr);
+                break;
+            }
+            const double k = span.middle + p.within;
+            if (s->dmin > 0.0 && !nb_resolved_d(s, k * k * u_sqr)) continue;
+            sum += nb_weight_of(staged + o) * nb_sum_line(tables, source, &span, &p, whole);
+        } while (nb_step_on(v, whole, last));
+    }
+    return sum;
+}
+
+#endif
+
 /* ---- one pixel ---- */
 
 /* unit vector d from the sample to a sub-pixel; returns one over the distance, 1/m */
@@ -210,22 +315,37 @@ NB_FN nb_pixel_d nb_visit(const nb_scene *s, const nb_panel *panel, const nb_cry
                 const double omega = nb_solid_angle_d(panel, nb_direction(s, panel, fast, slow, layer, sub_f, sub_s, d));
                 const double capture = nb_needs_capture(s, panel, first) ? nb_capture_d(panel, layer, d) : 1.0;
                 nb_pixel_point_d(s, layer, first, omega, capture, &p);
-                for (int i = 0; i < s->sources; i++, sequence += part->per_source) {
+                for (int i = 0, run; i < s->sources; i += run, sequence += part->per_source) {
                     const nb_source *source = s->source + i;
-                    const nb_table *t = s->table + crystal->table + source->table;
-                    double q[3], polar = p.polar;
+                    double q[3], light = source->weight, polar = p.polar;
+#if NB_USE_SPECTRUM /* q of the lowest wavenumber */
+                    run = (int)source->run;
+                    for (int j = 1; j < run; j++) light += source[j].weight;
+                    for (int r = 0; r < 3; r++) q[r] = (d[r] - source->incident[r]) * source->range[0];
+#else
+                    run = 1;
                     nb_scattering_vector(source, d, q);
+#endif
                     const bool keep = !(s->dmin > 0.0) || nb_resolved_d(s, nb_dot(q, q));
                     if (!s->nopolar && (polar == 0.0 || s->oversample_polar || s->water_mode == NB_WATER_AFTER)) {
                         polar = nb_polarization_d(s->polarization, source->incident, d, s->polar_vector);
                         nb_pixel_polarize_d(polar, keep, &p);
                     }
-                    nb_pixel_wet_d(s, source->weight, capture, polar, omega, &p);
+                    nb_pixel_wet_d(s, light, capture, polar, omega, &p);
+#if NB_USE_SPECTRUM
+                    if (!keep) continue;
+                    double u[3];
+                    for (int r = 0; r < 3; r++) u[r] = d[r] - source->incident[r];
+                    const double w = nb_sample_weight_d(s, 1.0, capture, polar, omega);
+                    p.intensity += w * nb_sum_run(s, crystal, c, staged, count, source, u);
+#else
+                    const nb_table *t = s->table + crystal->table + source->table;
                     if (!keep || nb_dot(q, q) > t->F_reach * t->F_reach) continue;
                     const double w = nb_sample_weight_d(s, source->weight, capture, polar, omega);
                     const nb_scattering scattering = nb_scattering_of(q, (float)part->index_bound);
                     const int limit = nb_limit(t, pixel, cut, sequence, count);
                     p.intensity += w * nb_sum_staged(t, c, staged, count, &scattering, limit);
+#endif
                 }
             }
     return p;

@@ -128,6 +128,7 @@ def make_scene(setup: Setup, run: Stages) -> Scene:
     turns = run(phi_rotations, *phi, around.places[0].spindle, physics)
     made = [_crystal(setup, i, around, turns, run) for i in range(len(sample))]
     blocks = tuple(block for crystal in made for block in crystal.blocks)
+    tables = tuple(crystal.table for crystal in made)
     reports = tuple(report for crystal in made for report in crystal.reports)
 
     wavelength = beam.wavelength_A * 1e-10
@@ -147,7 +148,7 @@ def make_scene(setup: Setup, run: Stages) -> Scene:
         panels=around.panels,
         sources=around.sources,
         crystals=blocks,
-        tables=tuple(crystal.table for crystal in made),
+        tables=tables,
         oversample=recommended if sampling.oversample is None else sampling.oversample,
         oversample_thick=physics.factors_per_sample or sampling.oversample_thick,
         oversample_polar=physics.factors_per_sample or sampling.oversample_polar,
@@ -175,7 +176,18 @@ def make_scene(setup: Setup, run: Stages) -> Scene:
             labels=run(_labels, setup.detector),
         ),
         backdrop=_backdrop(setup, around, run),
+        spectral=_rendering("auto", around.sources, blocks, tables),  # "auto": what the beam asks for
     )
+
+
+def _rendering(
+    wanted: str, sources: Sources, crystals: tuple[CrystalBlock, ...], tables: tuple[FactorTable, ...]
+) -> str:
+    if sources.channel is None:
+        return "direct"
+    from .spectral import choose_rendering
+
+    return choose_rendering(wanted, sources, crystals, tables)
 
 
 def _backdrop(setup: Setup, around: _Instrument, run: Stages) -> Backdrop | None:

@@ -1,0 +1,146 @@
+/* The line that a sample moves on in index space while the wavenumber k changes (beyond 15.6), stamped out for one real type
+ * like nb_math.h; CPU and CUDA alike.
+ *
+ *   (h, k, l) = k v,   v = (a.u, b.u, c.u),   u = d - i                              in m; the direct beam has v = 0
+ *
+ * The squared radius of the reflection h0 along it, in the metric M of the spot with fudge folded in, is
+ *
+ *   r^2(k) = rho^2 + A (k - k*)^2,   A = v.M.v,   k* = v.M.h0 / A,   rho^2 = h0.M.h0 - k*^2 A
+ *
+ * so that the mean of a Gaussian spot exp(-2 r^2 / 0.63) over a channel of wavenumbers is closed: with s = sqrt(2 A / 0.63)
+ *
+ *   exp(-2 rho^2 / 0.63) sqrt(pi) [erf(s (k+ - k*)) - erf(s (k- - k*))] / (2 s (k+ - k-))
+ *
+ * Of large numbers only differences are formed: h0 - k v at the middle of the spectrum, and from there. */
+
+#ifndef NB_LINE_H
+#define NB_LINE_H
+
+#define NB_FAINT_RADIUS_SQR 21.8 /* where a Gaussian spot has fallen to 1e-30 of its peak: nothing for NB_LINE */
+
+/* The wavenumbers of a run of sources, 1/m. */
+typedef struct {
+    double middle;
+    double low, high; /* from the middle */
+    double still;     /* added to A: nothing beside it, unless v = 0 */
+} nb_span;
+
+NB_FN nb_span nb_span_of(const nb_source *source)
+{
+    const double middle = 0.5 * (source->range[0] + source->range[1]);
+    const nb_span s = {middle, source->range[0] - middle, source->range[1] - middle, 1e-30 / (middle * middle)};
+    return s;
+}
+
+/* Squared radius beyond which a spot is left out.  NB_LINE: 1e-30 of the peak.  NB_CULLED: 1e-12 of a Gaussian's peak, so that
+ * what is left out stays below 1e-9 of the brightest pixel, whose F may be small; 1e-9 of an ellipsoid's, whose F_latt stays
+ * below 0.7236 * 3 sqrt(1 + x^2)/x^3 of Na Nb Nc, x = pi r. */
+NB_FN double nb_outer_radius_sqr(int spectral, int shape)
+{
+    if (spectral == NB_LINE) return NB_FAINT_RADIUS_SQR;
+    if (shape == NB_GAUSS) return 0.5 * NB_GAUSS_WIDTH * 27.6310;
+    return shape == NB_TOPHAT ? 1.00001 * NB_TOPHAT_RADIUS_SQR : 9800.0;
+}
+
+/* Moves `whole` to the next whole index that the line passes on its way to `last`; 0 when it is there. */
+NB_FN int nb_step_on(const double v[3], double whole[3], const double last[3])
+{
+    int axis = -1;
+    double soonest = 0.0;
+    for (int r = 0; r < 3; r++) {
+        if (whole[r] == last[r]) continue;
+        const double k = (whole[r] + (last[r] > whole[r] ? 0.5 : -0.5)) / v[r];
+        if (axis >= 0 && k >= soonest) continue;
+        soonest = k;
+        axis = r;
+    }
+    if (axis < 0) return 0;
+    whole[axis] += last[axis] > whole[axis] ? 1.0 : -1.0;
+    return 1;
+}
+
+#endif
+
+#if !NB_FLOAT
+/* Whole index nearest to k v.  Rounded, since the product is not where a*b+c is one operation. */
+NB_FN NB_REAL NB_R(nb_whole_index)(double k, NB_REAL v)
+{
+    const NB_REAL h = k * v;
+    return NB_R(nb_round)(h - NB_R(nb_reduce)(h) - NB_SELECT(NB_R(nb_reduce)(h) == -0.5, NB_SET(1.0), NB_SET(0.0)));
+}
+
+/* How the line passes a reflection. */
+typedef struct {
+    NB_REAL closest; /* k* from the middle of the spectrum, 1/m */
+    NB_REAL within;  /* the same moved into the spectrum */
+    NB_REAL apart;   /* rho^2 */
+    NB_REAL least;   /* smallest squared radius in the spectrum */
+    NB_REAL speed;   /* A, m^2 */
+} NB_R(nb_passage);
+
+/* metric: as nb_radius_sqr takes it. */
+NB_FN NB_R(nb_passage) NB_R(nb_pass)(const nb_span *s, const double m[6], const NB_REAL v[3], const NB_REAL whole[3])
+{
+    NB_R(nb_passage) p;
+    NB_REAL d[3], g[3];
+    for (int r = 0; r < 3; r++) d[r] = whole[r] - s->middle * v[r];
+    g[0] = m[0] * v[0] + 0.5 * (m[3] * v[1] + m[4] * v[2]);
+    g[1] = m[1] * v[1] + 0.5 * (m[3] * v[0] + m[5] * v[2]);
+    g[2] = m[2] * v[2] + 0.5 * (m[4] * v[0] + m[5] * v[1]);
+    p.speed = v[0] * g[0] + v[1] * g[1] + v[2] * g[2] + s->still;
+    p.closest = (d[0] * g[0] + d[1] * g[1] + d[2] * g[2]) / p.speed;
+    p.within = NB_SELECT(p.closest < s->low, NB_SET(s->low), p.closest);
+    p.within = NB_SELECT(p.within > s->high, NB_SET(s->high), p.within);
+    for (int r = 0; r < 3; r++) d[r] -= p.closest * v[r];
+    p.apart = NB_R(nb_radius_sqr)(d, m);
+    const NB_REAL beyond = p.closest - p.within;
+    p.least = p.apart + p.speed * (beyond * beyond);
+    return p;
+}
+#endif
+
+/* ---- mean of exp(-t^2) over an interval ---- */
+
+#define NB_MEAN_TERMS (NB_FLOAT ? 4 : 6)
+
+/* A channel's half width in units of 1/s, and the coefficients of nb_gauss_mean. */
+typedef struct {
+    NB_REAL half, c[6];
+    NB_MASK wide;
+} NB_R(nb_width);
+
+/* The mean of exp(-t^2) from x - half to x + half is exp(-x^2) sum over m of half^2m H_2m(x)/(2m + 1)!, H the Hermite
+ * polynomials: where the interval is narrow, and a difference of erf would cancel, up to m = 5 (float: 3), which leaves
+ * 2e-16 (float: 1.4e-7) of the peak.  In powers of x^2:
+ *   c[l] = (4 half^2)^l / (2l)! sum over p of (-half^2)^p / (p! (2 (p + l) + 1)) */
+NB_FN NB_R(nb_width) NB_R(nb_width_of)(NB_REAL half)
+{
+    NB_R(nb_width) w;
+    const NB_REAL narrow = NB_SET(NB_K(NB_FLOAT ? 0.25 : 0.1));
+    w.half = half;
+    w.wide = half > narrow;
+    const NB_REAL h = NB_SELECT(w.wide, narrow, half), e = h * h;
+    NB_REAL power = NB_SET(NB_K(1));
+    for (int l = 0; l < NB_MEAN_TERMS; l++) {
+        NB_REAL sum = NB_SET(NB_K(0));
+        for (int p = NB_MEAN_TERMS - 1 - l; p >= 0; p--) /* Horner, the factorials one by one */
+            sum = NB_SET(NB_K(1.0 / (2 * (p + l) + 1))) - e * sum * NB_K(1.0 / (p + 1));
+        w.c[l] = power * sum;
+        power *= e * NB_K(4.0 / ((2 * l + 1) * (2 * l + 2)));
+    }
+    return w;
+}
+
+/* The mean itself; 0 where the interval lies so far out that it is below 1e-30. */
+NB_FN NB_REAL NB_R(nb_gauss_mean)(const NB_R(nb_width) *w, NB_REAL x)
+{
+    const NB_REAL z = x * x;
+    NB_REAL mean = w->c[NB_MEAN_TERMS - 1];
+    for (int l = NB_MEAN_TERMS - 2; l >= 0; l--) mean = mean * z + w->c[l];
+    mean *= NB_R(nb_exp)(-z);
+    if (NB_ANY(w->wide)) {
+        const NB_REAL difference = NB_R(nb_erf)(x + w->half) - NB_R(nb_erf)(x - w->half);
+        mean = NB_SELECT(w->wide, NB_DIVIDE(NB_K(0.44311346272637900682) * difference, w->half), mean);
+    }
+    return NB_SELECT(NB_ABS(x) < w->half + NB_K(8.4), mean, NB_SET(NB_K(0)));
+}
