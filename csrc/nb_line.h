@@ -42,20 +42,22 @@ NB_FN double nb_outer_radius_sqr(int spectral, int shape)
     return shape == NB_TOPHAT ? 1.00001 * NB_TOPHAT_RADIUS_SQR : 9800.0;
 }
 
-/* Moves `whole` to the next whole index that the line passes on its way to `last`; 0 when it is there. */
+/* Wavenumber at which the line leaves the whole index towards `last`; infinite where it stays. */
+NB_FN double nb_leaves(double v, double whole, double last)
+{
+    return whole == last ? 1e300 : (whole + (last > whole ? 0.5 : -0.5)) / v;
+}
+
+/* Moves `whole` to the next whole index that the line passes on its way to `last`; 0 when it is there.  Axis by axis: a GPU
+ * has no registers that are counted. */
 NB_FN int nb_step_on(const double v[3], double whole[3], const double last[3])
 {
-    int axis = -1;
-    double soonest = 0.0;
-    for (int r = 0; r < 3; r++) {
-        if (whole[r] == last[r]) continue;
-        const double k = (whole[r] + (last[r] > whole[r] ? 0.5 : -0.5)) / v[r];
-        if (axis >= 0 && k >= soonest) continue;
-        soonest = k;
-        axis = r;
-    }
-    if (axis < 0) return 0;
-    whole[axis] += last[axis] > whole[axis] ? 1.0 : -1.0;
+    const double h = nb_leaves(v[0], whole[0], last[0]), k = nb_leaves(v[1], whole[1], last[1]);
+    const double l = nb_leaves(v[2], whole[2], last[2]);
+    if (!(fabs(last[0] - whole[0]) + fabs(last[1] - whole[1]) + fabs(last[2] - whole[2]) > 0.0)) return 0; /* of NaN too */
+    if (h <= k && h <= l) whole[0] += last[0] > whole[0] ? 1.0 : -1.0;
+    else if (k <= l) whole[1] += last[1] > whole[1] ? 1.0 : -1.0;
+    else whole[2] += last[2] > whole[2] ? 1.0 : -1.0;
     return 1;
 }
 

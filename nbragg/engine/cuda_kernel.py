@@ -244,14 +244,14 @@ def every() -> Iterator[Specialisation]:
                 for index in INDEX_ARITHMETICS.values():
                     for single in (False, True) if index == INDEX_DOUBLE else (True,):
                         yield Specialisation(shape, table, single, index, curved)
-    for shape, spectral in (
+    for name, rendering in (
         ("gauss", "line"), ("gauss", "culled"), ("tophat", "culled"), ("round", "culled"),
     ):  # fmt: skip
         for table in (CONSTANT, NEAREST):
             for curved in (False, True):
                 for single in (False, True):
-                    kind = (SHAPES[shape], table, single, INDEX_DOUBLE, curved)
-                    yield Specialisation(*kind, SPECTRA[spectral])
+                    kind = (SHAPES[name], table, single, INDEX_DOUBLE, curved)
+                    yield Specialisation(*kind, SPECTRA[rendering])
 
 
 def choose(

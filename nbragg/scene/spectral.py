@@ -45,8 +45,8 @@ def choose_rendering(
     Raises
     ------
     InputError
-        For a rendering that is not known, and for one that a crystal does not allow: of interpolated structure
-        factors, of a shape whose tails count.
+        For a rendering that is not known, and for one that a crystal does not allow: interpolated structure
+        factors, a shape whose tails count.
     """
     wanted = check.choice("spectral", wanted, RENDERINGS)
     if sources.channel is None or wanted == "direct":
@@ -59,7 +59,9 @@ def choose_rendering(
         for number, why in enumerate(kinds[wanted]):
             if why:
                 name = f"crystal {number}" if len(crystals) > 1 else "the crystal"
-                raise InputError(f"spectral = {wanted!r} cannot be: {name} has {why}; give 'auto' or 'direct'")
+                raise InputError(
+                    f"spectral = {wanted!r} cannot be: {name} has {why}; give 'auto' or 'direct'"
+                )
         return wanted
     for kind, reasons in kinds.items():
         if not any(reasons) and all(_ends(block) for block in crystals):

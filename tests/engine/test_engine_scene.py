@@ -32,9 +32,13 @@ def full_scene() -> Any:
     mask = np.ones((8, 8), np.uint8)
     mask[2, 3] = 0
     panel = dataclasses.replace(scene.panel, mask=mask)
-    crystal = dataclasses.replace(scene.crystal, orientation_weights=np.array([1.0, 2.0, 3.0]))
+    crystal = dataclasses.replace(
+        scene.crystal, shape="tophat", orientation_weights=np.array([1.0, 2.0, 3.0])
+    )
+    k = 1 / scene.sources.wavelength[:, np.newaxis]
+    sources = dataclasses.replace(scene.sources, channel=k * [0.99, 1.01])
     return dataclasses.replace(
-        scene, panels=(panel, panel), crystals=(crystal, crystal), tables=(table, table)
+        scene, panels=(panel, panel), sources=sources, crystals=(crystal, crystal), tables=(table, table)
     )
 
 
@@ -52,6 +56,7 @@ def another(name: str, value: Any) -> Any:
         "shape": "gauss",
         "interpolation": "tricubic_exact",
         "water_mode": "after",
+        "spectral": "culled",
         "roi": (1, 6, 2, 5),
         "layers": 3,
     }

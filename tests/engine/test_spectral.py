@@ -1,4 +1,4 @@
-"""The renderings of a spectrum (beyond 15.6): the integral over each channel, and spots looked for only where they are."""
+"""The renderings of a spectrum (beyond 15.6): integrals over channels, spots looked for where they are."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ HILL = np.exp(-(np.linspace(-2, 2, 5) ** 2))
 
 
 def scene(edge: int = 16, pixel_mm: float = 1.6, **changes: Any) -> Any:
-    """A lysozyme-like crystal of 20 cells, two domains, a list of structure factors; the beam within the panel."""
+    """A lysozyme-like crystal of 20 cells and two domains with listed structure factors."""
     crystal: dict[str, Any] = {
         "cell": (79, 79, 38, 90, 90, 90), "N": 20, "shape": "gauss", "misset_deg": (10, 20, 30),
         "mosaic_spread_deg": 0.2, "mosaic_domains": 2,
@@ -72,9 +72,8 @@ def mosaic_pair(given: Any) -> Any:
         orientation_weights=np.array([1.0, 3.0]),
         shape_metric=np.array([[300.0, 20, -10], [20, 450, 30], [-10, 30, 200]]), table=1,
     )  # fmt: skip
-    return dataclasses.replace(
-        given, crystals=(given.crystal, other), tables=(given.table, dataclasses.replace(given.table, default_F=3.0))
-    )  # fmt: skip
+    second = dataclasses.replace(given.table, default_F=3.0)
+    return dataclasses.replace(given, crystals=(given.crystal, other), tables=(given.table, second))
 
 
 # ---- the functions ----
@@ -115,7 +114,9 @@ def test_line_against_quadrature() -> None:
     """Two crystals of two orientations, two directions, a table for each channel."""
     given = scene(8, 3.0, beam={"hdivrange_mrad": 3.0, "hdivsteps": 2})
     # cells of other sizes: the whole box counts, and what is outside
-    tables = [dataclasses.replace(given.table, values=given.table.values[: 30 + i] * (1 + i)) for i in range(3)]
+    tables = [
+        dataclasses.replace(given.table, values=given.table.values[: 30 + i] * (1 + i)) for i in range(3)
+    ]
     pair = mosaic_pair(given)
     pair = dataclasses.replace(
         pair, tables=(*tables, *tables[::-1]),

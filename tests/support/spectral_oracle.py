@@ -1,4 +1,4 @@
-"""Spectra as their definition has them: every channel a sum over many wavenumbers, one source each (beyond 15.6)."""
+"""Spectra by their definition: every channel a sum over many wavenumbers, one source each (beyond 15.6)."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+Numbers = NDArray[np.int64]
 
 
 def edges(wavelength: float, bandwidth: float, channels: int) -> Array:
@@ -17,7 +18,7 @@ def edges(wavelength: float, bandwidth: float, channels: int) -> Array:
 
 
 def with_channels(
-    scene: Any, ends: Array, weights: Array, spectral: str = "direct", table: Array | None = None
+    scene: Any, ends: Array, weights: Array, spectral: str = "direct", table: Numbers | None = None
 ) -> Any:
     """The Scene, of one source for each direction, under a spectrum: channels (n, 2) in 1/m, their weights.
 
@@ -37,7 +38,7 @@ def with_channels(
 
 
 def spectrum(
-    scene: Any, bandwidth: float, weights: Array, spectral: str = "direct", table: Array | None = None
+    scene: Any, bandwidth: float, weights: Array, spectral: str = "direct", table: Numbers | None = None
 ) -> Any:
     """The same with equal channels that fill a bandwidth."""
     k = edges(float(scene.sources.wavelength[0]), bandwidth, len(weights))

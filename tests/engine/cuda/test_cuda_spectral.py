@@ -33,7 +33,15 @@ def scene(spectral: str, listed: bool, bandwidth: float) -> Any:
     setup = nbragg.Setup(
         crystal,
         nbragg.Beam(wavelength_A=1.2, hdivrange_mrad=2.0, hdivsteps=2, polarization=0.9),
-        nbragg.Detector(distance_mm=90, fpixels=17, spixels=13, pixel_mm=2.0, thickness_um=300, attenuation_um=200, thicksteps=2),
+        nbragg.Detector(
+            distance_mm=90,
+            fpixels=17,
+            spixels=13,
+            pixel_mm=2.0,
+            thickness_um=300,
+            attenuation_um=200,
+            thicksteps=2,
+        ),
         nbragg.Sampling(oversample=2, dmin_A=2.5, water_um=2.0),
     )
     made = nbragg.build_scene(setup)
