@@ -243,8 +243,10 @@ NB_ONCE
             last[r] = nb_whole_index_d(source->range[1], v[r]);
         }
         do {
-            const nb_passage_d p = nb_pass_d(&span, metric, v, whole);
-            if (!(p.least < outer)) continue;
+            nb_passage_d p;
+            double off[3];
+            for (int r = 0; r < 3; r++) off[r] = whole[r] - span.middle * v[r];
+            if (!nb_pass_d(&span, metric, v, off, outer, &p)) continue;
             if (NB_USE_SPECTRUM == NB_CULLED) {
                 sum += nb_weight_of(staged + o) * nb_sum_culled(s, tables, c, source, v, u_sqr);
                 break;

@@ -108,10 +108,12 @@ NB_FN void nb_list(nb_lister *l, int first, unsigned bits, nb_vd size, nb_vd spe
     if (list->count > NB_LISTED - NB_LANES) nb_flush(l);
 }
 
-/* Lanes whose spot is within the outer radius somewhere in the spectrum. */
-NB_FN nb_vdmask nb_close(const nb_lister *l, const nb_passage_vd *p, nb_vd u_sqr)
+/* Lanes whose sample passes a reflection of each, whole, within the outer radius somewhere in the spectrum. */
+NB_FN nb_vdmask nb_close(const nb_lister *l, const nb_vd v[3], const nb_vd whole[3], nb_vd u_sqr, nb_passage_vd *p)
 {
-    nb_vdmask close = p->least < l->outer;
+    nb_vd d[3];
+    for (int r = 0; r < 3; r++) d[r] = whole[r] - l->run->span.middle * v[r];
+    nb_vdmask close = nb_pass_vd(&l->run->span, l->b->metric, v, d, l->outer, p);
     if (l->s->spectral == NB_LINE && l->s->dmin > 0.0) {
         const nb_vd k = l->run->span.middle + p->within;
         close &= nb_resolved_vd(l->s, k * k * u_sqr);
@@ -122,8 +124,8 @@ NB_FN nb_vdmask nb_close(const nb_lister *l, const nb_passage_vd *p, nb_vd u_sqr
 /* Lists the passages, NB_LINE, of one reflection of each lane, those in `which`. */
 NB_FN void nb_list_passages(nb_lister *l, int first, nb_vdmask which, const nb_vd v[3], const nb_vd whole[3], nb_vd u_sqr)
 {
-    const nb_passage_vd p = nb_pass_vd(&l->run->span, l->b->metric, v, whole);
-    const unsigned bits = nb_bits_vd(which & nb_close(l, &p, u_sqr));
+    nb_passage_vd p;
+    const unsigned bits = nb_bits_vd(which & nb_close(l, v, whole, u_sqr, &p));
     if (!bits) return;
     const nb_vd speed = nb_sqrt_vd((2.0 / NB_GAUSS_WIDTH) * p.speed);
     const nb_vd size = l->scale * nb_exp_vd((-2.0 / NB_GAUSS_WIDTH) * p.apart);
@@ -144,41 +146,58 @@ static __attribute__((noinline)) void nb_list_between(nb_lister *l, int lane, co
     }
 }
 
+/* Lists what a vector of samples passes of which some, those in `moved`, have more than one nearest reflection in the
+ * spectrum; middle: the one at its middle. */
+static __attribute__((noinline)) void nb_list_moved(nb_lister *l, int i, nb_vdmask moved, const nb_vd v[3],
+                                                    const nb_vd middle[3], nb_vd u_sqr)
+{
+    const nb_span *span = &l->run->span;
+    nb_vd first[3], last[3], steps = {0};
+    for (int r = 0; r < 3; r++) {
+        first[r] = nb_select_vd(moved, nb_whole_index_vd(span->middle + span->low, v[r]), middle[r]);
+        last[r] = nb_select_vd(moved, nb_whole_index_vd(span->middle + span->high, v[r]), middle[r]);
+        steps += nb_abs_vd(last[r] - first[r]);
+    }
+    if (l->s->spectral == NB_LINE) {
+        nb_list_passages(l, i, steps >= 0.0, v, first, u_sqr);
+        nb_list_passages(l, i, steps > 0.0, v, last, u_sqr);
+        for (unsigned left = nb_bits_vd(steps > 1.0); left; left &= left - 1) {
+            const int j = __builtin_ctz(left);
+            const double one[3] = {v[0][j], v[1][j], v[2][j]}, from[3] = {first[0][j], first[1][j], first[2][j]};
+            const double to[3] = {last[0][j], last[1][j], last[2][j]};
+            nb_list_between(l, i + j, one, from, to, u_sqr[j]);
+        }
+        return;
+    }
+    nb_passage_vd p;
+    nb_vdmask close = (steps > 1.0) | nb_close(l, v, first, u_sqr, &p);
+    close |= nb_close(l, v, last, u_sqr, &p);
+    const unsigned bits = nb_bits_vd(close);
+    if (bits) nb_list(l, i, bits, l->scale - (nb_vd){0}, v[0], u_sqr, v);
+}
+
 /* Lists what one orientation's samples pass; m: rows a, b, c. */
 static void nb_list_orientation(nb_lister *l, const double *m, const nb_q *u)
 {
     const nb_span *span = &l->run->span;
-    const double low = span->middle + span->low, high = span->middle + span->high;
-    const int line = l->s->spectral == NB_LINE;
     for (int i = 0; i < u->lanes; i += NB_LANES) {
         const nb_vd x = nb_load_vd(u->x + i), y = nb_load_vd(u->y + i), z = nb_load_vd(u->z + i);
         const nb_vd u_sqr = x * x + y * y + z * z;
-        nb_vd v[3], first[3], last[3], steps = {0};
+        nb_vd v[3], whole[3];
+        nb_vdmask moved = {0};
         for (int r = 0; r < 3; r++) {
             v[r] = m[3 * r] * x + m[3 * r + 1] * y + m[3 * r + 2] * z;
-            first[r] = nb_whole_index_vd(low, v[r]);
-            last[r] = nb_whole_index_vd(high, v[r]);
-            steps += nb_abs_vd(last[r] - first[r]);
+            whole[r] = nb_round_vd(span->middle * v[r]);
+            const nb_vd off = nb_abs_vd(span->middle * v[r] - whole[r]);
+            moved |= off + span->high * nb_abs_vd(v[r]) > 0.5 - 1e-9; /* so much that no rounding decides */
         }
-        const nb_vdmask moved = steps > 0.0, all = steps >= 0.0;
-        const unsigned further = nb_bits_vd(steps > 1.0);
-        if (line) {
-            nb_list_passages(l, i, all, v, first, u_sqr);
-            if (nb_bits_vd(moved)) nb_list_passages(l, i, moved, v, last, u_sqr);
-            for (unsigned left = further; left; left &= left - 1) {
-                const int j = __builtin_ctz(left);
-                const double one[3] = {v[0][j], v[1][j], v[2][j]}, from[3] = {first[0][j], first[1][j], first[2][j]};
-                const double to[3] = {last[0][j], last[1][j], last[2][j]};
-                nb_list_between(l, i + j, one, from, to, u_sqr[j]);
-            }
+        if (nb_bits_vd(moved)) {
+            nb_list_moved(l, i, moved, v, whole, u_sqr);
+        } else if (l->s->spectral == NB_LINE) {
+            nb_list_passages(l, i, ~moved, v, whole, u_sqr);
         } else {
-            nb_passage_vd p = nb_pass_vd(span, l->b->metric, v, first);
-            nb_vdmask close = nb_close(l, &p, u_sqr) | (steps > 1.0);
-            if (nb_bits_vd(moved)) {
-                p = nb_pass_vd(span, l->b->metric, v, last);
-                close |= nb_close(l, &p, u_sqr);
-            }
-            const unsigned bits = nb_bits_vd(close);
+            nb_passage_vd p;
+            const unsigned bits = nb_bits_vd(nb_close(l, v, whole, u_sqr, &p));
             if (bits) nb_list(l, i, bits, l->scale - (nb_vd){0}, v[0], u_sqr, v);
         }
     }

@@ -201,10 +201,10 @@ def test_direct_beam() -> None:
 
 def test_resolution_limit_of_a_line() -> None:
     """A reflection counts where the wavenumber at which it is passed most closely is within the limit."""
-    given = scene()
+    given = scene(64, 0.4)
     wide = spectrum(given, 0.1, HILL, "line")
     whole = render_double(wide)
-    panel, at = given.panel, (np.arange(16) + 0.5) * 1.6e-3
+    panel, at = given.panel, (np.arange(64) + 0.5) * 0.4e-3
     place = panel.pix0 + at[:, np.newaxis, np.newaxis] * panel.sdet + at[:, np.newaxis] * panel.fdet
     u = oracle.unit(place) - given.sources.incident[0]
     low, high = (np.linalg.norm(u, axis=-1) * wide.sources.channel[end] for end in ((0, 0), (-1, 1)))
