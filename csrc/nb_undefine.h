@@ -16,8 +16,6 @@
 #undef NB_MEAN_TERMS
 #undef NB_ERF_NEAR
 #undef NB_ERF_FAR
-#undef NB_ERF_CENTRE
-#undef NB_ERF_END
 #undef NB_SELECT
 #undef NB_ANY
 #undef NB_SET
