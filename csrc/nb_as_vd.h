@@ -16,4 +16,6 @@
 #endif
 #define NB_STORE nb_store_vd
 #define NB_LOAD nb_load_vd
+#define NB_OF_DOUBLES(p) nb_load_vd(p)
+#define NB_DOUBLES(v, part) (v)
 #define NB_LOOKUP(table, place) nb_gather(table, place, (place) >= 0.0, place)

@@ -16,3 +16,5 @@
 #endif
 #define NB_STORE nb_store_narrow
 #define NB_LOAD nb_load_vf
+#define NB_OF_DOUBLES(p) nb_join(nb_load_vd(p), nb_load_vd((p) + NB_LANES))
+#define NB_DOUBLES(v, part) nb_part(v, part)

@@ -22,6 +22,7 @@
 #define __restrict__ __restrict
 #define __align__(n) __attribute__((aligned(n)))
 #define NB_UNROLL
+#define NB_ONCE
 
 struct nb_dim3 {
     uint32_t x, y, z;

@@ -24,6 +24,7 @@ typedef struct {
     int searching;   /* 1: interpolate everything and look for the cut; 0: the cut is known */
     nb_cut cut;
     int64_t cut_unit; /* the unit it lies in */
+    nb_channel *channel; /* [sources], where a spectrum is not rendered directly */
 } nb_plan;
 
 /* Whether nothing of what the tile's pixels scatter arrives. */
@@ -32,6 +33,18 @@ static int tile_is_dark(const nb_scene *s, const nb_tile *t)
     int dark = s->transmission != NULL;
     for (int i = 0; dark && i < t->at.count; i++) dark = s->transmission[t->at.pixel[i] - s->behind] == 0.0;
     return dark;
+}
+
+/* The run of sources that begins here, at one sub-pixel. */
+static void render_run(const nb_plan *plan, nb_tile *t, const nb_source *source, int precision)
+{
+    const nb_scene *s = plan->s;
+    const nb_run run = nb_run_of(s, source, plan->channel);
+    tile_line(s, t, source);
+    tile_polarization(s, t, source);
+    for (int i = 0; i < t->q.lanes; i++) t->sum[i] = 0.0;
+    for (int c = 0; c < s->crystals; c++) tile_crystal_line(s, &plan->block[c], &run, t, precision);
+    tile_weigh(s, t, 1.0, run.weight);
 }
 
 /* All samples of a tile's pixels.  Returns 0 when cancelled. */
@@ -56,6 +69,11 @@ static int render_tile(const nb_plan *plan, const nb_panel *p, nb_tile *t, const
                 for (const nb_source *source = s->source; source < s->source + s->sources; source++) {
                     if (__atomic_load_n(job->cancel, __ATOMIC_RELAXED)) return 0;
                     if (dark) break;
+                    if (plan->channel) {
+                        render_run(plan, t, source, job->precision);
+                        source += source->run - 1;
+                        continue;
+                    }
                     tile_scattering(s, t, source);
                     tile_polarization(s, t, source);
                     for (int i = 0; i < t->q.lanes; i++) t->sum[i] = 0.0;
@@ -63,7 +81,7 @@ static int render_tile(const nb_plan *plan, const nb_panel *p, nb_tile *t, const
                         tile_crystal(s, &plan->block[c], &plan->cut, plan->searching, t, source, base, job->precision);
                         base += s->crystal[c].orientations;
                     }
-                    tile_weigh(s, t, source->weight);
+                    tile_weigh(s, t, source->weight, source->weight);
                 }
             }
     return 1;
@@ -222,7 +240,12 @@ int NB_CAT(nb_render_, NB_ISA)(const nb_scene *s, nb_job *job)
     plan.units = nb_units(s, plan.unit);
     nb_summary *results = malloc((size_t)(plan.units + 1) * sizeof *results);
     plan.block = malloc((size_t)s->crystals * sizeof *plan.block);
-    const int status = results && plan.block ? render_plan(&plan, job, results) : NB_NO_MEMORY;
+    const int spectral = s->spectral != NB_DIRECT;
+    if (spectral) plan.channel = malloc((size_t)s->sources * sizeof *plan.channel);
+    if (plan.channel) nb_sort_channels(s, plan.channel);
+    const int ready = results && plan.block && (plan.channel || !spectral);
+    const int status = ready ? render_plan(&plan, job, results) : NB_NO_MEMORY;
+    free(plan.channel);
     free(plan.block);
     free(results);
     return status;

@@ -1,6 +1,6 @@
 /* The physics of one sample: ONE source for the CPU and the GPU.
  *
- * nb_math.h, nb_lattice.h, nb_sample.h and nb_pixel.h hold the formulas; they are stamped out here for scalars (suffix
+ * nb_math.h, nb_lattice.h, nb_line.h, nb_sample.h and nb_pixel.h hold the formulas; they are stamped out here for scalars (suffix
  * _d, _f) and in nb_tile.h for vectors (_vd, _vf).  All lengths m, angles rad, q in 1/m; section numbers are those of specs/. */
 #ifndef NB_PHYSICS_H
 #define NB_PHYSICS_H
@@ -13,6 +13,7 @@
 #include "nb_as_d.h"
 #include "nb_math.h"
 #include "nb_lattice.h"
+#include "nb_line.h"
 #include "nb_sample.h"
 #include "nb_pixel.h"
 #include "nb_undefine.h"
@@ -20,6 +21,7 @@
 #include "nb_as_f.h"
 #include "nb_math.h"
 #include "nb_lattice.h"
+#include "nb_line.h"
 #include "nb_tricubic.h"
 #include "nb_undefine.h"
 

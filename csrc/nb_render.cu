@@ -8,6 +8,7 @@
  *   NB_USE_INDEX   arithmetic of h, k, l (nb_launch.h)
  *   NB_USE_CURVED  1: curved panel
  *   NB_USE_DISPLACED 1: the crystal's atoms are displaced: F^2 L^2 exp(-V)
+ *   NB_USE_SPECTRUM enum nb_spectral, as a number; other than NB_DIRECT with NB_INDEX_DOUBLE, without tricubic interpolation
  *   NB_USE_FINISH  1: nb_finish and nb_summarise instead of the others; they are the same for all of the above
  *   NB_THREADS     threads of a block
  *
@@ -27,7 +28,13 @@
 #endif
 #ifndef NB_BLOCKS
 /* blocks on a multiprocessor, which leaves 255, 168 or 128 registers for a thread: as many as it takes not to spill any */
-#define NB_BLOCKS (NB_USE_TABLE == NB_TABLE_TRICUBIC && !NB_USE_FLOAT ? 2 : NB_USE_TABLE == NB_TABLE_TRICUBIC || NB_USE_CURVED ? 3 : 4)
+#define NB_BLOCKS                                                                                                      \
+    (NB_USE_SPECTRUM || (NB_USE_TABLE == NB_TABLE_TRICUBIC && !NB_USE_FLOAT)  ? 2                                      \
+     : NB_USE_TABLE == NB_TABLE_TRICUBIC || NB_USE_CURVED                     ? 3                                      \
+                                                                              : 4)
+#endif
+#ifndef NB_USE_SPECTRUM
+#define NB_USE_SPECTRUM 0
 #endif
 #define NB_CHUNK 128
 #ifndef NB_USE_DISPLACED
@@ -41,6 +48,9 @@
 #else
 #define NB_UNROLL _Pragma("unroll 2")
 #endif
+#endif
+#ifndef NB_HOST
+#define NB_ONCE _Pragma("unroll 1")
 #endif
 #define NB_SHORT 64
 
@@ -168,6 +178,10 @@ NB_UNROLL
     return sum;
 }
 
+#if NB_USE_SPECTRUM
+#include "nb_cuda_spectrum.h"
+#endif
+
 /* ---- one pixel ---- */
 
 /* unit vector d from the sample to a sub-pixel; returns one over the distance, 1/m */
@@ -224,22 +238,37 @@ NB_FN nb_pixel_d nb_visit(const nb_scene *s, const nb_panel *panel, const nb_cry
                 const double omega = nb_solid_angle_d(panel, nb_direction(s, panel, fast, slow, layer, sub_f, sub_s, d));
                 const double capture = nb_needs_capture(s, panel, first) ? nb_capture_d(panel, layer, d) : 1.0;
                 nb_pixel_point_d(s, layer, first, omega, capture, &p);
-                for (int i = 0; i < s->sources; i++, sequence += part->per_source) {
+                for (int i = 0, run; i < s->sources; i += run, sequence += part->per_source) {
                     const nb_source *source = s->source + i;
-                    const nb_table *t = s->table + crystal->table + source->table;
-                    double q[3], polar = p.polar;
+                    double q[3], light = source->weight, polar = p.polar;
+#if NB_USE_SPECTRUM /* q of the lowest wavenumber */
+                    run = (int)source->run;
+                    for (int j = 1; j < run; j++) light += source[j].weight;
+                    for (int r = 0; r < 3; r++) q[r] = (d[r] - source->incident[r]) * source->range[0];
+#else
+                    run = 1;
                     nb_scattering_vector(source, d, q);
+#endif
                     const bool keep = !(s->dmin > 0.0) || nb_resolved_d(s, nb_dot(q, q));
                     if (!s->nopolar && (polar == 0.0 || s->oversample_polar || s->water_mode == NB_WATER_AFTER)) {
                         polar = nb_polarization_d(s->polarization, source->incident, d, s->polar_vector);
                         nb_pixel_polarize_d(polar, keep, &p);
                     }
-                    nb_pixel_wet_d(s, source->weight, capture, polar, omega, &p);
+                    nb_pixel_wet_d(s, light, capture, polar, omega, &p);
+#if NB_USE_SPECTRUM
+                    if (!keep) continue;
+                    double u[3];
+                    for (int r = 0; r < 3; r++) u[r] = d[r] - source->incident[r];
+                    const double w = nb_sample_weight_d(s, 1.0, capture, polar, omega);
+                    p.intensity += w * nb_sum_run(s, crystal, c, staged, count, source, u);
+#else
+                    const nb_table *t = s->table + crystal->table + source->table;
                     if (!keep || nb_dot(q, q) > t->F_reach * t->F_reach) continue;
                     const double w = nb_sample_weight_d(s, source->weight, capture, polar, omega);
                     const nb_scattering scattering = nb_scattering_of(q, (float)part->index_bound);
                     const int limit = nb_limit(t, pixel, cut, sequence, count);
                     p.intensity += w * nb_sum_staged(t, c, staged, count, &scattering, limit);
+#endif
                 }
             }
     return p;

@@ -20,6 +20,7 @@ enum nb_interpolation {
 enum nb_curvature { NB_FLAT = 0, NB_CURVED_LAB = 1, NB_CURVED_AXES = 2 };
 enum nb_displaced { NB_NOT_DISPLACED = 0, NB_DISPLACED = 1, NB_DISPLACED_RATE = 2 };
 enum nb_water { NB_WATER_IN_SUM = 0, NB_WATER_AFTER = 1 };
+enum nb_spectral { NB_DIRECT = 0, NB_LINE = 1, NB_CULLED = 2 }; /* how a spectrum is rendered (beyond 15.6) */
 #endif
 
 /* One plane (or sphere) of pixels; lengths m, vectors of length 1. */
@@ -45,6 +46,10 @@ typedef struct {
     double wavelength;  /* m */
     double weight;      /* mean over the sources 1 */
     int64_t table;      /* which of a crystal's tables it takes, from 0 */
+    /* not read by NB_DIRECT: */
+    double channel[2];  /* lowest and highest wavenumber it stands for, 1/m */
+    double range[2];    /* of all sources of its run: those beside it in the list that travel in its direction */
+    int64_t run;        /* sources of its run from this one on */
 } nb_source;
 
 /* Structure factors of one crystal at one energy. */
@@ -83,7 +88,7 @@ typedef struct {
     int32_t oversample, oversample_thick, oversample_polar, oversample_omega;
     double dmin;    /* m; 0 = no limit */
     double polarization, polar_vector[3];
-    int32_t nopolar, water_mode;
+    int32_t nopolar, water_mode, spectral;
     double fluence; /* photons/m^2 */
     double water;   /* edge of the water cube, m */
     /* of the pixels from image index `behind` on: the share of the light that arrives, photons at a fluence of 1 photon/m^2,

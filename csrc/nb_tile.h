@@ -6,8 +6,8 @@
 #ifndef NB_TILE_H
 #define NB_TILE_H
 
+#include "nb_render.h"
 #include "nb_walk.h"
-
 
 typedef struct {
     double x[NB_TILE], y[NB_TILE], z[NB_TILE];
@@ -18,17 +18,24 @@ typedef struct {
 #include "nb_as_vd.h"
 #include "nb_math.h"
 #include "nb_lattice.h"
+#include "nb_line.h"
 #include "nb_sample.h"
 #include "nb_pixel.h"
+#include "nb_spectral.h"
 #include "nb_orient.h"
+#include "nb_channels.h"
 #include "nb_undefine.h"
 
 /* ... and of float */
 #include "nb_as_vf.h"
 #include "nb_math.h"
 #include "nb_lattice.h"
+#include "nb_line.h"
 #include "nb_orient.h"
+#include "nb_channels.h"
 #include "nb_undefine.h"
+
+#include "nb_spectral.h"
 
 typedef struct {
     nb_places at;
@@ -118,11 +125,11 @@ static void tile_polarization(const nb_scene *s, nb_tile *t, const nb_source *so
     }
 }
 
-/* Whether no sample of the tile can have a structure factor. */
-static int tile_beyond(const nb_table *table, const nb_tile *t)
+/* Whether no sample of the tile can have a structure factor; reach: of q, or of what stands in its place. */
+static int tile_beyond(double reach, const nb_tile *t)
 {
-    if (isinf(table->F_reach)) return 0;
-    const double reach_sqr = table->F_reach * table->F_reach;
+    if (isinf(reach)) return 0;
+    const double reach_sqr = reach * reach;
     unsigned within = 0;
     for (int i = 0; i < t->q.lanes; i += NB_LANES) {
         const nb_vd x = nb_load_vd(t->q.x + i), y = nb_load_vd(t->q.y + i), z = nb_load_vd(t->q.z + i);
@@ -157,13 +164,41 @@ static void tile_crystal(const nb_scene *s, const nb_block *c, const nb_cut *cut
         tile_limits(c, cut, t, base);
         limit = t->limit;
     }
-    if (tile_beyond(table, t)) return; /* all that would be added is 0 */
+    if (tile_beyond(table->F_reach, t)) return; /* all that would be added is 0 */
     if (precision == NB_MIXED) nb_sum_orientations_vf(table, c, &t->q, t->sum, limit, bad, base);
     else nb_sum_orientations_vd(table, c, &t->q, t->sum, limit, bad, base);
 }
 
-/* One source at one sub-pixel: what its samples add to the pixels. */
-static void tile_weigh(const nb_scene *s, nb_tile *t, double weight)
+/* A run of sources: u = d - i in the place of q, and whether the sample is kept at its lowest wavenumber. */
+static void tile_line(const nb_scene *s, nb_tile *t, const nb_source *source)
+{
+    const double *in = source->incident, low_sqr = source->range[0] * source->range[0];
+    for (int i = 0; i < t->q.lanes; i += NB_LANES) {
+        const nb_vd x = nb_load_vd(t->px + i) - in[0], y = nb_load_vd(t->py + i) - in[1], z = nb_load_vd(t->pz + i) - in[2];
+        nb_store_vd(t->q.x + i, x);
+        nb_store_vd(t->q.y + i, y);
+        nb_store_vd(t->q.z + i, z);
+        if (s->dmin > 0.0) {
+            const nb_vdmask keep = nb_resolved_vd(s, low_sqr * (x * x + y * y + z * z));
+            nb_store_vd(t->keep + i, nb_select_vd(keep, 1.0 - (nb_vd){0}, (nb_vd){0}));
+        }
+    }
+}
+
+/* Adds a crystal's F^2 L^2 under a run of sources. */
+static void tile_crystal_line(const nb_scene *s, const nb_block *c, const nb_run *run, nb_tile *t, int precision)
+{
+    const nb_table *table = s->table + c->crystal->table;
+    const double low = run->span.middle + run->span.low;
+    double reach = 0.0;
+    for (int64_t j = 0; j < run->channels; j++) reach = fmax(reach, table[run->channel[j].table].F_reach);
+    if (tile_beyond(reach / low, t)) return;
+    nb_sum_spectrum(s, c, run, &t->q, t->sum, precision);
+}
+
+/* One source, or run of sources, at one sub-pixel: what its samples add to the pixels; weight: of a sample, light: of all
+ * that shines on the water. */
+static void tile_weigh(const nb_scene *s, nb_tile *t, double weight, double light)
 {
     nb_pixel_vd *p = t->p;
     for (int i = 0; i < t->q.lanes; i += NB_LANES, p++) {
@@ -171,7 +206,7 @@ static void tile_weigh(const nb_scene *s, nb_tile *t, double weight)
         const nb_vd capture = nb_load_vd(t->capture + i);
         const nb_vd w = nb_sample_weight_vd(s, weight * nb_load_vd(t->keep + i), capture, polar, omega);
         p->intensity += w * nb_load_vd(t->sum + i);
-        nb_pixel_wet_vd(s, weight, capture, polar, omega, p);
+        nb_pixel_wet_vd(s, light, capture, polar, omega, p);
     }
 }
 

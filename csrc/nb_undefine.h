@@ -13,9 +13,14 @@
 #undef NB_DIVIDE
 #undef NB_MOST
 #undef NB_SINC
+#undef NB_MEAN_TERMS
+#undef NB_ERF_NEAR
+#undef NB_ERF_FAR
 #undef NB_SELECT
 #undef NB_ANY
 #undef NB_SET
 #undef NB_STORE
 #undef NB_LOAD
+#undef NB_OF_DOUBLES
+#undef NB_DOUBLES
 #undef NB_LOOKUP

@@ -15,6 +15,7 @@ cdef extern from "nb_scene.h":
         NB_FLAT, NB_CURVED_LAB, NB_CURVED_AXES
         NB_WATER_IN_SUM, NB_WATER_AFTER
         NB_NOT_DISPLACED, NB_DISPLACED, NB_DISPLACED_RATE
+        NB_DIRECT, NB_LINE, NB_CULLED
     ctypedef struct nb_panel:
         int32_t fpixels, spixels
         int32_t first[2]
@@ -36,6 +37,9 @@ cdef extern from "nb_scene.h":
         double incident[3]
         double wavelength, weight
         int64_t table
+        double channel[2]
+        double range[2]
+        int64_t run
     ctypedef struct nb_table:
         const double *F
         int32_t F_min[3]
@@ -63,7 +67,7 @@ cdef extern from "nb_scene.h":
         int32_t oversample, oversample_thick, oversample_polar, oversample_omega
         double dmin, polarization
         double polar_vector[3]
-        int32_t nopolar, water_mode
+        int32_t nopolar, water_mode, spectral
         double fluence, water
         const double *transmission
         const double *background
@@ -320,7 +324,7 @@ cdef extern from "nb_reach.h":
 
 cdef extern from "nb_probe.h":
     enum:
-        NB_PROBE_ROUND, NB_PROBE_SINPI, NB_PROBE_COSPI, NB_PROBE_EXP, NB_PROBE_SQUARE, NB_PROBE_SPHERE
+        NB_PROBE_ROUND, NB_PROBE_SINPI, NB_PROBE_COSPI, NB_PROBE_EXP, NB_PROBE_SQUARE, NB_PROBE_SPHERE, NB_PROBE_ERF, NB_PROBE_GAUSS_MEAN
     void nb_probe_math(int function, int single, const double *x, double *y, int64_t n, double parameter)
 
 cdef extern from "nb_trace.h":

@@ -25,6 +25,7 @@ INTERPOLATIONS = {"nearest": NB_NEAREST, "tricubic": NB_TRICUBIC, "tricubic_exac
 WATER_MODES = {"in_sum": NB_WATER_IN_SUM, "after": NB_WATER_AFTER}
 MOTIONS = {"liquid": NB_LIQUID, "thermal": NB_THERMAL}
 MOST_ORDER = NB_MOST_ORDER
+SPECTRA = {"direct": NB_DIRECT, "line": NB_LINE, "culled": NB_CULLED}
 PRECISIONS = {"double": NB_DOUBLE, "mixed": NB_MIXED}
 # numbers of the CUDA kernels' specialisations
 INDEX_ARITHMETICS = {"double": NB_INDEX_DOUBLE, "fixed": NB_INDEX_FIXED, "pairs": NB_INDEX_PAIRS}
@@ -51,7 +52,7 @@ SIZES = {
 
 _PROBES = {
     "round": NB_PROBE_ROUND, "sinpi": NB_PROBE_SINPI, "cospi": NB_PROBE_COSPI, "exp": NB_PROBE_EXP,
-    "square": NB_PROBE_SQUARE, "sphere": NB_PROBE_SPHERE,
+    "square": NB_PROBE_SQUARE, "sphere": NB_PROBE_SPHERE, "erf": NB_PROBE_ERF, "gauss_mean": NB_PROBE_GAUSS_MEAN,
 }
 
 
@@ -193,7 +194,10 @@ cdef class EngineScene:
         copy_vector(c.polar_vector, scene.polar_vector, 3, "polar_vector")
         c.fluence, c.water = scene.fluence, scene.water
         c.water_mode = number_of(WATER_MODES, scene.water_mode, "water_mode")
+        c.spectral = number_of(SPECTRA, scene.spectral, "spectral")
         self.check_tables()
+        if c.spectral != NB_DIRECT:
+            self.check_spectral()
 
     cdef int check_tables(self) except -1:
         """Every crystal needs a table for each that a source names, all of one kind."""
@@ -211,6 +215,20 @@ cdef class EngineScene:
             for j in range(j, j + most + 1):
                 if first.interpolation != self.c.table[j].interpolation or (first.F == NULL) != (self.c.table[j].F == NULL):
                     raise ValueError(f"the tables of crystal {i} differ in interpolation, or in having a list")
+        return 0
+
+    cdef int check_spectral(self) except -1:
+        """What a rendering other than "direct" needs: channels, and crystals for which it is right."""
+        cdef const nb_crystal *crystal
+        cdef int i
+        if self.scene.sources.channel is None:
+            raise ValueError(f"spectral {self.scene.spectral!r} needs the channels of the sources")
+        for i in range(self.c.crystals):
+            crystal = self.c.crystal + i
+            if self.c.table[crystal.table].interpolation != NB_NEAREST or crystal.shape == NB_SQUARE:
+                raise ValueError(f"spectral {self.scene.spectral!r} is for nearest structure factors and spots that end")
+            if self.c.spectral == NB_LINE and crystal.shape != NB_GAUSS:
+                raise ValueError("spectral 'line' is for Gaussian spots")
         return 0
 
     @property

@@ -163,8 +163,37 @@ cdef Packed pack_sources(sources):
         c[i].wavelength, c[i].weight, c[i].table = wavelength[i], weight[i], table[i]
         if table[i] < 0:
             raise ValueError(f"source {i} names table {table[i]}; a number from 0 was expected")
+    pack_channels(c, packed.count, sources.channel)
     remember((sources,), packed)
     return packed
+
+
+cdef int pack_channels(nb_source *c, int count, given) except -1:
+    """Channels of the sources, and the runs of those that travel in one direction."""
+    cdef const double[:, ::1] channel = given
+    cdef int i, j
+    cdef bint same
+    for i in range(count - 1, -1, -1):
+        same = i + 1 < count
+        for j in range(3):
+            same = same and c[i].incident[j] == c[i + 1].incident[j]
+        c[i].run = c[i + 1].run + 1 if same else 1
+    if given is None:
+        return 0
+    if channel.shape[0] != count or channel.shape[1] != 2:
+        raise ValueError(f"channels have the shape {given.shape}; ({count}, 2) was expected")
+    for i in range(count - 1, -1, -1):
+        for j in range(2):
+            c[i].channel[j] = c[i].range[j] = channel[i, j]
+        if not 0.0 < channel[i, 0] < channel[i, 1] < 1.7e308:
+            raise ValueError(f"source {i} has the channel {channel[i, 0]} to {channel[i, 1]}; a lowest wavenumber above 0 and a higher one were expected")
+        if c[i].run > 1:
+            c[i].range[0] = min(c[i].range[0], c[i + 1].range[0])
+            c[i].range[1] = max(c[i].range[1], c[i + 1].range[1])
+    for i in range(1, count):
+        if c[i].run == c[i - 1].run - 1:
+            c[i].range[0], c[i].range[1] = c[i - 1].range[0], c[i - 1].range[1]
+    return 0
 
 
 cdef Packed pack_tables(tuple tables):

@@ -3,7 +3,8 @@
 def probe_math(str function, double[::1] x, bint single=False, double parameter=1.0):
     """Evaluate one of the engine's elementary functions, for the tests that state its error.
 
-    function: round, sinpi, cospi, exp, square (lattice factor of `parameter` cells), sphere; single: the float version.
+    function: round, sinpi, cospi, exp, square (lattice factor of `parameter` cells), sphere, erf,
+    gauss_mean (of exp(-x^2) over x +- `parameter`); single: the float version.
     """
     y = np.empty(x.shape[0])
     cdef double[::1] out = y

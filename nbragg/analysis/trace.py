@@ -230,6 +230,8 @@ def trace_pixel(
 ) -> PixelTrace:
     """Compute one pixel and keep every intermediate value.
 
+    Every source is taken by its own wavelength, channels of a spectrum too, whatever `Scene.spectral` says.
+
     Parameters
     ----------
     scene : Scene

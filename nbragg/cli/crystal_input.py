@@ -72,13 +72,15 @@ def lattices_of(settings: dict[str, Any]) -> Lattices | None:
 def sample_of(settings: dict[str, Any], crystal: Crystal, seed: int, inputs: dict[str, str]) -> Sample:
     """The crystal of the line, in as many lattices as it asks for, with those of -crystal beside it.
 
-    With -random each image draws its own lattices.
+    With -random each image draws its own lattices; a number that is to be drawn is for those alone.
 
     Raises
     ------
     InputError, FileError
     """
     several = None if "run.random" in settings else lattices_of(settings)
+    if several is not None and several.mean is not None:
+        several = None
     sample = as_sample(crystal) if several is None else several.sample(crystal, seed, 0)
     paths = settings.get("input.crystals", ())
     if not paths:

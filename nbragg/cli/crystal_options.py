@@ -28,7 +28,8 @@ CRYSTAL = (
            ("crystal.twin",), repeats=True),
     Option(("-lattices",), ("text",), "N | poisson:MEAN", "", "1", "crystal",
            "crystals in the beam: this one and others in random orientations, drawn by -misset_seed; their "
-           "number, or the mean of that drawn for each image, of which 0 is a blank", ("run.lattices",)),
+           "number, or the mean of that drawn for each image of -random, of which 0 is a blank",
+           ("run.lattices",)),
     Option(("-crystal",), ("file",), "FILE", "", "", "crystal",
            "another crystal in the beam, as JSON or YAML (nbragg.io.dump); may be given several times",
            ("input.crystals",), repeats=True),

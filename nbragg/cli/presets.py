@@ -28,12 +28,13 @@ PRESETS: dict[str, Preset] = {
         " -response pilatus -save_as counts -nonoise -nopgm -save mx_####.cbf -save mx_####.png",
     ),
     "sfx": Preset(
-        "a still at an X-ray laser: 2 um of crystal in a liquid jet of 5 um, in vacuum, a pulse of 5e11 "
-        "photons of 9.5 keV and 0.2 % bandwidth in 3 um, a Jungfrau 4M at 100 mm",
-        "-physics exact -detector jungfrau_4m -distance 100 -energy 9500 -polar 0.99"
-        " -flux 5e11 -exposure 1 -beamsize 0.003 -dispersion 0.2 -dispsteps 5"
-        " -xtalsize 2e-4 -gauss_xtal -illuminated_volume 8 -mosaic 0.05 -mosaic_domains 12"
-        " -background water,thick=0.005"
+        "a still at an X-ray laser: 2 um of crystal in blocks of 150 to 250 nm, in a liquid jet of 5 um, in "
+        "vacuum, a pulse of 5e11 photons of 9.5 keV in 3 um with the spikes of SASE over 0.2 %, a Jungfrau "
+        "4M at 100 mm; with -random every shot has its own spectrum, sizes and number of crystals",
+        "-physics exact -detector jungfrau_4m -distance 100 -polar 0.99"
+        " -flux 5e11 -exposure 1 -beamsize 0.003 -spectrum sase:9500,0.2%,seed=1"
+        " -lattices poisson:1.3 -N_distribution uniform:150:250 -gauss_xtal -illuminated_volume 8"
+        " -mosaic 0.05 -mosaic_domains 12 -background water,thick=0.005"
         " -beamstop distance=80,diameter=2"
         " -response jungfrau -save_as counts -nonoise -nopgm -save sfx.nxs -save sfx_####.png",
     ),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import numpy as np
 
-from .._engine import FACTOR_SOURCES, INDEX_ARITHMETICS, POINT, SHAPES, TABLE_KINDS
+from .._engine import FACTOR_SOURCES, INDEX_ARITHMETICS, POINT, SHAPES, SPECTRA, TABLE_KINDS
 from ..base.errors import InputError, RenderError
 
 if TYPE_CHECKING:
@@ -98,6 +98,8 @@ class Specialisation:
         Arithmetic of h, k, l: INDEX_DOUBLE, INDEX_FIXED or INDEX_PAIRS.
     curved : bool
         The panel is bent.
+    spectral : int
+        How a spectrum is rendered, one of `_engine.SPECTRA`.
     finish : bool
         The kernels that complete and summarise an image, which are the same for all of the above.
     displaced : bool
@@ -110,6 +112,7 @@ class Specialisation:
     single: bool
     index: int
     curved: bool
+    spectral: int = 0
     finish: bool = False
     displaced: bool = False
 
@@ -122,6 +125,7 @@ class Specialisation:
             "NB_USE_FLOAT": int(self.single),
             "NB_USE_INDEX": self.index,
             "NB_USE_CURVED": int(self.curved),
+            "NB_USE_SPECTRUM": self.spectral,
             "NB_USE_FINISH": int(self.finish),
             **({"NB_USE_DISPLACED": 1} if self.displaced else {}),
         }
@@ -259,6 +263,14 @@ def every() -> Iterator[Specialisation]:
                 for index in INDEX_ARITHMETICS.values():
                     for single in (False, True) if index == INDEX_DOUBLE else (True,):
                         yield Specialisation(shape, table, single, index, curved)
+    for name, rendering in (
+        ("gauss", "line"), ("gauss", "culled"), ("tophat", "culled"), ("round", "culled"),
+    ):  # fmt: skip
+        for table in (CONSTANT, NEAREST):
+            for curved in (False, True):
+                for single in (False, True):
+                    kind = (SHAPES[name], table, single, INDEX_DOUBLE, curved)
+                    yield Specialisation(*kind, SPECTRA[rendering])
 
 
 def choose(
@@ -295,8 +307,8 @@ def choose(
             "indices beyond 2^31, the limit on a GPU"
         )
     exponent = int(np.ceil(np.log2(max(reach * 1.001, 1.0)))) + 1
-    index = INDEX_DOUBLE
-    if single:
+    index, spectral = INDEX_DOUBLE, SPECTRA[scene.spectral]
+    if single and not spectral:
         wanted, error = (
             (INDEX_PAIRS, 2.0 ** (exponent - 42)) if double_cost > _PAIRS_BEYOND else (INDEX_FIXED, 3.5e-10)
         )
@@ -309,7 +321,10 @@ def choose(
         table = CONSTANT
     shape = POINT if one_cell else SHAPES[block.shape]
     displaced = block.displacement is not None
-    return Specialisation(shape, table, single, index, curved, displaced=displaced), 1.5 * 2.0**exponent
+    return (
+        Specialisation(shape, table, single, index, curved, spectral, displaced=displaced),
+        1.5 * 2.0**exponent,
+    )
 
 
 def _sharpness(block: CrystalBlock) -> float:

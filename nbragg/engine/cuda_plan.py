@@ -193,8 +193,16 @@ def _pixel_seconds(
     for spec, block in zip(specs, scene.crystals, strict=True):
         slow = profile.double_cost / 2 if spec.index == INDEX_DOUBLE and profile.double_cost > 2 else 1.0
         samples += slow * len(block.orientations)
-    points = panel.layers * scene.oversample**2 * len(scene.sources)
+    points = panel.layers * scene.oversample**2 * _sources_seen(scene)
     return points * samples / profile.samples_per_second
+
+
+def _sources_seen(scene: Scene) -> float:
+    """Sources for which a pixel takes its time: of a spectrum that is not rendered directly few."""
+    if scene.spectral == "direct":
+        return len(scene.sources)
+    turns = int(np.any(np.diff(scene.sources.incident, axis=0) != 0, axis=1).sum())
+    return 3.0 * (1 + turns) + 0.3 * len(scene.sources)
 
 
 def _steps(request: Request, bands: list[Band], profile: DeviceProfile) -> tuple[tuple[Band, ...], ...]:

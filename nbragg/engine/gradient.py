@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,7 @@ class Gradient:
 
     Notes
     -----
+    A spectrum is rendered directly, every channel by its own wavelength, whatever `Scene.spectral` says.
     Counts, look-ups and cuts are held (gradients 3).  The number of threads changes no bit of a result.
     """
 
@@ -48,6 +50,8 @@ class Gradient:
         frames: Sequence[Frame],
         options: RenderOptions,
     ) -> None:
+        if scene.spectral != "direct":
+            scene = replace(scene, spectral="direct")
         self.scene, self.tangents, self.frames, self.options = scene, list(tangents), frames, options
         self._engine = _engine.EngineScene(scene)
 

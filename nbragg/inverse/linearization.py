@@ -90,7 +90,8 @@ class Linearization:
     """An image and its exact first derivatives by chosen parameters, at the values of one Setup.
 
     Made by `Simulator.linearize` or `nbragg.derivatives`.  Nothing is rendered until it is asked for, and
-    no derivative image is kept: `jvp`, `vjp`, `gauss_newton` are one pass over the image each.  An object
+    no derivative image is kept: `jvp`, `vjp`, `gauss_newton` are one pass over the image each.  Each channel
+    of a spectrum is taken by its own wavelength, in the image too, whatever ``spectral`` says.  An object
     does not change and can be used from several threads at once.
 
     Attributes

@@ -41,7 +41,7 @@ from .panels import Region, detector_places, placed_panels, sensor_wavelength
 from .placement import DetectorLabels, Placement
 from .quirks import CrystalFacts, ImageFacts, layer_shift, tell_quirks
 from .reach import View
-from .record import PlacedPanel, Scene, Sources
+from .record import CrystalBlock, FactorTable, PlacedPanel, Scene, Sources
 from .sources import Rays, SourceSteps, beam_fluence, beam_sources, energy_nodes, source_steps
 from .stages import Stages
 from .steps import Steps, resolve_phi
@@ -126,6 +126,7 @@ def make_scene(setup: Setup, run: Stages) -> Scene:
     turns = run(phi_rotations, *phi, around.places[0].spindle, physics)
     made = [make_crystal(setup, i, around.shortest, turns, nodes, run) for i in range(len(sample))]
     blocks = tuple(block for crystal in made for block in crystal.blocks)
+    tables = tuple(table for crystal in made for table in crystal.tables)
     reports = tuple(report for crystal in made for report in crystal.reports)
 
     wavelength = beam.wavelength_A * 1e-10
@@ -145,7 +146,7 @@ def make_scene(setup: Setup, run: Stages) -> Scene:
         panels=around.panels,
         sources=around.sources,
         crystals=blocks,
-        tables=tuple(table for crystal in made for table in crystal.tables),
+        tables=tables,
         oversample=recommended if sampling.oversample is None else sampling.oversample,
         oversample_thick=physics.factors_per_sample or sampling.oversample_thick,
         oversample_polar=physics.factors_per_sample or _polarizes_each(beam, sampling),
@@ -174,6 +175,7 @@ def make_scene(setup: Setup, run: Stages) -> Scene:
         ),
         backdrop=_backdrop(setup, around, run),
         diffuse=_diffuse(sampling.diffuse_oversample, [motion for one in made for motion in one.motions]),
+        spectral=_rendering(beam.spectral, around.sources, blocks, tables),
     )
 
 
@@ -192,6 +194,16 @@ def _polarizes_each(beam: Beam, sampling: Sampling) -> bool:
     That of the first for all is the reference's rule for its grids and source files alone (beyond 15.4).
     """
     return sampling.oversample_polar or beam.spectrum is not None or beam.divergence_profile == "gauss"
+
+
+def _rendering(
+    wanted: str, sources: Sources, crystals: tuple[CrystalBlock, ...], tables: tuple[FactorTable, ...]
+) -> str:
+    if sources.channel is None:
+        return "direct"
+    from .spectral import choose_rendering
+
+    return choose_rendering(wanted, sources, crystals, tables)
 
 
 def _backdrop(setup: Setup, around: _Instrument, run: Stages) -> Backdrop | None:
@@ -290,12 +302,12 @@ def _sources(
     """The one place where the sources of a Scene are made: of all that `Rays` says."""
     rays: Rays = beam_sources(beam, places[0], steps, physics, nodes)
     rays.table.setflags(write=False)
-    # rays.channel, the channels of a spectrum, is for renderings that integrate over them
     return Sources(
         numbers.read_only(rays.incident),
         numbers.read_only(rays.wavelength),
         numbers.read_only(rays.weight),
         rays.table,
+        None if rays.channel is None else numbers.read_only(rays.channel),
     )
 
 

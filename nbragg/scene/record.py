@@ -90,12 +90,16 @@ class Sources(FrozenArrays):
         Mean 1.
     table : ndarray of int64 (n,)
         Which of a crystal's tables of structure factors each takes, from 0.
+    channel : ndarray (n, 2) or None
+        Lowest and highest wavenumber, 1/m, of the channel of a spectrum that each stands for; None: of a
+        single wavelength each.  Read where `Scene.spectral` is not "direct".
     """
 
     incident: FloatArray
     wavelength: FloatArray
     weight: FloatArray
     table: npt.NDArray[np.int64]
+    channel: FloatArray | None = None
 
     def __len__(self) -> int:
         return len(self.wavelength)
@@ -195,6 +199,10 @@ class Scene(FrozenArrays):
         What is added to the light of the crystals, and what is lost of all light; None: nothing.
     diffuse : Diffuse or None
         What the crystals scatter between their spots; None: nothing.
+    spectral : {"direct", "line", "culled"}
+        How the channels of the sources are rendered: each by its own wavelength; by the integral over each
+        channel (beyond 15.6); each by its own wavelength where a spot is near, to 1e-9 of its peak.
+        Derivatives and traces are those of "direct".
     """
 
     panels: tuple[PlacedPanel, ...]
@@ -216,6 +224,7 @@ class Scene(FrozenArrays):
     placement: Placement
     backdrop: Backdrop | None = None
     diffuse: Diffuse | None = None
+    spectral: str = "direct"
 
     @property
     def panel(self) -> PlacedPanel:

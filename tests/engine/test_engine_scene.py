@@ -34,12 +34,15 @@ def full_scene() -> Any:
     panel = dataclasses.replace(scene.panel, mask=mask)
     crystal = dataclasses.replace(
         scene.crystal,
+        shape="tophat",
         orientation_weights=np.array([1.0, 2.0, 3.0]),
         displacement=np.eye(3) * 0.01,
         displacement_rate=np.eye(3),
     )
+    k = 1 / scene.sources.wavelength[:, np.newaxis]
+    sources = dataclasses.replace(scene.sources, channel=k * [0.99, 1.01])
     return dataclasses.replace(
-        scene, panels=(panel, panel), crystals=(crystal, crystal), tables=(table, table)
+        scene, panels=(panel, panel), sources=sources, crystals=(crystal, crystal), tables=(table, table)
     )
 
 
@@ -57,6 +60,7 @@ def another(name: str, value: Any) -> Any:
         "shape": "gauss",
         "interpolation": "tricubic_exact",
         "water_mode": "after",
+        "spectral": "culled",
         "roi": (1, 6, 2, 5),
         "layers": 3,
     }

@@ -147,6 +147,13 @@ def test_derivatives_are_timed(tmp_path: Path) -> None:
                 assert set(found["over_forward"]) == set(found["ns_a_pixel"])
 
 
+def test_spectrum(tmp_path: Path) -> None:
+    path = tmp_path / "spectrum.json"
+    run("benchmarks.spectrum", "--quick", "--out", str(path))
+    for times in read(path)["times"].values():
+        assert set(times["gauss, mixed"]) == {"one wavelength", "line", "culled", "direct"}
+
+
 def test_detectors_are_timed(tmp_path: Path) -> None:
     path = tmp_path / "response.json"
     run("benchmarks.response", "--quick", "--out", str(path))

@@ -65,7 +65,7 @@ def compile_and_check(jobs: list[tuple[int, Specialisation]]) -> None:
         lines.append(report(spec, architecture, kernels))
         if any(kernel.spilled or kernel.stack for kernel in kernels):
             spilling.append(lines[-1])
-        if spec.table != TRICUBIC and not spec.curved:
+        if spec.table != TRICUBIC and not spec.curved and not spec.spectral:
             assert all(kernel.registers <= MOST_REGISTERS for kernel in kernels), lines[-1]
     print("\n".join(lines))
     assert not spilling

@@ -1,0 +1,98 @@
+/* What the listed passages of a tile (nb_spectral.h) add to its samples: the sum over the channels of a run, stamped out for
+ * vectors of double and of float like nb_orient.h.
+ *
+ * Positions and table places in double, spots and their sum in NB_REAL, NB_BLOCK channels at a time.  Passages stand side by
+ * side whatever lanes they are of; each is added to its own lane in the order of the list. */
+
+/* Squared structure factors of the passages from i on; whole: their nearest indices. */
+NB_FN void NB_R(nb_square_factors)(const nb_table *t, const nb_vd (*whole)[3], nb_vd *F_sqr)
+{
+    for (int p = 0; p < NB_R(STEP) / NB_LANES; p++) {
+        nb_vd F = t->default_F - (nb_vd){0};
+        if (t->F) F = nb_gather(t->F, nb_table_place_vd(t, whole[p]), nb_in_table_vd(t, whole[p]), F);
+        F_sqr[p] = F * F;
+    }
+}
+
+/* One vector of passages, NB_LINE; sum: of weight F^2 times the mean spot over each channel. */
+NB_FN void NB_R(nb_sum_line)(const nb_table *tables, const nb_run *run, const nb_listed *list, int i, nb_vd *sum)
+{
+    enum { PARTS = NB_R(STEP) / NB_LANES };
+    nb_vd whole[PARTS][3];
+    for (int p = 0; p < PARTS; p++)
+        for (int r = 0; r < 3; r++) whole[p][r] = nb_load_vd(list->x[r] + i + p * NB_LANES);
+    const nb_channel *end = run->channel + run->channels;
+    const NB_REAL speed = NB_OF_DOUBLES(list->speed + i);
+    NB_R(nb_width) width = NB_R(nb_width_of)(speed * (NB_SCALAR)run->channel->half);
+    double half = run->channel->half;
+    for (const nb_channel *c = run->channel; c < end;) {
+        const int64_t table = c->table;
+        nb_vd F_sqr[PARTS];
+        NB_R(nb_square_factors)(tables + table, whole, F_sqr);
+        while (c < end && c->table == table) {
+            NB_REAL part = NB_SET(NB_K(0));
+            const nb_channel *last = c + NB_BLOCK < end ? c + NB_BLOCK : end;
+            for (; c < last && c->table == table; c++) {
+                double x[NB_R(STEP)] __attribute__((aligned(64)));
+                for (int p = 0; p < NB_R(STEP); p += NB_LANES)
+                    nb_store_vd(x + p, nb_load_vd(list->speed + i + p) * c->middle - nb_load_vd(list->at + i + p));
+                if (c->half != half) {
+                    half = c->half;
+                    width = NB_R(nb_width_of)(speed * (NB_SCALAR)half);
+                }
+                part += (NB_SCALAR)c->weight * NB_R(nb_gauss_mean)(&width, NB_OF_DOUBLES(x));
+            }
+            for (int p = 0; p < PARTS; p++) sum[p] += F_sqr[p] * NB_DOUBLES(part, p);
+        }
+    }
+}
+
+/* One vector of samples, NB_CULLED: as nb_orient.h has them, channel by channel. */
+NB_FN void NB_R(nb_sum_culled)(const nb_scene *s, const nb_table *tables, const nb_block *b, const nb_run *run,
+                               const nb_listed *list, int i, nb_vd *sum, const int shape)
+{
+    enum { PARTS = NB_R(STEP) / NB_LANES };
+    NB_SCALAR n[3], metric[6];
+    for (int j = 0; j < 3; j++) n[j] = (NB_SCALAR)b->n[j];
+    for (int j = 0; j < 6; j++) metric[j] = (NB_SCALAR)b->metric[j];
+    for (const nb_channel *c = run->channel; c < run->channel + run->channels; c++) {
+        double off[3][NB_R(STEP)] __attribute__((aligned(64)));
+        nb_vd whole[PARTS][3], F_sqr[PARTS];
+        for (int p = 0; p < PARTS; p++)
+            for (int r = 0; r < 3; r++) {
+                const nb_vd v = nb_load_vd(list->x[r] + i + p * NB_LANES);
+                whole[p][r] = nb_whole_index_vd(c->wavenumber, v);
+                nb_store_vd(off[r] + p * NB_LANES, c->wavenumber * v - whole[p][r]);
+            }
+        NB_REAL d[3];
+        for (int r = 0; r < 3; r++) d[r] = NB_OF_DOUBLES(off[r]);
+        const NB_REAL L = NB_R(nb_lattice)(shape, d, n, metric);
+        if (!NB_ANY(L > NB_K(0))) continue;
+        NB_R(nb_square_factors)(tables + c->table, whole, F_sqr);
+        for (int p = 0; p < PARTS; p++) {
+            nb_vd add = c->weight * F_sqr[p] * NB_DOUBLES(L, p);
+            if (s->dmin > 0.0) {
+                const nb_vd q_sqr = nb_load_vd(list->at + i + p * NB_LANES) * (c->wavenumber * c->wavenumber);
+                add = nb_select_vd(nb_resolved_vd(s, q_sqr), add, (nb_vd){0});
+            }
+            sum[p] += add;
+        }
+    }
+}
+
+/* Adds the listed passages to the samples; the list is empty then. */
+static void NB_R(nb_add_listed)(const nb_scene *s, const nb_table *tables, const nb_block *b, const nb_run *run,
+                                nb_listed *list, double *samples)
+{
+    nb_end_listed(list, NB_R(STEP));
+    for (int i = 0; i < list->count; i += NB_R(STEP)) {
+        nb_vd sum[NB_R(STEP) / NB_LANES] = {0};
+        if (s->spectral == NB_LINE) NB_R(nb_sum_line)(tables, run, list, i, sum);
+        else if (b->shape == NB_GAUSS) NB_R(nb_sum_culled)(s, tables, b, run, list, i, sum, NB_GAUSS);
+        else if (b->shape == NB_ELLIPSOID) NB_R(nb_sum_culled)(s, tables, b, run, list, i, sum, NB_ELLIPSOID);
+        else NB_R(nb_sum_culled)(s, tables, b, run, list, i, sum, NB_TOPHAT);
+        for (int l = 0; l < NB_R(STEP) && i + l < list->count; l++)
+            samples[list->lane[i + l]] += list->size[i + l] * sum[l / NB_LANES][l % NB_LANES];
+    }
+    list->count = 0;
+}
