@@ -230,7 +230,7 @@ def trace_pixel(
 ) -> PixelTrace:
     """Compute one pixel and keep every intermediate value.
 
-    Every source is taken by its own wavelength, the channels of a spectrum too, whatever `Scene.spectral` says.
+    Every channel of a spectrum is taken by its own wavelength, whatever `Scene.spectral` says.
 
     Parameters
     ----------
