@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from .. import _engine
 from ..base import memory
 from ..base.errors import InputError
-from ..engine.backdrop import Images, direct_beam_of, wanted
+from ..engine.backdrop import direct_beam_of, wanted
 from ..engine.backend import RenderOptions, backend
 from ..engine.cpu import choose_isa
 
@@ -230,7 +230,7 @@ def trace_pixel(
 ) -> PixelTrace:
     """Compute one pixel and keep every intermediate value.
 
-    Every source is taken by its own wavelength, channels of a spectrum too, whatever `Scene.spectral` says.
+    Every channel of a spectrum is taken by its own wavelength, whatever `Scene.spectral` says.
 
     Parameters
     ----------
@@ -286,23 +286,6 @@ def trace_pixel(
     )
     rows = np.empty(count, _engine.TRACE_ROW_DTYPE)
     isa = choose_isa()
-    images = _behind(scene, engine, panel, fast, slow, isa)
-    if images is not None:
-        engine.put_behind(*images, scene.offsets[panel] + slow * scene.panels[panel].fpixels + fast)
-    total = _engine.trace_pixel(engine, panel, fast, slow, interpolate, isa, rows)
-    samples = np.empty(count, _ROW)
-    for name in rows.dtype.names or ():
-        samples[name] = rows[name]
-    domains = np.array([max(crystal.mosaic_domains, 1) for crystal in scene.placement.crystals])
-    samples["phi_step"], samples["domain"] = np.divmod(rows["orientation"], domains[rows["crystal"]])
-    return PixelTrace(slow=int(slow), fast=int(fast), panel=int(panel), samples=samples, **total)
-
-
-def _behind(
-    scene: Scene, engine: _engine.EngineScene, panel: int, fast: int, slow: int, isa: str
-) -> Images | None:
-    """What is behind the spots of a pixel; None: nothing."""
-    images = None
     if scene.backdrop is not None:
         packed = _engine.PackedBackdrop(scene.backdrop)
         found = _engine.behind_pixel(engine, packed, panel, fast, slow, isa)
@@ -310,14 +293,16 @@ def _behind(
         if direct is not None:
             found[1] += direct[scene.offsets[panel] + slow * scene.panels[panel].fpixels + fast]
         there = zip(np.split(found, 3), wanted(scene.backdrop), strict=True)
-        images = Images(*(value if wants else None for value, wants in there))
-    if scene.diffuse is not None:
-        from ..engine.diffuse import with_light
-
-        given = _engine.PackedDiffuse(scene.diffuse)
-        light = np.array([_engine.diffuse_pixel(engine, given, panel, fast, slow, isa)])
-        images = with_light(images, light)
-    return images
+        transmission, background, fixed = (value if wants else None for value, wants in there)
+        first = scene.offsets[panel] + slow * scene.panels[panel].fpixels + fast
+        engine.put_behind(transmission, background, fixed, first)
+    total = _engine.trace_pixel(engine, panel, fast, slow, interpolate, isa, rows)
+    samples = np.empty(count, _ROW)
+    for name in rows.dtype.names or ():
+        samples[name] = rows[name]
+    domains = np.array([max(crystal.mosaic_domains, 1) for crystal in scene.placement.crystals])
+    samples["phi_step"], samples["domain"] = np.divmod(rows["orientation"], domains[rows["crystal"]])
+    return PixelTrace(slow=int(slow), fast=int(fast), panel=int(panel), samples=samples, **total)
 
 
 def _before_cut(scene: Scene, pixel: int, cut_pixel: int | None) -> bool:
