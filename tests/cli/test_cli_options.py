@@ -213,6 +213,10 @@ def test_every_setting_has_a_reader() -> None:
         "crystal.diffuse",  # from -llm_gamma ...
         "crystal.rotation_deg",
         "crystal.domain_weight",
+        "crystal.mosaic_weights",
+        "crystal.twin_tolerance",
+        "crystal.size_seed",  # set image by image
+        "crystal.image",
         "beam.polarization_azimuth_deg",
         "detector.shift_mm",
         "beam.spectrum",
