@@ -154,7 +154,7 @@ def _of_beams(file: Path, take: Callable[[Any], Columns | None]) -> Columns:
         ) from None
     raise FileError(
         f"{file} holds no spectrum: its beam has neither incident_wavelength_spectrum nor "
-        "incident_wavelength with incident_wavelength_weights"
+        "incident_wavelength with incident_wavelength_weights, nor a variant of it with weights"
     )
 
 
@@ -189,8 +189,14 @@ def _datasets(beam: Any) -> tuple[Any, Any] | None:
         axes = spectrum.attrs["axes"]
         axis = spectrum[_text(axes if isinstance(axes, (str, bytes)) else np.ravel(axes)[-1])]
         return axis, spectrum[_text(spectrum.attrs["signal"])]
-    if "incident_wavelength" in beam and "incident_wavelength_weights" in beam:
-        return beam["incident_wavelength"], beam["incident_wavelength_weights"]
+    name = "incident_wavelength"
+    for _ in range(8):  # a variant may have one itself
+        if name not in beam:
+            return None
+        for ending in ("_weights", "_weight"):
+            if name + ending in beam:
+                return beam[name], beam[name + ending]
+        name = _text(beam[name].attrs.get("variant", ""))
     return None
 
 

@@ -41,6 +41,9 @@ __all__ = ["COMPRESSIONS", "FrameStack", "open_stack", "save", "write"]
 Mask = NDArray[np.bool_]
 Vector = NDArray[np.float64]
 
+#: field of an NXbeam that holds the spectrum
+VARIANT = "incident_wavelength_1Dspectrum"
+
 #: what all frames of one file share
 _SHARED = (
     "fpixels",
@@ -182,6 +185,16 @@ def _filters(compression: str) -> dict[str, Any]:
     return dict(plugin.LZ4()) if compression == "lz4" else dict(plugin.Bitshuffle(cname="lz4"))
 
 
+def _shared(metadata: ImageMetadata, name: str) -> Any:
+    """A field that all frames have alike; the depth of a material's sensor follows the wavelength of each."""
+    value = getattr(metadata, name)
+    if not metadata.material:
+        return value
+    if name == "panels":
+        return tuple(dataclasses.replace(panel, attenuation_um=0.0) for panel in value)
+    return None if name == "attenuation_um" else value
+
+
 class FrameStack:
     """An NXmx file that is being written.
 
@@ -257,7 +270,7 @@ class FrameStack:
         self.count += 1
 
     def _check_same(self, own: ImageMetadata | None) -> None:
-        changed = [n for n in _SHARED if own and getattr(own, n) != getattr(self._metadata, n)]
+        changed = [n for n in _SHARED if own and _shared(own, n) != _shared(self._metadata, n)]
         if changed:
             raise InputError(
                 f"{os.fspath(self._path)}: the images differ in {', '.join(changed)}, which one file has "
@@ -345,12 +358,14 @@ def _beam(
             dataset.attrs["units"] = units
 
     beam = _group(instrument, "beam", "NXbeam")
+    put("incident_wavelength", [one.wavelength_A for one in own], "angstrom")
     if any(one.spectrum is not None for one in own):
+        # a variant of the one wavelength that programs index by; some look for its weights as _weight
+        beam["incident_wavelength"].attrs["variant"] = VARIANT
         wavelengths, weights = _spectra(own)
-        put("incident_wavelength", wavelengths, "angstrom")
-        put("incident_wavelength_weights", weights)
-    else:
-        put("incident_wavelength", [one.wavelength_A for one in own], "angstrom")
+        put(VARIANT, wavelengths, "angstrom")
+        for ending in ("_weights", "_weight"):
+            put(VARIANT + ending, weights)
     if any(one.flux > 0 for one in own):
         put("total_flux", [one.flux for one in own], "Hz")
     if m.beamsize_mm > 0:
