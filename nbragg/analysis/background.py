@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..base import validate as check
 from ..base.errors import InputError
-from ..base.records import FrozenArrays, freeze
+from ..base.records import FrozenArrays, freeze, frozen
 from ..engine.cpu import render_behind
 from ..io.files.atomic import open_atomic
 from ..model.background import Background, RadialCurve
@@ -37,7 +36,7 @@ _PER_MAD = 1.4826
 _CLIP = 6.0
 
 
-@dataclass(frozen=True, eq=False)
+@frozen
 class BackgroundTable(FrozenArrays):
     """Amplitude of a molecule by scattering angle, from the pixels of an image.
 

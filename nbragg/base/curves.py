@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from . import numbers
-from .records import FrozenArrays
+from .records import FrozenArrays, frozen
 
 __all__ = ["INTERPOLATIONS", "OUTSIDE", "Pieces", "pieces"]
 
@@ -21,7 +20,7 @@ INTERPOLATIONS = ("lagrange", "pchip")
 OUTSIDE = ("line", "hold", "zero")
 
 
-@dataclass(frozen=True, eq=False)
+@frozen
 class Pieces(FrozenArrays):
     """A piecewise cubic: c0 + c1 t + c2 t^2 + c3 t^3 with t = x - start of the piece.
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import functools
 import math
-from dataclasses import dataclass
 
 import numpy as np
 
 from . import numbers
 from .cached import cached_property
-from .records import FrozenArrays
+from .records import FrozenArrays, frozen
 from .vectors import FloatArray, dual_products
 
 __all__ = ["Cell", "UnitCell", "cell_volume", "standard_reciprocal_axes"]
@@ -19,7 +18,7 @@ __all__ = ["Cell", "UnitCell", "cell_volume", "standard_reciprocal_axes"]
 Cell = tuple[float, float, float, float, float, float]
 
 
-@dataclass(frozen=True, eq=False)
+@frozen
 class UnitCell(FrozenArrays):
     """A unit cell placed in the laboratory.
 

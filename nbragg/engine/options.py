@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from .._engine import PRECISIONS as _PRECISIONS
 from ..base.errors import InputError
-from ..base.records import Record
+from ..base.records import Record, frozen
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,7 +36,7 @@ MIXED_TOLERANCE = 2e-6
 Progress = Callable[[float], None]
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@frozen
 class RenderOptions(Record):
     """How to render, as opposed to what.
 

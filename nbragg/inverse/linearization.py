@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 
 import numpy as np
@@ -13,7 +12,7 @@ from ..base import memory
 from ..base import validate as check
 from ..base.cached import cached_property
 from ..base.errors import InputError, RenderError
-from ..base.records import FrozenArrays
+from ..base.records import FrozenArrays, frozen
 from ..response.exposure import exposure_of
 from ..scene.parameters import expand, tangents
 from .arrays import direction_columns, image_array
@@ -37,7 +36,7 @@ _INSTEAD = (
 )
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@frozen
 class GaussNewton(FrozenArrays):
     """The normal equations of a least-squares step, from one pass over the image.
 

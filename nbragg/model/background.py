@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, field
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +16,7 @@ from ..base import validate as check
 from ..base.curves import INTERPOLATIONS, Pieces, pieces
 from ..base.errors import InputError
 from ..base.names import suggestion
-from ..base.records import Record
+from ..base.records import Record, frozen
 from ..base.vectors import FloatArray
 from ..io.files.text_tables import check_rows, read_curve
 from .physics import Physics, physics_of
@@ -67,7 +67,7 @@ def _shipped(file: str) -> FloatArray:
     return rows
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@frozen
 class Background(Record):
     """Amorphous material in the beam, which scatters by the amplitude of its molecules.
 
@@ -270,7 +270,7 @@ class Background(Record):
         return values
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@frozen
 class RadialCurve(Record):
     """Photons by scattering angle, as measured or fitted elsewhere: a solvent ring, for example.
 

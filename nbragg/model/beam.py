@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +11,7 @@ import numpy.typing as npt
 from ..base import constants
 from ..base import validate as check
 from ..base.errors import InputError
-from ..base.records import Record
+from ..base.records import Record, frozen
 from ..base.vectors import FloatArray
 
 if TYPE_CHECKING:
@@ -39,7 +38,7 @@ _NO_WAVELENGTH = float("1.0")
 _SAME_WAVELENGTH = 1e-12
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@frozen
 class SourceList(Record):
     """Point sources, each with its own direction, weight and wavelength (canonical 4).
 
@@ -129,7 +128,7 @@ class SourceList(Record):
         return cls(table[:, :3], table[:, 3], table[:, 4] * 1e10)
 
 
-@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+@frozen(kw_only=True)
 class Beam(Record):
     """Wavelength, spectrum, divergence, polarization, strength and direction of the beam.
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 import numbers
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from ..base import validate as check
 from ..base.errors import InputError
-from ..base.records import Record
+from ..base.records import Record, frozen
 from ..base.unit_cell import cell_volume
 from ..base.vectors import FloatArray, dual_products, is_rotation
 from .crystal_checks import (
@@ -48,7 +47,7 @@ _LEAST_EIGENVALUE = 0.1
 _MOST_DEGREES = 1e9
 
 
-@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+@frozen(kw_only=True)
 class Crystal(Record):
     """Unit cell, orientation, size, shape, mosaicity, rotation and structure factors.
 

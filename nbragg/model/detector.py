@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ import numpy.typing as npt
 from ..base import validate as check
 from ..base.errors import InputError
 from ..base.names import suggestion
-from ..base.records import Record
+from ..base.records import Record, frozen
 from .conventions import CONVENTIONS
 from .materials import Layer, Material, as_layers, as_material
 from .panel import FARTHEST, Panel, mask_array, pixel_edges
@@ -28,7 +28,7 @@ _BESIDE_PANELS = ("panels", "shift_mm", "convention", "groups", "model", "header
 _SENSOR = ("material", "thickness_um", "attenuation_um", "thicksteps", "front")
 
 
-@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+@frozen(kw_only=True)
 class Detector(Record):
     """Size, place, orientation and sensor of a flat (or curved) pixel detector.
 

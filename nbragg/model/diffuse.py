@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY
 from typing import Any
 
 import numpy as np
 
 from ..base import validate as check
 from ..base.errors import InputError
-from ..base.records import Record
+from ..base.records import Record, frozen
 from ..base.vectors import FloatArray, is_rotation
 
 __all__ = ["LiquidMotions", "ThermalDiffuse", "checked_diffuse", "laue_operators"]
@@ -22,7 +22,7 @@ _LONGEST, _FARTHEST = 1e9, 1e3
 _MOST_STENCIL = 10
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@frozen
 class LiquidMotions(Record):
     """Atoms displaced together with their neighbours, as in a liquid: Caspar's model of diffuse scattering.
 
@@ -133,7 +133,7 @@ class LiquidMotions(Record):
         return np.asarray(self.axes @ tensor @ self.axes.T)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@frozen
 class ThermalDiffuse(Record):
     """Scattering by one acoustic phonon, at temperatures where all of them are excited.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 from ..base import numbers
@@ -12,13 +11,13 @@ from ..base.attenuation import KINDS, mass_attenuation
 from ..base.errors import InputError
 from ..base.formula import parse_formula
 from ..base.names import suggestion
-from ..base.records import Record
+from ..base.records import Record, frozen
 from ..base.vectors import FloatArray
 
 __all__ = ["MATERIALS", "Layer", "Material", "as_layers", "as_material", "attenuation", "material_names"]
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@frozen
 class Material(Record):
     """A material by its formula and density.
 

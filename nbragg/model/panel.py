@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
@@ -11,7 +10,7 @@ import numpy.typing as npt
 
 from ..base import validate as check
 from ..base.errors import InputError
-from ..base.records import Record
+from ..base.records import Record, frozen
 from ..base.vectors import unit
 from .materials import Layer, Material, as_layers, as_material
 
@@ -24,7 +23,7 @@ FARTHEST = 1e15
 _SKEW = 1e-6
 
 
-@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+@frozen(kw_only=True)
 class Panel(Record):
     """A flat rectangle of pixels.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +12,7 @@ import numpy.typing as npt
 from ..base import validate as check
 from ..base.errors import InputError
 from ..base.names import suggestion
-from ..base.records import Record
+from ..base.records import Record, frozen
 from .expected_counts import ExpectedCounts
 from .response_presets import fields_of
 
@@ -50,7 +49,7 @@ _COUNTING_ONLY: dict[str, Any] = {
 _WITHOUT_STAGES: dict[str, Any] = {"gain": 1.0, "gain_per_keV": False, "readout": 0.0}
 
 
-@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+@frozen(kw_only=True)
 class GainStage(Record):
     """One gain of a detector that lowers it where a pixel holds much charge.
 
@@ -102,7 +101,7 @@ class Levels(NamedTuple):
     high: float
 
 
-@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+@frozen(kw_only=True)
 class DetectorResponse(ExpectedCounts, Record):
     """From photons absorbed in each pixel to the numbers that a detector writes.
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from ..base import validate as check
 from ..base.errors import InputError
-from ..base.records import Record
+from ..base.records import Record, frozen
 from .crystal import Crystal
 
 __all__ = ["Sample", "as_sample"]
@@ -15,7 +13,7 @@ __all__ = ["Sample", "as_sample"]
 ROTATION = ("spindle_axis", "phi_deg", "osc_deg", "phistep_deg", "phisteps")
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@frozen
 class Sample(Record):
     """Crystals that scatter into one image; their intensities add.
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from ..base import validate as check
-from ..base.records import Record
+from ..base.records import Record, frozen
 from .panel import region
 
 __all__ = ["Sampling"]
 
 
-@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+@frozen(kw_only=True)
 class Sampling(Record):
     """Sub-pixels, region of interest, resolution limit and structure factor look-up.
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..base.errors import InputError
 from ..base.names import suggestion
-from ..base.records import Record
+from ..base.records import Record, frozen
 from .beam import Beam
 from .crystal import Crystal
 from .detector import Detector
@@ -49,7 +49,7 @@ class InputFile(NamedTuple):
     content: Any
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@frozen
 class Setup(Record):
     """Everything that decides an image.
 

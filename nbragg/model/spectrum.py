@@ -6,7 +6,6 @@ import functools
 import math
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ import numpy.typing as npt
 from ..base import constants
 from ..base import validate as check
 from ..base.errors import InputError
-from ..base.records import Record
+from ..base.records import Record, frozen
 from ..base.vectors import FloatArray
 
 __all__ = ["Spectrum", "SpectrumSeries"]
@@ -36,7 +35,7 @@ _STAGE = 20
 _FWHM = math.sqrt(8.0 * math.log(2.0))
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@frozen
 class Spectrum(Record):
     """Photon energies of a beam and the share of the photons that each has (beyond 15.1).
 

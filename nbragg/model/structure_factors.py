@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
@@ -14,13 +13,13 @@ from ..base import memory
 from ..base import validate as check
 from ..base.cached import cached_property
 from ..base.errors import InputError
-from ..base.records import Record
+from ..base.records import Record, frozen
 from ..base.vectors import FloatArray
 
 __all__ = ["StructureFactors"]
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@frozen
 class StructureFactors(Record):
     """Amplitudes on a box of whole indices, with one value for everything outside it.
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
 
 from ..base import validate as check
 from ..base.errors import InputError
-from ..base.records import Record
+from ..base.records import Record, frozen
 from ..base.vectors import FloatArray
 from .materials import Layer, Material, as_layers, as_material
 from .panel import FARTHEST
@@ -30,7 +29,7 @@ Direction = tuple[float, float, float]
 R = TypeVar("R", bound=Record)
 
 
-@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+@frozen(kw_only=True)
 class Window(Record):
     """A sheet of material that light crosses on its way to the detector.
 
@@ -77,7 +76,7 @@ class Window(Record):
         self._set("distance_mm", _place("distance_mm", self.distance_mm))
 
 
-@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+@frozen(kw_only=True)
 class SampleAbsorption(Record):
     """Absorption in what surrounds the crystal: a ball (drop, loop) or a slab (chip, jet sheet).
 
@@ -136,7 +135,7 @@ class SampleAbsorption(Record):
             self._set("crystal_at_mm", at)
 
 
-@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+@frozen(kw_only=True)
 class Beamstop(Record):
     """A disc, with or without an arm that holds it, in a plane normal to the beam.
 
@@ -180,7 +179,7 @@ class Beamstop(Record):
         self._set("arm_angle_deg", check.number("arm_angle_deg", self.arm_angle_deg))
 
 
-@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+@frozen(kw_only=True)
 class Aperture(Record):
     """A plate with a round hole, normal to the beam: a collimator, a nozzle, the opening of a cryostat.
 
@@ -215,7 +214,7 @@ class Aperture(Record):
         _check_plane(self)
 
 
-@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+@frozen(kw_only=True)
 class Shadow(Record):
     """Whatever has this outline in a plane normal to the beam: a pin, a nozzle.
 
@@ -252,7 +251,7 @@ class Shadow(Record):
         self._set("transmission", check.number("transmission", self.transmission, at_least=0, at_most=1))
 
 
-@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+@frozen(kw_only=True)
 class Surroundings(Record):
     """All that stands in the way of the light; what is not given is not there.
 

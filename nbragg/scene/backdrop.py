@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 
-from ..base.records import FrozenArrays
+from ..base.records import FrozenArrays, frozen
 from ..base.vectors import FloatArray
 from .obstacles import Obstacles
 
 __all__ = ["Backdrop", "Curve", "Scatterer"]
 
 
-@dataclass(frozen=True, eq=False)
+@frozen
 class Curve(FrozenArrays):
     """A function of s = sin(theta)/lambda, 1/m, with the table by which the piece of an s is found.
 
@@ -42,7 +40,7 @@ class Curve(FrozenArrays):
     steps: int
 
 
-@dataclass(frozen=True, eq=False)
+@frozen
 class Scatterer(FrozenArrays):
     """One material, or one curve, where it scatters.
 
@@ -73,7 +71,7 @@ class Scatterer(FrozenArrays):
     amounts: FloatArray
 
 
-@dataclass(frozen=True, eq=False)
+@frozen
 class Backdrop(FrozenArrays):
     """Everything behind the spots; it depends neither on the crystals nor on the fluence.
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 
 import numpy as np
 
 from ..base import numbers
 from ..base.errors import InputError
-from ..base.records import FrozenArrays, freeze
+from ..base.records import FrozenArrays, freeze, frozen
 from ..base.vectors import FloatArray, rot_axis, rot_xyz, unit
 from ..base.warn import warn
 from ..model.conventions import CONVENTIONS
@@ -24,7 +23,7 @@ __all__ = ["DetectorGeometry", "detector_geometry", "dials_origin", "shifted", "
 _NONE_GIVEN = Directions()
 
 
-@dataclass(frozen=True, eq=False)
+@frozen
 class DetectorGeometry(FrozenArrays):
     """The placed detector and the laboratory's directions; metres, radians, unit vectors.
 

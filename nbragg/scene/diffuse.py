@@ -6,7 +6,6 @@ h the indices of q and A the rows a, b, c in the crystal's own frame, q = A^-1 h
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ import numpy as np
 from ..base import constants
 from ..base.errors import InputError
 from ..base.numbers import absolute, read_only, sqrt
-from ..base.records import FrozenArrays
+from ..base.records import FrozenArrays, frozen
 from ..base.unit_cell import UnitCell
 from ..base.vectors import FloatArray
 from ..model.crystal import Crystal
@@ -29,7 +28,7 @@ __all__ = ["Diffuse", "Motion", "crystal_frame", "crystal_motion", "mean_displac
 _OFF_SYMMETRY = 2e-3
 
 
-@dataclass(frozen=True, eq=False)
+@frozen
 class Motion(FrozenArrays):
     """How one crystal's atoms move, in all its orientations.
 
@@ -69,7 +68,7 @@ class Motion(FrozenArrays):
     table: int
 
 
-@dataclass(frozen=True, eq=False)
+@frozen
 class Diffuse(FrozenArrays):
     """What the crystals of a Scene scatter between their spots.
 

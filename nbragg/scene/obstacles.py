@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from ..base.records import FrozenArrays
+from ..base.records import FrozenArrays, frozen
 from ..base.vectors import FloatArray
 
 __all__ = ["Absorber", "Body", "Obstacles", "Stop"]
 
 
-@dataclass(frozen=True, eq=False)
+@frozen
 class Absorber(FrozenArrays):
     """A gas or a sheet that weakens what passes.
 
@@ -33,7 +31,7 @@ class Absorber(FrozenArrays):
     depth: FloatArray
 
 
-@dataclass(frozen=True, eq=False)
+@frozen
 class Stop(FrozenArrays):
     """A plane x.normal = distance, parts of which weaken what meets them.
 
@@ -68,7 +66,7 @@ class Stop(FrozenArrays):
     corners: FloatArray
 
 
-@dataclass(frozen=True, eq=False)
+@frozen
 class Body(FrozenArrays):
     """What surrounds the crystal and absorbs.
 
@@ -99,7 +97,7 @@ class Body(FrozenArrays):
     mean: FloatArray | None
 
 
-@dataclass(frozen=True, eq=False)
+@frozen
 class Obstacles(FrozenArrays):
     """All that is in the way.
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..base.cached import cached_property
 from ..base.errors import InputError
-from ..base.records import FrozenArrays
+from ..base.records import FrozenArrays, frozen
 from ..base.rotations import misset_angles
 from ..base.unit_cell import UnitCell
 from ..base.vectors import FloatArray
@@ -31,7 +31,7 @@ def only(parts: Sequence[T], what: str) -> T:
     return parts[0]
 
 
-@dataclass(frozen=True, eq=False)
+@frozen
 class CrystalPlacement(FrozenArrays):
     """One crystal of the Scene: of the sample, or an individual of a twinned one.
 
@@ -104,7 +104,7 @@ class DetectorLabels:
     material: str = ""
 
 
-@dataclass(frozen=True, eq=False)
+@frozen
 class Placement(FrozenArrays):
     """Beside a Scene: conventions, beam centres, cells, steps; SI units, radians.
 

@@ -5,14 +5,13 @@ Enumerations are words here; `nbragg._engine` turns them into those of ``csrc/nb
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from ..base.cached import cached_property
-from ..base.records import FrozenArrays
+from ..base.records import FrozenArrays, frozen
 from ..base.vectors import FloatArray
 from .placement import Placement, only
 
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["CrystalBlock", "FactorTable", "PlacedPanel", "Scene", "Sources"]
 
 
-@dataclass(frozen=True, eq=False)
+@frozen
 class PlacedPanel(FrozenArrays):
     """One panel of the detector where it stands; m, unit vectors in the laboratory frame.
 
@@ -76,7 +75,7 @@ class PlacedPanel(FrozenArrays):
     mask: npt.NDArray[np.uint8] | None
 
 
-@dataclass(frozen=True, eq=False)
+@frozen
 class Sources(FrozenArrays):
     """The sources of the beam.
 
@@ -105,7 +104,7 @@ class Sources(FrozenArrays):
         return len(self.wavelength)
 
 
-@dataclass(frozen=True, eq=False)
+@frozen
 class CrystalBlock(FrozenArrays):
     """One crystal in all its orientations.
 
@@ -143,7 +142,7 @@ class CrystalBlock(FrozenArrays):
     displacement_rate: FloatArray | None = None
 
 
-@dataclass(frozen=True, eq=False)
+@frozen
 class FactorTable(FrozenArrays):
     """Structure factors of one crystal at one energy, electrons.
 
@@ -166,7 +165,7 @@ class FactorTable(FrozenArrays):
     reach: float
 
 
-@dataclass(frozen=True, eq=False)
+@frozen
 class Scene(FrozenArrays):
     """Everything that decides an image: SI units, radians; arrays float64, C-contiguous, read-only.
 

@@ -6,10 +6,9 @@ cotangent has every field filled, except `CrystalTangent.cell` and ``turn``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..base.records import FrozenArrays
+from ..base.records import FrozenArrays, frozen
 from ..base.vectors import FloatArray
 
 if TYPE_CHECKING:
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["CrystalTangent", "Frame", "PanelTangent", "SceneTangent", "TableTangent"]
 
 
-@dataclass(frozen=True, eq=False)
+@frozen
 class PanelTangent(FrozenArrays):
     """Of a `PlacedPanel`, per unit of a parameter.
 
@@ -49,7 +48,7 @@ class PanelTangent(FrozenArrays):
     distance: float = 0.0
 
 
-@dataclass(frozen=True, eq=False)
+@frozen
 class CrystalTangent(FrozenArrays):
     """Of a `CrystalBlock`, per unit of a parameter.
 
@@ -85,7 +84,7 @@ class CrystalTangent(FrozenArrays):
     displacement: FloatArray | None = None
 
 
-@dataclass(frozen=True, eq=False)
+@frozen
 class TableTangent(FrozenArrays):
     """Of a `FactorTable`, electrons per unit of a parameter.
 
@@ -104,7 +103,7 @@ class TableTangent(FrozenArrays):
     default_F: float = 0.0
 
 
-@dataclass(frozen=True, eq=False)
+@frozen
 class SceneTangent(FrozenArrays):
     """Of a `Scene`, per unit of a parameter.
 
@@ -149,7 +148,7 @@ class SceneTangent(FrozenArrays):
     diffuse: Diffuse | None = None
 
 
-@dataclass(frozen=True, eq=False)
+@frozen
 class Frame(FrozenArrays):
     """What the orientations of one crystal are made of: orientations[o] = cell @ rotations[o].T.
 

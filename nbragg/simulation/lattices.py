@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,7 @@ import numpy as np
 from .. import _engine
 from ..base import validate as check
 from ..base.errors import InputError
-from ..base.records import Record
+from ..base.records import Record, frozen
 from ..base.rotations import rotations_of_uniform
 from ..base.vectors import FloatArray
 from ..model.crystal import Crystal
@@ -24,7 +23,7 @@ _STAGE = 21
 _MOST = 1000
 
 
-@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+@frozen(kw_only=True)
 class Lattices(Record):
     """How many crystals an image shows: a number, or one drawn for each image (beyond 17.4).
 

@@ -6,7 +6,6 @@ import dataclasses
 import itertools
 import math
 import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from ..base import validate as check
 from ..base.cached import cached_property
 from ..base.errors import InputError, MemoryLimitError
 from ..base.optional import require
-from ..base.records import FrozenArrays
+from ..base.records import FrozenArrays, frozen
 from ..engine.options import RawImage
 from ..io.images import save_image
 from ..io.images.metadata import ImageMetadata
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["Result"]
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@frozen
 class Result(FrozenArrays):
     """A rendered image and what it was made from.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ import numpy as np
 from ...base import validate as check
 from ...base.errors import InputError
 from ...base.names import suggestion
-from ...base.records import FrozenArrays, Record
+from ...base.records import FrozenArrays, Record, frozen
 from ...base.vectors import FloatArray
 from ...model.beam import Beam
 from ...model.crystal import Crystal
@@ -28,7 +27,7 @@ __all__ = ["Experiment", "Scan", "ScanChanges", "Varying", "crystals_of", "half_
 _SAID = ("a_matrix", "cell", "orientation", "misset_deg", "spindle_axis")
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@frozen
 class Scan(Record):
     """A rotation in images of one width.
 
@@ -64,7 +63,7 @@ class Scan(Record):
         return start + min(self.width_deg, 0.0), self.osc_deg
 
 
-@dataclass(frozen=True, eq=False)
+@frozen
 class Varying(FrozenArrays):
     """What changes along a scan, at the points between the images and at both ends.
 
@@ -82,7 +81,7 @@ class Varying(FrozenArrays):
     s0: FloatArray | None = None
 
 
-@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+@frozen(kw_only=True)
 class Experiment(Record):
     """One crystal in one beam before one detector, as a file says it.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy.typing as npt
 from ...base import validate as check
 from ...base.errors import InputError
 from ...base.names import suggestion
-from ...base.records import Record
+from ...base.records import Record, frozen
 from ...base.vectors import is_rotation
 from ...model.beam import Beam
 from ...model.crystal import Crystal
@@ -41,7 +41,7 @@ _OF_THE_BEAM = (
 _VECTORS = ("beam_vector", "polar_vector", "spindle_axis")
 
 
-@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+@frozen(kw_only=True)
 class Readout(Record):
     """What a file says of a panel's numbers, which no photon feels.
 
@@ -60,7 +60,7 @@ class Readout(Record):
     material: str | None = None
 
 
-@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+@frozen(kw_only=True)
 class Geometry(Record):
     """Panels, and what a file says of beam and rotation; None where it says nothing.
 

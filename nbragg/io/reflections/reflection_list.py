@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ...base.errors import InputError
-from ...base.records import FrozenArrays, freeze
+from ...base.records import FrozenArrays, freeze, frozen
 
 if TYPE_CHECKING:
     import gemmi
@@ -63,7 +63,7 @@ class Shell:
         return self.expected - self.present
 
 
-@dataclass(frozen=True, eq=False)
+@frozen
 class ReflectionList(FrozenArrays):
     """Amplitudes of every reflection, Friedel mates included, in P1, sorted by h, k, l.
 
