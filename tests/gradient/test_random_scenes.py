@@ -115,7 +115,17 @@ def shapes(record: Any) -> dict[str, Any]:
         field.name: np.shape(getattr(record, field.name))
         for field in dataclasses.fields(record)
         if field.name
-        not in ("panels", "crystals", "tables", "cell", "turn", "entries", "backdrop", "displacement")
+        not in (
+            "panels",
+            "crystals",
+            "tables",
+            "cell",
+            "turn",
+            "entries",
+            "backdrop",
+            "displacement",
+            "diffuse",
+        )
     }
 
 
@@ -170,4 +180,6 @@ def test_the_parts_of_a_tangent_are_all_fields() -> None:
     assert names(CrystalTangent) == {*CRYSTAL_FIELDS, "cell", "turn", "displacement"}
     assert names(TableTangent) == {*TABLE_FIELDS, "entries"}
     sources = {f"source_{name}" for name in SOURCE_FIELDS}
-    assert names(SceneTangent) == {*SCENE_FIELDS, *sources, "panels", "crystals", "tables", "backdrop"}
+    assert names(SceneTangent) == {
+        *SCENE_FIELDS, *sources, "panels", "crystals", "tables", "backdrop", "diffuse",
+    }  # fmt: skip
