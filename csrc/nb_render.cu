@@ -238,38 +238,43 @@ NB_FN nb_pixel_d nb_visit(const nb_scene *s, const nb_panel *panel, const nb_cry
                 const double omega = nb_solid_angle_d(panel, nb_direction(s, panel, fast, slow, layer, sub_f, sub_s, d));
                 const double capture = nb_needs_capture(s, panel, first) ? nb_capture_d(panel, layer, d) : 1.0;
                 nb_pixel_point_d(s, layer, first, omega, capture, &p);
+#if NB_USE_SPECTRUM
                 for (int i = 0, run; i < s->sources; i += run, sequence += part->per_source) {
                     const nb_source *source = s->source + i;
-                    double q[3], light = source->weight, polar = p.polar;
-#if NB_USE_SPECTRUM /* q of the lowest wavenumber */
+                    double q[3], u[3], light = source->weight, polar = p.polar;
                     run = (int)source->run;
                     for (int j = 1; j < run; j++) light += source[j].weight;
-                    for (int r = 0; r < 3; r++) q[r] = (d[r] - source->incident[r]) * source->range[0];
-#else
-                    run = 1;
-                    nb_scattering_vector(source, d, q);
-#endif
+                    for (int r = 0; r < 3; r++) u[r] = d[r] - source->incident[r];
+                    for (int r = 0; r < 3; r++) q[r] = u[r] * source->range[0]; /* of the lowest wavenumber */
                     const bool keep = !(s->dmin > 0.0) || nb_resolved_d(s, nb_dot(q, q));
                     if (!s->nopolar && (polar == 0.0 || s->oversample_polar || s->water_mode == NB_WATER_AFTER)) {
                         polar = nb_polarization_d(s->polarization, source->incident, d, s->polar_vector);
                         nb_pixel_polarize_d(polar, keep, &p);
                     }
                     nb_pixel_wet_d(s, light, capture, polar, omega, &p);
-#if NB_USE_SPECTRUM
                     if (!keep) continue;
-                    double u[3];
-                    for (int r = 0; r < 3; r++) u[r] = d[r] - source->incident[r];
                     const double w = nb_sample_weight_d(s, 1.0, capture, polar, omega);
                     p.intensity += w * nb_sum_run(s, crystal, c, staged, count, source, u);
+                }
 #else
+                for (int i = 0; i < s->sources; i++, sequence += part->per_source) {
+                    const nb_source *source = s->source + i;
                     const nb_table *t = s->table + crystal->table + source->table;
+                    double q[3], polar = p.polar;
+                    nb_scattering_vector(source, d, q);
+                    const bool keep = !(s->dmin > 0.0) || nb_resolved_d(s, nb_dot(q, q));
+                    if (!s->nopolar && (polar == 0.0 || s->oversample_polar || s->water_mode == NB_WATER_AFTER)) {
+                        polar = nb_polarization_d(s->polarization, source->incident, d, s->polar_vector);
+                        nb_pixel_polarize_d(polar, keep, &p);
+                    }
+                    nb_pixel_wet_d(s, source->weight, capture, polar, omega, &p);
                     if (!keep || nb_dot(q, q) > t->F_reach * t->F_reach) continue;
                     const double w = nb_sample_weight_d(s, source->weight, capture, polar, omega);
                     const nb_scattering scattering = nb_scattering_of(q, (float)part->index_bound);
                     const int limit = nb_limit(t, pixel, cut, sequence, count);
                     p.intensity += w * nb_sum_staged(t, c, staged, count, &scattering, limit);
-#endif
                 }
+#endif
             }
     return p;
 }

@@ -35,6 +35,9 @@ _ONE_POINT = Steps(0.0, 0.0, 1)
 #: nodes of a Gaussian divergence along each angle where none are given
 _NODES = 5
 
+#: of the two sides of a channel, one reaches at most so many times as far as the other
+_GAP = 5.0
+
 _GRID_FIELDS = (
     "hdivrange_mrad",
     "vdivrange_mrad",
@@ -259,14 +262,25 @@ def _energies(beam: Beam) -> FloatArray:
 
 
 def _channels(wavenumber: FloatArray) -> FloatArray | None:
-    """Edges of channels about ascending wavenumbers: half-way between neighbours; at the ends as far outward
-    as inward."""
+    """Edges of channels about ascending wavenumbers; None where they are too close to have a width.
+
+    Half-way between neighbours, but on neither side more than `_GAP` times as far as on the other, so that
+    light does not fill a gap; at the ends as far outward as inward.
+    """
     if len(wavenumber) == 1:
         return None
+    half = 0.5 * np.diff(wavenumber)
+    if half.real.min() < 1e-12 * wavenumber.real.max():
+        return None
+    below, above = np.concatenate([half[:1], half]), np.concatenate([half, half[-1:]])
+    high = np.where(above.real > _GAP * below.real, _GAP * below, above)
+    low = np.where(below.real > _GAP * above.real, _GAP * above, below)
     between = 0.5 * (wavenumber[1:] + wavenumber[:-1])
-    edges = [2 * wavenumber[:1] - between[:1], between, 2 * wavenumber[-1:] - between[-1:]]
-    joined = np.concatenate(edges)
-    return np.stack([joined[:-1], joined[1:]], axis=-1)
+    lower, upper = wavenumber - low, wavenumber + high
+    # neighbours that touch have one edge, to the last digit
+    lower[1:] = np.where(low[1:] == below[1:], between, lower[1:])
+    upper[:-1] = np.where(high[:-1] == above[:-1], between, upper[:-1])
+    return np.stack([lower, upper], axis=-1)
 
 
 def energy_nodes(sample: Sample) -> tuple[float, ...]:
