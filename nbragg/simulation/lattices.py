@@ -44,7 +44,7 @@ class Lattices(Record):
     >>> import nbragg
     >>> shots = nbragg.Lattices(mean=1.3)
     >>> [shots.count(seed=1, image=i) for i in range(8)]
-    [1, 1, 1, 2, 1, 0, 1, 3]
+    [2, 2, 1, 2, 3, 3, 0, 2]
     """
 
     number: int | None = None

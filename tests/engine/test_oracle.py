@@ -39,6 +39,21 @@ def is_refused(scene: Any, truth: npt.NDArray[Any], precision: str = "double") -
     return True
 
 
+def uncertainty(scene: Any, truth: npt.NDArray[Any]) -> float:
+    """How far the image moves with the last bits of the cell's vectors.
+
+    By more than 1e-12 of itself where it is a few pixels, all of them near a zero of the lattice factor.
+    """
+    moved = []
+    for signs in ([1, -1, 1], [-1, 1, 1], [1, 1, -1]):
+        change = 1 + 4 * np.finfo(np.float64).eps * np.array(signs)
+        crystals = tuple(
+            dataclasses.replace(one, orientations=one.orientations * change) for one in scene.crystals
+        )
+        moved.append(relative_l2(oracle.render(dataclasses.replace(scene, crystals=crystals)), truth))
+    return max(moved)
+
+
 def assert_engine_is_right(scene: Any) -> None:
     """1e-12 before rounding to float32, one float32 step after."""
     truth = oracle.render(scene)
@@ -46,7 +61,8 @@ def assert_engine_is_right(scene: Any) -> None:
         return
     double = cpu.render_double(scene, threads=1)
     assert double.dtype == np.float64 and double.shape == truth.shape
-    assert relative_l2(double, truth) <= 1e-12
+    off = relative_l2(double, truth)
+    assert off <= 1e-12 or off <= uncertainty(scene, truth)
     assert np.array_equal(double == 0, truth == 0)
 
     image = render(scene).image
