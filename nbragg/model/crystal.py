@@ -117,7 +117,7 @@ class Crystal(Record):
         Distribution of the rotation vectors of the domains, whose direction is the axis and whose length is
         the angle: ``"gauss"``, Gaussian, so that every rocking curve is Gaussian; ``"angle"``, axis uniform
         and angle Gaussian; ``"cap"``, that of the reference program (canonical 9.2).  None: ``"gauss"`` with
-        ``physics="exact"``, ``"cap"`` with ``physics="nanobragg"``.
+        ``physics="exact"`` and with several spreads, else ``"cap"``.
     mosaic_axes : str or array_like (3, 3)
         What three or six spreads refer to: ``"crystal"``, e1 along a, e3 along c*, e2 = e3 x e1; ``"a*"``, e1
         along a*, e3 along c, e2 = e3 x e1; both turn with the crystal.  ``"laboratory"``, or axes in the

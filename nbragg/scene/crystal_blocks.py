@@ -79,7 +79,7 @@ def make_crystal(
     parts = [(all_domains, cells, 1.0)]
     if crystal.N_domains and sizes is not None:
         parts = list(_sized(all_domains, sizes))
-    individuals = _individuals(crystal, standing, run)
+    individuals = _individuals(crystal, standing, run, i)
     tables = run(factor_tables, *lookup, part=i)
     stretch = _stretch(standing, [cell for cell, _ in individuals], all_domains)
     if stretch > 1.0:
@@ -214,14 +214,14 @@ def _block(
     )
 
 
-def _individuals(crystal: Crystal, cell: UnitCell, run: Stages) -> list[tuple[UnitCell, float]]:
+def _individuals(crystal: Crystal, cell: UnitCell, run: Stages, part: int) -> list[tuple[UnitCell, float]]:
     """Cell and share of the crystal itself and of each individual of its twin (beyond 17.5)."""
     if not crystal.twin:
         return [(cell, 1.0)]
     from .twins import individuals
 
     laws = tuple(law for law, _ in crystal.twin)
-    cells = run(individuals, laws, cell, crystal.twin_tolerance)
+    cells = run(individuals, laws, cell, crystal.twin_tolerance, part=part)
     shares = [share for _, share in crystal.twin]
     return list(zip((cell, *cells), (1.0 - sum(shares), *shares), strict=True))
 

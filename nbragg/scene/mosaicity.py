@@ -13,6 +13,7 @@ from ..base.errors import InputError
 from ..base.rotations import gaussian_rotation, mosaic_rotations, vector_rotations
 from ..base.unit_cell import UnitCell
 from ..base.vectors import FloatArray, axis_rotation, unit
+from ..base.warn import warn
 from ..model.crystal import Crystal
 from ..model.crystal_checks import symmetric
 from ..model.physics import Physics
@@ -147,9 +148,14 @@ def _drawn(
     crystal: Mosaicity, cell: UnitCell | None, physics: Physics, count: int, strained: int
 ) -> tuple[FloatArray, bool, float]:
     """Rotations of a distribution, whether they turn with the crystal, and their rms."""
-    kind = crystal.mosaic or ("gauss" if physics.gaussian_mosaic else "cap")
     given = crystal.mosaic_spread_deg
-    several = isinstance(given, tuple)
+    several = isinstance(given, tuple)  # which no cap has
+    kind = crystal.mosaic or ("gauss" if physics.gaussian_mosaic or several else "cap")
+    if kind != "gauss" and crystal.mosaic_set in ("lattice", "antithetic"):
+        raise InputError(
+            f'mosaic_set {crystal.mosaic_set!r} is for mosaic "gauss", and physics {physics.name!r} takes '
+            f'{kind!r}: give mosaic="gauss" (-mosaic_kind gauss)'
+        )
     if kind != "gauss" and not several:
         spread, _ = resolve_mosaic(numbers.radians(given), count)
         return mosaic_rotations(spread, count, crystal.mosaic_seed, gaussian=kind == "angle"), False, spread
@@ -197,6 +203,8 @@ def _symmetric_root(matrix: FloatArray) -> FloatArray:
 def _set(crystal: Mosaicity, count: int, strained: int) -> FloatArray:
     """Points of a Gaussian of covariance 1, (count, 3)."""
     if crystal.mosaic_set in (None, "lattice"):
+        if crystal.mosaic_seed != Crystal.mosaic_seed:
+            warn("mosaic_seed has no effect: the domains are an even set; mosaic_set='random' draws them")
         return _points(count, 3 + strained)[:, :3]
     stream = RandomStream(crystal.mosaic_seed)
     if crystal.mosaic_set == "random":

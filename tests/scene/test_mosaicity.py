@@ -301,6 +301,18 @@ def test_bad_values(fields: dict[str, Any], words: str) -> None:
         crystal(**fields)
 
 
+def test_what_has_no_effect_is_said() -> None:
+    """A seed without draws; a set that belongs to another distribution than the physics takes."""
+    with pytest.warns(nbragg.NbraggWarning, match="mosaic_seed has no effect"):
+        build_scene(Setup(crystal(mosaic_spread_deg=1, mosaic_seed=5)))
+    with pytest.raises(InputError, match="takes 'cap': give mosaic"):
+        build_scene(Setup(crystal(mosaic_spread_deg=1, mosaic_set="lattice"), physics="nanobragg"))
+    several = crystal(mosaic_spread_deg=(1, 2, 3))
+    assert np.array_equal(
+        domains(several, "nanobragg"), domains(several.replace(mosaic="gauss"), "nanobragg")
+    )
+
+
 def test_weights_of_another_number() -> None:
     with pytest.raises(InputError, match="give one for each"):
         build_scene(Setup(crystal(mosaic_spread_deg=1, mosaic_domains=3, mosaic_weights=(1, 2))))
