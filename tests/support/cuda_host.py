@@ -60,8 +60,10 @@ WARNINGS = ("-Wall", "-Wextra", "-Werror")
 # functions of the shared headers that a specialisation does not use; OpenMP's pragma where there is no OpenMP
 UNUSED = ("-Wno-unused-function", "-Wno-unused-parameter", "-Wno-unused-variable")
 
+#: whether the kernels can be compiled here: another Python's tests run without the source tree
+PRESENT = COMPILER is not None and (SHIM / "nb_host_shim.h").is_file()
 needs_compiler = pytest.mark.skipif(
-    COMPILER is None or not (SHIM / "nb_host_shim.h").is_file(),
+    not PRESENT,
     reason="needs g++ and the source tree, to compile the CUDA kernels for the host",
 )
 
