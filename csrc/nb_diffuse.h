@@ -19,12 +19,15 @@ typedef struct {
     const double *weight; /* [orientations]; their sum is how many times the crystal counts */
     const double *form;   /* [models][NB_FORMS]: V of (h, k, l), then 4 pi^2 of the squared distance from a reflection in units of
                              the correlation's; or 1/d^2 of (h, k, l), 1/m^2, and nothing */
-    double scale;
+    const double *outside; /* [models][order]: what reflections outside the stencil add for a mean F^2 of 1; NULL: nothing */
+    const double *shell;   /* [tables][shells + 2]: mean F^2 in steps of 1/d^2, the first and the last twice */
+    double scale, per_shell; /* per_shell: shells in 1/m^2 */
     double along, across, soft; /* NB_THERMAL: k T/(M v^2) of waves along q and across it; 1/m^2, beside the squared distance */
     int64_t orientations;
     int32_t kind, table;        /* enum nb_motion_kind; first of its tables of structure factors */
     int32_t models, order, stencil;
     int32_t damped;             /* 1: times exp(-V) */
+    int32_t shells;             /* 0: of tables without a list */
 } nb_motion;
 
 typedef struct {

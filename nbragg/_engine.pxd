@@ -180,9 +180,11 @@ cdef extern from "nb_diffuse.h":
         const double *abc
         const double *weight
         const double *form
-        double scale, along, across, soft
+        const double *outside
+        const double *shell
+        double scale, per_shell, along, across, soft
         int64_t orientations
-        int32_t kind, table, models, order, stencil, damped
+        int32_t kind, table, models, order, stencil, damped, shells
     ctypedef struct nb_diffuse:
         const nb_motion *motion
         int32_t motions, oversample
@@ -479,9 +481,11 @@ cdef extern from "nb_diffuse_slope.h":
         const double complex *abc
         const double complex *weight
         const double complex *form
-        double complex scale, along, across, soft
+        const double complex *outside
+        const double complex *shell
+        double complex scale, per_shell, along, across, soft
         int64_t orientations
-        int32_t kind, table, models, order, stencil, damped
+        int32_t kind, table, models, order, stencil, damped, shells
     ctypedef struct nb_diffuse_c:
         const nb_motion_c *motion
         int32_t motions, oversample

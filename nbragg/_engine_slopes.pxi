@@ -251,6 +251,14 @@ cdef class DiffuseSlopesJob(SlopesJob):
             c[i].scale, c[i].along, c[i].across, c[i].soft = motion.scale, motion.along, motion.across, motion.soft
             c[i].kind, c[i].table = number_of(MOTIONS, motion.kind, "motion"), motion.table
             c[i].order, c[i].stencil, c[i].damped = motion.order, motion.stencil, motion.damped
+            c[i].outside = c[i].shell = NULL
+            if motion.tail is None:
+                continue
+            c[i].outside = self.numbers(motion.tail.outside, motion.tail.outside.size, "what is beyond a stencil")
+            c[i].per_shell, c[i].shells = motion.tail.per_shell, motion.tail.shells.shape[1]
+            if c[i].shells:
+                shells = padded_shells(motion)
+                c[i].shell = self.numbers(shells, shells.size, "shells")
         self.diffuse.motion, self.diffuse.motions, self.diffuse.oversample = c, len(diffuse.motions), diffuse.oversample
         return 0
 

@@ -21,6 +21,7 @@ _OPTIONS = {
     "sigma_A": "-llm_sigma",
     "order": "-llm_order",
     "stencil": "-llm_stencil",
+    "tail": "-llm_tail",
 }
 
 
@@ -67,7 +68,7 @@ def unsaid_of(diffuse: LiquidMotions | ThermalDiffuse | None) -> str:
         return "thermal diffuse scattering"
     if diffuse is None:
         return ""
-    plain = LiquidMotions(diffuse.gamma_A, diffuse.sigma_A, order=diffuse.order, stencil=diffuse.stencil)
+    plain = LiquidMotions(**{name: getattr(diffuse, name) for name in _OPTIONS})
     if max(np.ndim(diffuse.gamma_A), np.ndim(diffuse.sigma_A)) > 1:
         return "liquid-like motions given by a matrix"
     return "" if diffuse == plain else "a space group, axes or llm_in_F of liquid-like motions"
@@ -77,5 +78,7 @@ def diffuse_words(diffuse: LiquidMotions) -> Iterator[str]:
     """Options that give it back."""
     for field, option in _OPTIONS.items():
         value = getattr(diffuse, field)
-        if value != diffuse.__dataclass_fields__[field].default:
+        if value is True:
+            yield option
+        elif value != diffuse.__dataclass_fields__[field].default:
             yield from (option, *map(number_text, value if isinstance(value, tuple) else (value,)))

@@ -18,6 +18,8 @@ ROWS = (
     count("-llm_order", "diffuse", "N", "1", "terms of the sum over powers of V", "diffuse.order"),
     count("-llm_stencil", "diffuse", "N", "1", "reflections around a point that count: 2 N + 1 along h, k, l",
            "diffuse.stencil"),
+    flag("-llm_tail", "diffuse", "add the mean of what reflections beyond the stencil scatter",
+          ("diffuse.tail", True)),
     count("-diffuse_oversample", "diffuse", "N", "1", "sub-pixels along a pixel edge",
            "sampling.diffuse_oversample"),
     flag("-diffuse_mosaic", "diffuse", "of every mosaic domain", ("sampling.diffuse_mosaic", True)),

@@ -9,6 +9,8 @@ import numpy as np
 from .. import _engine
 from ..base.numbers import STEP, along, read_only
 from ..base.vectors import FloatArray
+from ..scene.diffuse import Motion
+from ..scene.diffuse_tail import shell_means
 from ..scene.record import FactorTable, Scene
 from ..scene.tangent import SceneTangent, TableTangent
 from .backdrop_slope import moved_scene, moves_rays
@@ -37,11 +39,14 @@ def diffuse_rate(scene: Scene, tangent: SceneTangent, options: RenderOptions) ->
     """
     rate = np.zeros(scene.image_shape)
     tables = tangent.tables or (None,) * len(scene.tables)
-    moving = dataclasses.replace(
-        moved_scene(scene, tangent),
-        tables=tuple(map(_moved_table, scene.tables, tables)),
-        diffuse=scene.diffuse if tangent.diffuse is None else tangent.diffuse,
-    )
+    moved = tuple(map(_moved_table, scene.tables, tables))
+    diffuse = scene.diffuse if tangent.diffuse is None else tangent.diffuse
+    assert diffuse is not None
+    if any(tables):
+        diffuse = dataclasses.replace(
+            diffuse, motions=tuple(_with_shells(motion, moved) for motion in diffuse.motions)
+        )
+    moving = dataclasses.replace(moved_scene(scene, tangent), tables=moved, diffuse=diffuse)
     job = _engine.DiffuseSlopesJob(
         _engine.EngineScene(scene), moving, STEP, thread_count(options), rate.reshape(-1)
     )
@@ -59,6 +64,18 @@ def _moved_table(table: FactorTable, tangent: TableTangent | None) -> FactorTabl
     for index, value in (tangent.entries or {}).items():
         rate[tuple(i - o for i, o in zip(index, table.origin, strict=True))] += value
     return dataclasses.replace(table, values=along(table.values, rate))
+
+
+def _with_shells(motion: Motion, tables: tuple[FactorTable, ...]) -> Motion:
+    """With the means over shells of tables that move."""
+    tail = motion.tail
+    if tail is None or not tail.shells.size:
+        return motion
+    first, (number, count) = motion.table, tail.shells.shape
+    shells = [
+        shell_means(table, tail.metric, tail.per_shell, count) for table in tables[first : first + number]
+    ]
+    return dataclasses.replace(motion, tail=dataclasses.replace(tail, shells=read_only(shells)))
 
 
 def moves_displacement(tangent: SceneTangent) -> bool:

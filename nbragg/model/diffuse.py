@@ -48,6 +48,11 @@ class LiquidMotions(Record):
     stencil : int
         Reflections H as far as this from the nearest along h, k and l, (2 stencil + 1)^3 of them.  Outside a
         list of structure factors they are 0.
+    tail : bool
+        Add what the reflections outside the stencil scatter on average: the mean F^2 of those as far from
+        the origin as the pixel, times the share of Gamma that the stencil does not hold, 1 - integral of
+        Gamma over it.  That share is large where gamma is short: half at gamma a fifth of the cell's edge and
+        a stencil of 1.
     laue : bool
         Average the model over the Laue group of ``space_group``: every molecule of the cell moves alike in
         its own frame.
@@ -85,6 +90,7 @@ class LiquidMotions(Record):
     _: KW_ONLY
     order: int = 1
     stencil: int = 1
+    tail: bool = False
     laue: bool = True
     space_group: str | int | None = None
     axes: str | FloatArray = "crystal"
@@ -95,7 +101,7 @@ class LiquidMotions(Record):
         self._set("sigma_A", _tensor("sigma_A", self.sigma_A, at_least=0, at_most=_FARTHEST))
         self._set("order", check.count("order", self.order, at_most=_MOST_ORDER))
         self._set("stencil", check.count("stencil", self.stencil, at_least=0, at_most=_MOST_STENCIL))
-        for name in ("laue", "llm_in_F"):
+        for name in ("tail", "laue", "llm_in_F"):
             self._set(name, check.flag(name, getattr(self, name)))
         if isinstance(self.axes, str):
             self._set("axes", check.choice("axes", self.axes, ("crystal",)))

@@ -120,7 +120,7 @@ def _with_motions(setup: Setup, crystal: Crystal, made: MadeCrystal, turns: Floa
         whole = setup.sampling.diffuse_mosaic
         cells = [report.unit_cell for report in made.reports]
         motions = [
-            crystal_motion(crystal, cell, block, None if whole else turns)
+            crystal_motion(crystal, cell, block, made.tables, None if whole else turns)
             for cell, block in zip(cells, blocks, strict=True)
         ]
         blocks = [

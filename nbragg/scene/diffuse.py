@@ -19,8 +19,9 @@ from ..base.vectors import FloatArray
 from ..model.crystal import Crystal
 from ..model.diffuse import LiquidMotions, ThermalDiffuse, laue_operators
 from .crystal_cell import shape_integral
+from .diffuse_tail import Tail, tail_of
 from .orientations import crystal_orientations
-from .record import CrystalBlock
+from .record import CrystalBlock, FactorTable
 
 __all__ = ["Diffuse", "Motion", "crystal_frame", "crystal_motion", "mean_displacement"]
 
@@ -52,6 +53,8 @@ class Motion(FrozenArrays):
         Whether exp(-V) counts.
     table : int
         Index into `Scene.tables`, as of a `CrystalBlock`.
+    tail : Tail or None
+        Liquid: what is added for the reflections outside the stencil.
     """
 
     kind: str
@@ -66,6 +69,7 @@ class Motion(FrozenArrays):
     stencil: int
     damped: bool
     table: int
+    tail: Tail | None = None
 
 
 @frozen
@@ -108,7 +112,11 @@ def mean_displacement(motions: LiquidMotions | ThermalDiffuse | None, cell: Unit
 
 
 def crystal_motion(
-    crystal: Crystal, cell: UnitCell, block: CrystalBlock, turns: FloatArray | None
+    crystal: Crystal,
+    cell: UnitCell,
+    block: CrystalBlock,
+    tables: tuple[FactorTable, ...],
+    turns: FloatArray | None,
 ) -> Motion | None:
     """What a renderer reads of a crystal's ``diffuse``; None: nothing moves.
 
@@ -118,6 +126,8 @@ def crystal_motion(
     cell : UnitCell
         As it is mounted.
     block : CrystalBlock
+    tables : tuple of FactorTable
+        The crystal's, one for each energy.
     turns : ndarray (np, 3, 3) or None
         Steps of the spindle, of a crystal without mosaic domains; None: every orientation of the block.
 
@@ -137,14 +147,18 @@ def crystal_motion(
         weight = weight * shape_integral(crystal.shape, block.N, block.shape_metric, crystal.fudge)
     cells, shares = block.N, shares * (weight / shares.sum())
     given = crystal.diffuse
-    count = cells[0] * cells[1] * cells[2]
+    count, tail = cells[0] * cells[1] * cells[2], None
     if isinstance(given, LiquidMotions):
         if not given.moves:
             return None
         W, K = _models(given, cell)
-        scale = 8 * np.pi * np.linalg.det(given.correlation) * count / _volume(cell) / len(W)
+        unit = 8 * np.pi * np.linalg.det(given.correlation) / _volume(cell)
+        scale = unit * count / len(W)
         forms, waves = np.concatenate([_form(W), _form(K)], axis=1), (0.0, 0.0, 0.0)
         order, stencil, damped, kind = given.order, given.stencil, not given.llm_in_F, "liquid"
+        if given.tail:
+            inverse = np.asarray(np.linalg.inv(crystal_frame(cell)) * 1e10)
+            tail = tail_of(K, order, stencil, 1 / unit, inverse, tables)
     elif isinstance(given, ThermalDiffuse):
         inverse = np.linalg.inv(crystal_frame(cell)) * 1e10
         metric = _form((inverse.T @ inverse)[np.newaxis])
@@ -169,6 +183,7 @@ def crystal_motion(
         stencil=stencil,
         damped=damped,
         table=block.table,
+        tail=tail,
     )
 
 

@@ -28,7 +28,7 @@ SPELLINGS = {
         -integrating -counting -gain_per_keV -raw -signed -flag_badpix -retrigger -noretrigger
         -rate_correction
         -air_path -helium_path -direct_beam -gauss_star -N_domains -no_N_scale -normalise_shape
-        -diffuse_mosaic -no_bragg -only_diffuse
+        -llm_tail -diffuse_mosaic -no_bragg -only_diffuse
         -help
         --help --version""",
     1: """-mat -matrix -cell -hkl -default_F -dump -dumpfile -N -Na -Nb -Nc -samplesize -sample_size -xtalsize
@@ -184,6 +184,7 @@ def test_every_setting_has_a_reader() -> None:
         "diffuse.sigma_A",
         "diffuse.order",
         "diffuse.stencil",
+        "diffuse.tail",
         "run.only_diffuse",
         "run.seed",
         "run.frames",

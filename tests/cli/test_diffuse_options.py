@@ -26,6 +26,7 @@ BOTH = "-llm_gamma 30 -llm_sigma 0.4"
             "-llm_gamma 30 20 1e1 -llm_sigma 0.4 0.3 0.2 -llm_order 3",
             LiquidMotions((30, 20, 10), (0.4, 0.3, 0.2), order=3),
         ),
+        (f"{BOTH} -llm_tail", LiquidMotions(30, 0.4, tail=True)),
         ("-llm_stencil 0 -llm_sigma 0.4 -llm_gamma 30 20 10", LiquidMotions((30, 20, 10), 0.4, stencil=0)),
     ],
 )  # fmt: skip

@@ -87,6 +87,14 @@ CASES: dict[str, Setup] = {
     "trigonal": setup_of(
         crystal(LiquidMotions((30, 20, 40), TENSOR_U, space_group=145), cell=(40, 40, 60, 90, 90, 120))
     ),
+    "tail": setup_of(crystal(LiquidMotions((12, 20, 25), SKEW, order=3, stencil=0, tail=True))),
+    "tail, laue": setup_of(
+        crystal(
+            LiquidMotions((20, 12, 25), TENSOR_U, space_group="P 4 2 2", tail=True),
+            cell=(40, 40, 60, 90, 90, 90),
+        ),
+        crystal(LiquidMotions(10, 0.4, tail=True), structure_factors=StructureFactors.constant(9)),
+    ),
     "thermal": setup_of(crystal(THERMAL)),
     "mosaic": setup_of(
         crystal(LiquidMotions(20, 0.5), shape="square", mosaic_spread_deg=2, mosaic_domains=3)
@@ -120,7 +128,7 @@ def test_every_pixel(name: str) -> None:
     assert np.array_equal(diffuse(setup, 2), diffuse(setup, 1))
 
 
-@pytest.mark.parametrize("name", ["laue", "thick", "several"])
+@pytest.mark.parametrize("name", ["laue", "tail, laue", "thick", "several"])
 @cuda_host.needs_compiler
 def test_cuda_source(name: str) -> None:
     """The same sums in the same order, by the GPU's source."""
@@ -345,6 +353,35 @@ def test_sum_rule(order: int, reach: int) -> None:
     assert total == pytest.approx(expected, rel=1e-3)
     if order == 8:
         assert total == pytest.approx(1, rel=1e-3)
+
+
+@pytest.mark.parametrize("gamma", [0.2, 1.0])
+def test_sum_rule_of_short_correlations(gamma: float) -> None:
+    """With the tail it holds however short they are; without, a stencil of 1 loses much."""
+    u, w = np.polynomial.legendre.leggauss(36)
+    x, w = u / 2, w / 2
+    H = np.array([10.0, 4.0, 2.0])
+    h = H + np.stack(np.meshgrid(x, x, x, indexing="ij"), -1).reshape(-1, 3)
+    # of the order 1 only V^1 exp(-V) at each point is to be divided out
+    V = 0.5 * (h**2).sum(axis=1) / (H @ H)
+    weights = (w[:, None, None] * w[:, None] * w).ravel() / (V * np.exp(-V))
+    sigma = EDGE * np.sqrt(0.5 / (H @ H)) / (2 * np.pi)
+    short = LiquidMotions(gamma * EDGE, sigma)
+    _, part = at_points(short, h, weights, N=3)
+    _, whole = at_points(short.replace(tail=True), h, weights, N=3)
+    assert part / 27 < 0.9
+    assert whole / 27 == pytest.approx(1, rel=1e-6)
+
+
+def test_tail_stands_for_more_reflections() -> None:
+    """Of equal structure factors: a stencil of 1 with it is one of 8, within two percent."""
+    equal = {"structure_factors": StructureFactors.constant(9)}
+    near, far = (
+        diffuse(setup_of(crystal(LiquidMotions(15, 0.5, stencil=stencil, tail=True), **equal)))
+        for stencil in (1, 8)
+    )
+    assert relative(near, far) < 0.02
+    assert relative(diffuse(setup_of(crystal(LiquidMotions(15, 0.5), **equal))), far) > 0.25
 
 
 def test_correlation_integrates_to_1() -> None:

@@ -85,6 +85,10 @@ CASES: dict[str, tuple[Setup, list[str]]] = {
         setup_of(LIQUID.replace(space_group="P 4 2 2"), cell=(40, 40, 60, 90, 90, 90)),
         ["crystal.rotation_deg", *OF_LIQUID],
     ),
+    "tail": (
+        setup_of(LiquidMotions((20, 12, 25), (0.3, 0.4, 0.5), order=2, stencil=0, tail=True)),
+        ["crystal.cell.a", "crystal.cell.gamma", "crystal.rotation_deg[1]", "beam.wavelength_A", *OF_LIQUID],
+    ),
     "in F": (setup_of(LIQUID.replace(llm_in_F=True)), [*OF_LIQUID, "crystal.rotation_deg[0]"]),
     "thermal": (setup_of(ThermalDiffuse(300, 2500, 1200, 90)), [*NAMES, *OF_THERMAL]),
 }
@@ -125,9 +129,10 @@ def test_every_derivative_is_that_of_the_slow_renderer(case: str) -> None:
         assert np.abs(single - expected).max() <= 1e-5 * scale, name
 
 
-def test_structure_factors() -> None:
+@pytest.mark.parametrize("case", ["liquid", "tail"])
+def test_structure_factors(case: str) -> None:
     """The image is quadratic in each: differences are exact."""
-    setup = CASES["liquid"][0]
+    setup = CASES[case][0]
     names = ["crystal.structure_factors[1,1,1]", "crystal.structure_factors[-2,0,1]"]
     for name, found in zip(names, nbragg.Simulator(setup).linearize(names).jacobian(), strict=True):
         [parameter] = expand([name], setup)

@@ -104,7 +104,47 @@ def intensity(motion: Any, abc: Array, cells: Any, table: Any, q: Array) -> Arra
                 g = s @ (G / n)
                 gamma = 8 * np.pi * np.linalg.det(G / n) / (1 + 4 * np.pi**2 * dot(g, g)) ** 2
                 total = total + damping * V**n / factorial(n) * _listed(table, H) ** 2 * gamma
+        if motion.tail:
+            others = shell_mean(table, reciprocal, dot(q, q))
+            for n in range(1, motion.order + 1):
+                share = 1 - held(G / n, reciprocal, n_s)
+                total = total + damping * V**n / factorial(n) * others * share * volume
     return np.asarray(count / volume * total / len(models))
+
+
+def held(G: Array, reciprocal: Array, n_s: int) -> Any:
+    """Integral of a Gamma over the cells of a stencil, by points of a Gauss quadrature along each axis."""
+    x, w = np.polynomial.legendre.leggauss(80)
+    x, w = x * (n_s + 0.5), w * (n_s + 0.5)
+    a, b, c = 2 * np.pi * reciprocal @ G
+    y, z = x[:, None], x
+    across = y**2 * (b @ b) + 2 * y * z * (b @ c) + z**2 * (c @ c)
+    total: Any = 0
+    for at, weight in zip(x[x > 0], 2 * w[x > 0], strict=True):  # it is the same at -h
+        square = at**2 * (a @ a) + 2 * at * (y * (a @ b) + z * (a @ c)) + across
+        total = total + weight * (w @ (1 / (1 + square) ** 2) @ w)
+    total = 8 * np.pi * np.linalg.det(G) * total
+    volume = np.linalg.det(reciprocal)
+    return total * (volume if np.real(volume) > 0 else -volume)
+
+
+def shell_mean(table: Any, reciprocal: Array, square: Array) -> Array:
+    """Mean F^2, without F(000), of a list's reflections in equal steps of 1/d^2, straight between middles."""
+    if table.values is None:
+        return np.full(square.shape, wide(table.default_F) ** 2)
+    hkl = np.argwhere(np.ones(table.values.shape)) + table.origin
+    at = dot(hkl @ reciprocal, hkl @ reciprocal)
+    count = min(max(len(hkl) // 200, 1), 64)
+    step = at[np.argmax(np.real(at))] / count
+    shell = np.minimum((np.real(at) / np.real(step) + 1e-9).astype(int), count - 1)
+    kept = hkl.any(axis=1)
+    mean = np.array([(table.values.ravel()[(shell == i) & kept] ** 2).mean() for i in range(count)])
+    x = square / step
+    low = np.clip(np.floor(np.real(x) - 0.5), 0, max(count - 2, 0)).astype(int)
+    high = np.minimum(low + 1, count - 1)
+    t = x - 0.5 - low
+    t = np.where(np.real(t) < 0, 0, np.where(np.real(t) > 1, 1, t))
+    return np.asarray(np.where(np.real(x) < count, mean[low] + t * (mean[high] - mean[low]), 0))
 
 
 def _listed(table: Any, H: Array) -> Array:
