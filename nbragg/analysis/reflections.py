@@ -94,8 +94,9 @@ def expected_reflections(
 
     - ``counts``: photons of the whole spot in this image, whatever the panel's edges, masks and gaps cut off:
       r_e^2 fluence F^2 lambda^2 P A S, with S the integral of the squared lattice factor over the spot, mean
-      over orientations (phi steps, mosaic domains) and sources by weight, P the polarization factor and A the
-      sensor's absorbed fraction; times the share T that what is in the way lets through to the spot's middle.
+      over orientations (phi steps, mosaic domains, each of its size) and sources by weight, P the
+      polarization factor and A the sensor's absorbed fraction; times the share T that what is in the way
+      lets through to the spot's middle.
     - ``full_counts`` of a rotation: photons when the crystal turns through the whole reflection at the speed
       of this image, Darwin's formula r_e^2 (fluence/osc) lambda^3 F^2 (crystal volume/cell volume^2) L P A
       with L the ``lorentz`` factor.  Of a still: photons when every orientation and source had the reflection
@@ -119,9 +120,10 @@ def expected_reflections(
     Returns
     -------
     structured ndarray (n,) of REFLECTION
-        ``miller_index``; ``crystal`` and ``panel``, numbers from 0; ``s1``, the scattered beam, 1/angstrom,
-        laboratory frame; ``xyz_px``, fast and slow in pixels, corner of the first pixel 0, 0 and its centre
-        0.5, 0.5, where the absorbed photons are on average, and the frame, 0 where the first begins;
+        ``miller_index``; ``crystal``, a lattice: a crystal of the sample or an individual of its twin, and
+        ``panel``, numbers from 0; ``s1``, the scattered beam, 1/angstrom, laboratory frame; ``xyz_px``, fast
+        and slow in pixels, corner of the first pixel 0, 0 and its centre 0.5, 0.5, where the absorbed photons
+        are on average, and the frame, 0 where the first begins;
         ``xyz_mm``, where the ray meets the panel's front, mm, and the spindle angle, rad; ``d_A``; ``F_sqr``,
         electrons^2 with exp(-V); ``polarization``, ``lorentz`` (1 over the magnitude of lambda i . (u x g)),
         ``capture``, ``transmission``, each without unit; counts and partiality; ``entering``: into the Ewald
@@ -150,13 +152,14 @@ def expected_reflections(
     d_min = max((d_min_A or resolution_range(scene)[0]) * 1e-10, scene.dmin)
     turning = _Turning.of(scene, scan_start)
     tables = []
-    for number, crystal in enumerate(scene.crystals):
+    for number, blocks in enumerate(scene.placement.lattices):
+        crystal = scene.crystals[blocks[0]]
         if crystal.fudge == 0.0 and crystal.shape != "square":
             raise InputError("fudge = 0 gives spots without an end: give a number above 0")
-        kind = _Kind(scene, number, turning)
+        kind = _Kind(scene, number, blocks, turning)
         for hkl in listed_reflections(kind.table, kind.middle, d_min):
             near = _near(kind, hkl, source, least)
-            for some in _chunks(near, len(crystal.orientations)):
+            for some in _chunks(near, len(kind.orientations)):
                 tables += _rows(scene, kind, some, source, turning, least)
     found = np.concatenate(tables) if tables else np.zeros(0, REFLECTION)
     found["first_frame"] = found["last_frame"] = frame
@@ -183,30 +186,72 @@ class _Turning(NamedTuple):
 
 
 class _Kind:
-    """A crystal with what its reflections have in common."""
+    """A lattice with what its reflections have in common.
 
-    def __init__(self, scene: Scene, number: int, turning: _Turning) -> None:
+    Its blocks differ in size and in how they are turned; ``share`` is what each has of the weight of all.
+    """
+
+    def __init__(self, scene: Scene, number: int, blocks: Sequence[int], turning: _Turning) -> None:
         self.number = number
-        self.block: CrystalBlock = scene.crystals[number]
+        parts = [scene.crystals[i] for i in blocks]
+        self.block: CrystalBlock = parts[0]
+        self.weight = sum(part.weight for part in parts)
+        self.share = [part.weight / self.weight if self.weight else 1.0 / len(parts) for part in parts]
         self.table = mean_table(scene, self.block)
-        self.spot = Spot(self.block)
+        self.spots = [Spot(part) for part in parts]
         self.zone = _SQUARE_ZONE if self.block.shape == "square" else 0.5
-        self.unturned = scene.placement.crystals[number].unit_cell.vectors * 1e-10
+        self.unturned = scene.placement.crystals[blocks[0]].unit_cell.vectors * 1e-10
         #: rows a, b, c at the middle of the rotation
         self.middle = rot_axis(self.unturned, turning.spindle, turning.middle)
-        self.reciprocal = np.linalg.inv(self.block.orientations).swapaxes(1, 2)
-        turns = np.linalg.inv(self.middle) @ self.block.orientations
+        self.orientations = np.concatenate([part.orientations for part in parts])
+        #: number of the block of each orientation
+        self.part = np.repeat(np.arange(len(parts)), [len(part.orientations) for part in parts])
+        self.reciprocal = np.linalg.inv(self.orientations).swapaxes(1, 2)
+        turns = np.linalg.inv(self.middle) @ self.orientations
         chord = float(np.linalg.norm(turns - np.eye(3), axis=(1, 2)).max())
         #: largest angle of an orientation from the middle
         self.spread = 2.0 * math.asin(min(chord / math.sqrt(8.0), 1.0))
-        weights = self.block.orientation_weights
-        count = len(self.block.orientations)
-        self.weights = np.full(count, 1.0 / count) if weights is None else weights / weights.sum()
+        self.weights = np.concatenate(
+            [share * _orientation_shares(part) for share, part in zip(self.share, parts, strict=True)]
+        )
 
     def limits(self, direction: FloatArray, along: FloatArray, axes: FloatArray, least: float) -> FloatArray:
         """Excitation error, 1/m, up to which a reflection counts: its zone, or where it has faded."""
         zone = self.zone / np.abs(direction @ axes.T).max(axis=1)
-        return np.asarray(np.minimum(zone, self.spot.reach(along, least)))
+        reach = np.max([spot.reach(along, least) for spot in self.spots], axis=0)
+        return np.asarray(np.minimum(zone, reach))
+
+    def through(self, strength: FloatArray, speed: FloatArray) -> FloatArray:
+        """Of the whole reflection, turned through at a speed, 1/m."""
+        parts = zip(self.share, self.spots, strict=True)
+        return np.asarray(
+            sum(share * (strength * spot.volume / spot.cell_volume / speed) for share, spot in parts)
+        )
+
+    def largest(self, along: FloatArray) -> FloatArray:
+        """Slices through the reflection's middle."""
+        parts, middle = zip(self.share, self.spots, strict=True), np.zeros(len(along))
+        return np.asarray(sum(share * spot.slice(middle, along) for share, spot in parts))
+
+    def excited(
+        self, turn: NDArray[np.int64], error: FloatArray, along: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        """Of orientations ``turn``: slices of the lattice factor, and the brightest points in indices."""
+        if len(self.spots) == 1:
+            return self.spots[0].slice(error, along), self.spots[0].centre(-error, along)
+        slices, centres = np.empty(len(turn)), np.empty((len(turn), 3))
+        part = self.part[turn]
+        for i in np.unique(part):
+            own = part == i
+            slices[own] = self.spots[i].slice(error[own], along[own])
+            centres[own] = self.spots[i].centre(-error[own], along[own])
+        return slices, centres
+
+
+def _orientation_shares(block: CrystalBlock) -> FloatArray:
+    """Weights of a block's orientations, of sum 1."""
+    weights, count = block.orientation_weights, len(block.orientations)
+    return np.full(count, 1.0 / count) if weights is None else weights / weights.sum()
 
 
 class _Candidates(NamedTuple):
@@ -298,11 +343,11 @@ def _sums(scene: Scene, kind: _Kind, some: _Candidates, at: _Crossing, turning: 
         if turning.osc > 0.0:
             with np.errstate(divide="ignore"):
                 speed = np.abs(np.cross(turning.spindle, at.g) @ incident) * turning.osc
-                full += strength * kind.spot.volume / kind.spot.cell_volume / speed
+                full += kind.through(strength, speed)
         else:
             rays = ray.reshape(-1, 3)
             along = rays @ np.linalg.inv(kind.middle)
-            full += strength * kind.spot.slice(np.zeros(len(rays)), along).reshape(shape)
+            full += strength * kind.largest(along).reshape(shape)
     full[~at.real] = np.nan
     return _Sums(counts, full, polarization, direction)
 
@@ -323,15 +368,15 @@ def _excited(
     which, turn = np.nonzero(np.abs(error) <= some.limit[:, np.newaxis])
     error, ray = error[which, turn], scattered[which, turn] / length[which, turn][:, np.newaxis]
     inside = (
-        np.abs(error[:, np.newaxis] * np.einsum("nij,nj->ni", kind.block.orientations[turn], ray))
-        <= kind.zone
+        np.abs(error[:, np.newaxis] * np.einsum("nij,nj->ni", kind.orientations[turn], ray)) <= kind.zone
     ).all(axis=1)
     which, turn, error, ray = which[inside], turn[inside], error[inside], ray[inside]
     reciprocal = kind.reciprocal[turn]
     along = np.einsum("nij,nj->ni", reciprocal, ray)
-    photons = kind.spot.slice(error, along) * kind.weights[turn]
+    slices, centres = kind.excited(turn, error, along)
+    photons = slices * kind.weights[turn]
     # the brightest point of the spot lies where the plane cuts the lattice factor's middle
-    beside = np.einsum("ni,nij->nj", kind.spot.centre(-error, along), reciprocal)
+    beside = np.einsum("ni,nij->nj", centres, reciprocal)
     pointing = unit(g[which, turn] + beside + incident / wavelength) * photons[:, np.newaxis]
     place = which * shape[1]
     if shape[1] == 2:
@@ -374,7 +419,7 @@ def _rows(
     if kind.block.displacement is not None:  # of displaced atoms
         h = some.hkl[which].astype(np.float64)
         amplitude = amplitude * np.exp(-0.5 * ((h @ kind.block.displacement) * h).sum(axis=1))
-    scale = R_E_SQR * scene.fluence * kind.block.weight * amplitude**2
+    scale = R_E_SQR * scene.fluence * kind.weight * amplitude**2
     tables = []
     for number, panel in enumerate(scene.panels):
         place, on = meeting_points(panel, ray)

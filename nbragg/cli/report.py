@@ -74,20 +74,22 @@ def _crystal(scene: Scene) -> list[str]:
         _line(f"{name}* (1/A)", _numbers(row, "%12.9f"))
         for name, row in zip("abc", cell.reciprocal_vectors, strict=True)
     ]
+    own, *others = scene.placement.lattices
+    domains = sum(scene.placement.crystals[i].mosaic_domains for i in own)
+    sizes = f", the first of {len(own)} sizes" if len(own) > 1 else ""
     micrometres = _numbers((1e6 * size for size in report.size_m), "%.4g").replace(" ", " x ")
     lines += [
         _line("misset", f"{_numbers(report.misset_deg)} deg"),
-        _line("unit cells", _numbers(block.N, "%.10g").replace(" ", " x ") + f"  ({micrometres} um)"),
+        _line("unit cells", _numbers(block.N, "%.10g").replace(" ", " x ") + f"  ({micrometres} um){sizes}"),
         _line("shape", report.shape + (f", fudge {block.fudge:g}" if block.fudge != 1.0 else "")),
-        _line("mosaic domains", f"{report.mosaic_domains} over {report.mosaic_spread * _DEGREES:g} deg"),
+        _line("mosaic domains", f"{domains} over {report.mosaic_spread * _DEGREES:g} deg"),
         _line(
             "rotation",
             f"{turn.phisteps} step(s) of {turn.phistep * _DEGREES:g} deg, from "
             f"{turn.phi0 * _DEGREES:g} to {(turn.phi0 + turn.osc) * _DEGREES:g} deg",
         ),
     ]
-    others = scene.placement.crystals[1:]
-    twins = sum(placed.individual > 0 for placed in others)
+    twins = sum(scene.placement.crystals[blocks[0]].individual > 0 for blocks in others)
     if twins:
         lines.append(_line("twin individuals", f"{twins} more"))
     if len(others) > twins:

@@ -152,6 +152,18 @@ class Placement(FrozenArrays):
         """The first crystal."""
         return self.crystals[0]
 
+    @property
+    def lattices(self) -> tuple[tuple[int, ...], ...]:
+        """The blocks of each lattice, a crystal of the sample or an individual of its twin.
+
+        There are several where domains have sizes of their own: in orientation and size they differ, in
+        structure factors and mean cell they do not.
+        """
+        blocks: dict[tuple[int, int], list[int]] = {}
+        for i, placed in enumerate(self.crystals):
+            blocks.setdefault((placed.number, placed.individual), []).append(i)
+        return tuple(map(tuple, blocks.values()))
+
     def block(self, number: int) -> int:
         """The first block of a crystal of the sample."""
         return next(i for i, placed in enumerate(self.crystals) if placed.number == number)

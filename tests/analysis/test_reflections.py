@@ -119,6 +119,11 @@ STILLS = {
         f"{GAUSS} -detector_thick 450 -detector_abs 250 -thicksteps 120 -polar 0.9 -twotheta 15",
         1e-3,
     ),
+    "sizes": (f"{GAUSS} -N_distribution lognormal:0.5:0.3:0.2 -N_domains -mosaic 0.1 -mosaic_dom 9", 5e-4),
+    "sizes, turned": (
+        f"{GAUSS} -N_distribution lognormal:0.3 -N_domains -mosaic 0.05 -mosaic_dom 4 -osc 0.3 -phisteps 40",
+        5e-4,
+    ),
     "rotation": (f"{GAUSS} -osc 0.3 -phisteps 40 -polar -0.8 -phi 20", 5e-4),
 }
 
@@ -164,7 +169,7 @@ def test_counts_of_the_reference(words: str) -> None:
         assert image.sum() == pytest.approx(row["counts"], rel=0.004), row["miller_index"]
 
 
-@pytest.mark.parametrize("case", ["gauss", "plate", "mosaic", "spectrum", "sensor"])
+@pytest.mark.parametrize("case", ["gauss", "plate", "mosaic", "sizes", "spectrum", "sensor"])
 def test_spots_are_where_the_table_says(case: str) -> None:
     # spots wide enough that pixels do not move their centres
     for row, image, (fast, slow) in boxes(STILLS[case][0].replace("-N 40", "-N 20"), 5, 14):
@@ -195,6 +200,38 @@ def test_several_panels_and_crystals() -> None:
     table = expected_reflections(nbragg.build_scene(both))
     np.testing.assert_allclose(table["counts"][table["crystal"] == 0], whole["counts"], rtol=1e-12)
     assert (table["crystal"] == 1).any()
+
+
+@pytest.mark.parametrize("turn", ["", "-osc 0.4 -phisteps 20"])
+def test_sizes_of_domains_add_up(turn: str) -> None:
+    """A row has the sum over the domains, each alone in a Scene."""
+    words = STILLS["sizes"][0].replace("-mosaic_dom 9", "-mosaic_dom 4")
+    scene = scene_of(f"{words} -twin 0.3:-h,-k,-l {turn}")
+    lattices = scene.placement.lattices
+    assert [len(blocks) for blocks in lattices] == [4, 4]
+    assert len({tuple(scene.crystals[i].N) for i in lattices[0]}) == 4
+    table = expected_reflections(scene, d_min_A=4.0, least=1e-9)
+    assert set(table["crystal"]) == {0, 1}
+    keys = [(*row["miller_index"], row["entering"]) for row in table]
+    compared = 0
+    for number, blocks in enumerate(lattices):
+        of_block = []
+        for i in blocks:
+            placement = dataclasses.replace(scene.placement, crystals=(scene.placement.crystals[i],))
+            alone = dataclasses.replace(scene, crystals=(scene.crystals[i],), placement=placement)
+            rows = expected_reflections(alone, d_min_A=4.0, least=1e-9)
+            of_block.append({(*row["miller_index"], row["entering"]): row for row in rows})
+        for key, row in zip(keys, table, strict=True):
+            if row["crystal"] != number or not row["partiality"] >= 0.01:  # NaN: it only comes near
+                continue
+            parts = [rows[key] for rows in of_block if key in rows]
+            assert row["counts"] == pytest.approx(sum(part["counts"] for part in parts), rel=1e-6)
+            full = [rows[key]["full_counts"] for rows in of_block if key in rows]
+            if len(full) == len(blocks):
+                assert row["full_counts"] == pytest.approx(sum(full), rel=1e-9)
+                assert row["partiality"] == pytest.approx(row["counts"] / sum(full), rel=1e-9)
+                compared += 1
+    assert compared > 20
 
 
 # ---- rotations ----

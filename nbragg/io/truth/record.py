@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ...model.beam import Beam
     from ...model.structure_factors import StructureFactors
     from ...scene.placement import Placement
-    from ...scene.record import PlacedPanel, Scene
+    from ...scene.record import CrystalBlock, PlacedPanel, Scene
 
 __all__ = ["FRAMES", "Images", "Sweep", "Truth", "gather", "laboratory_to"]
 
@@ -41,9 +41,9 @@ class Sweep:
     names : tuple of str
         Of the panels.
     placement : Placement
-        Of the first image; crystals stand at spindle angle 0 in it.
+        Of the first image; crystals stand at spindle angle 0 in it.  Domains of several sizes are one.
     cells : tuple of ndarray (3,)
-        Unit cells along a, b, c of each crystal.
+        Unit cells along a, b, c of each crystal; of domains of several sizes the mean by weight.
     source : MeanSource
     angles : ndarray (n, 3)
         Directions of all sources.
@@ -239,15 +239,12 @@ def _listed(tables: list[NDArray[np.void]], least: float) -> NDArray[np.void]:
 
 
 def _sweep(scene: Scene, beam: Beam | None, names: Sequence[str], first: int) -> Sweep:
-    lattices = {(placed.number, placed.individual) for placed in scene.placement.crystals}
-    if len(lattices) < len(scene.crystals):
-        raise InputError("domains of different sizes (N_domains) have no files of the truth")
     known = [*names, *(f"p{i}" for i in range(len(names), len(scene.panels)))]
     return Sweep(
         panels=scene.panels,
         names=tuple(name or f"p{i}" for i, name in enumerate(known)),
-        placement=scene.placement,
-        cells=tuple(crystal.N for crystal in scene.crystals),
+        placement=_one_each(scene.placement),
+        cells=tuple(_mean_cells([scene.crystals[i] for i in own]) for own in scene.placement.lattices),
         source=mean_source(scene),
         angles=scene.sources.incident,
         polarization=scene.polarization,
@@ -263,9 +260,34 @@ def _sweep(scene: Scene, beam: Beam | None, names: Sequence[str], first: int) ->
     )
 
 
+def _one_each(placement: Placement) -> Placement:
+    """With one crystal for the blocks of each lattice."""
+    if len(placement.lattices) == len(placement.crystals):
+        return placement
+    crystals = tuple(
+        dataclasses.replace(
+            placement.crystals[own[0]],
+            mosaic_domains=sum(placement.crystals[i].mosaic_domains for i in own),
+            mosaic_rotations=np.concatenate([placement.crystals[i].mosaic_rotations for i in own]),
+            size_m=np.mean([placement.crystals[i].size_m for i in own], axis=0),
+        )
+        for own in placement.lattices
+    )
+    return dataclasses.replace(placement, crystals=crystals)
+
+
+def _mean_cells(blocks: Sequence[CrystalBlock]) -> FloatArray:
+    if len(blocks) == 1:
+        return blocks[0].N
+    weights = np.array([block.weight for block in blocks])
+    return np.asarray(
+        np.average([block.N for block in blocks], axis=0, weights=weights if weights.any() else None)
+    )
+
+
 def _continues(sweep: Sweep, images: int, scene: Scene) -> bool:
     """Whether the scene is the next image of the rotation."""
-    before, after = sweep.placement, scene.placement
+    before, after = sweep.placement, _one_each(scene.placement)
     if not sweep.turns or not math.isclose(before.osc, after.osc, rel_tol=1e-9):
         return False
     if abs(after.phi0 - before.phi0 - images * before.osc) > 1e-6 * before.osc:

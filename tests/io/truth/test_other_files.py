@@ -73,6 +73,38 @@ def test_a_stream_holds_stills(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_domains_of_several_sizes_are_one_crystal(tmp_path: Path) -> None:
+    """One orientation and cell in every file; expected photons are those of `expected_reflections`."""
+    sizes = "-N_distribution lognormal:0.2 -N_domains -mosaic 0.05 -mosaic_dom 3"
+    series = nbragg.Series.frames(nbragg.from_cli(f"{ROTATION} {sizes}"), 2)
+    paths = [tmp_path / name for name in ("t.expt", "t.refl", "XDS.INP")]
+    series.save_truth(*paths, images="image_####.cbf")
+    expt = json.loads(paths[0].read_text())
+    assert len(expt["experiment"]) == len(expt["crystal"]) == len(expt["scan"]) == 1
+    assert expt["scan"][0]["image_range"] == [1, 2]
+    assert expt["crystal"][0]["mosaicity"] == pytest.approx(0.05)
+    assert expt["crystal"][0]["real_space_a"] == pytest.approx(
+        json.loads(_written(f"{ROTATION} -mosaic 0.05", tmp_path))["crystal"][0]["real_space_a"], rel=1e-12
+    )
+    scene = nbragg.build_scene(nbragg.from_cli(f"{STILL} {sizes}"))
+    (sweep,) = gather([(scene, None)]).sweeps
+    (placed,), (cells,) = sweep.placement.crystals, sweep.cells
+    weights = np.array([block.weight for block in scene.crystals])
+    assert len(weights) == 3 and np.ptp(weights) > 0 and placed.mosaic_domains == 3
+    assert cells == pytest.approx(weights @ [block.N for block in scene.crystals] / weights.sum(), rel=1e-12)
+    nbragg.Series(nbragg.from_cli(f"{STILL} {sizes}"), [{}]).save_truth(tmp_path / "t.stream")
+    text = (tmp_path / "t.stream").read_text()
+    assert text.count("--- Begin crystal") == 1
+    radius = 5.0 / (cells * placed.unit_cell.edges).min()
+    assert f"profile_radius = {radius:.5f} nm^-1" in text
+    assert f"num_reflections = {len(expected_reflections(scene))}\n" in text
+
+
+def _written(words: str, folder: Path) -> str:
+    nbragg.Series.frames(nbragg.from_cli(words), 2).save_truth(folder / "one.expt")
+    return (folder / "one.expt").read_text()
+
+
 # ---- XDS ----
 
 
