@@ -302,6 +302,10 @@ def _crystal(setup: Setup, files: _Files) -> Iterator[str]:
     factors = crystal.structure_factors
     if factors.values is not None:
         option = "-hkl" if files.known("-hkl") else "-dump"
+        if factors.nodes and option == "-dump":
+            raise InputError(
+                _unsaid("structure factors at several energies, unlike those of a model's file,")
+            )
         yield from (option, files.path(option))
     if factors.default_F != 0 or factors.values is None:
         yield from ("-default_F", number_text(factors.default_F))

@@ -7,15 +7,23 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ..base import memory
 from ..base.errors import InputError
+from ..base.warn import warn
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from ..io.reflections.reflection_list import ReflectionList
     from ..model.beam import Beam
     from ..model.detector import Detector
     from ..model.structure_factors import StructureFactors
 
 __all__ = ["ReflectionFile", "open_file"]
+
+#: bytes of structure factors at several energies above which it is said how many they are
+_LARGE = 500_000_000
 
 Cell = tuple[float, float, float, float, float, float]
 T = TypeVar("T")
@@ -34,12 +42,20 @@ class ReflectionFile:
     reflections: ReflectionList | None = None  #: of a model not before its resolution is known
 
     def structure_factors(
-        self, beam: Beam, detector: Detector, dmin_A: float | None, default_F: float, physics: str
+        self,
+        beam: Beam,
+        detector: Detector,
+        dmin_A: float | None,
+        default_F: float,
+        physics: str,
+        energies: NDArray[np.float64] | None = None,
     ) -> tuple[StructureFactors, tuple[str, ...]]:
         """The structure factors, and lines that tell where they come from (none for lists and dumps).
 
         Those of a model reach as far as the detector does, or as ``dmin_A``, below which samples are skipped.
+        Where its f' and f'' differ over the ``energies`` (eV) of a spectrum there are several lists.
         """
+        from ..model.spectrum import Spectrum
         from ..model.structure_factors import StructureFactors
 
         if self.kind in ("text", "dump"):
@@ -52,6 +68,12 @@ class ReflectionFile:
 
             cell = self.own_cell or self.cell
             assert cell is not None
+            if energies is not None and energies.min() < energies.max():
+                shortest = beam.replace(spectrum=Spectrum(energies.max(keepdims=True)))
+                limit = model_limit(cell, shortest, detector, dmin_A, physics=physics)
+                several = self._at_energies(energies, limit, default_F)
+                if several is not None:
+                    return several
             found = read_structure_factors(
                 self.path,
                 d_min_A=model_limit(cell, beam, detector, dmin_A, physics=physics),
@@ -61,6 +83,25 @@ class ReflectionFile:
             )
         factors = StructureFactors.from_reflections(found.h, found.k, found.l, found.F, default_F=default_F)
         return factors, tuple(found.report().splitlines())
+
+    def _at_energies(
+        self, energies: NDArray[np.float64], d_min_A: float, default_F: float
+    ) -> tuple[StructureFactors, tuple[str, ...]] | None:
+        """A list at each node of a spectrum; None: the energy does not matter."""
+        from ..io.reflections.energies import SpectralModel
+        from ..model.structure_factors import boxed
+
+        model = SpectralModel(self.path, d_min_A, energies, cell=self.own_cell)
+        if not model.differs:
+            return None
+        if model.size > _LARGE:
+            warn(
+                f"structure factors at {len(model.energies_eV)} energies of the spectrum take "
+                f"{memory.readable(model.size)}: less with -dmin, or with -hkl of a list at one energy, as "
+                "nbragg hkl makes it of a model"
+            )
+        found = model.tables()
+        return boxed(found, default_F), tuple(found.report.splitlines())
 
 
 def open_file(path: str, column: str | None, given_cell: Cell | None) -> ReflectionFile:

@@ -122,7 +122,7 @@ _HKL = (
     _file("-hkl", "hkl", "",
           'text list "h k l F", P1, one reflection a line; # starts a comment. Or MTZ, structure-factor '
           "mmCIF, or a model (PDB, mmCIF, CIF), whose cell and wavelength are used unless given; a model's "
-          "reflections reach as far as the detector, or -dmin",
+          "reflections reach as far as the detector, or -dmin, and are those of each energy of -spectrum",
           "input.hkl"),
     Option(("-column",), ("text",), "NAME", "", "by a stated rule", "hkl",
            "column of an MTZ or structure-factor mmCIF file to take", ("input.column",)),

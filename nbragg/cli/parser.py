@@ -37,6 +37,9 @@ from .surroundings_input import sensor_fields, surroundings_of
 from .words import Given, UsageError, scan
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from ..model.background import Background
     from ..simulation.lattices import Lattices
     from .geometry_input import GeometryInput
@@ -220,6 +223,12 @@ def _spectrum(settings: Settings, inputs: dict[str, str]) -> SpectrumInput | Non
     return read
 
 
+def _energies(settings: Settings, beam: Beam) -> NDArray[np.float64] | None:
+    """Of the spectra of all images, eV; None without -spectrum."""
+    read: SpectrumInput | None = settings.get("input.read_spectrum")
+    return None if read is None or beam.spectrum is None else read.energies(beam.spectrum)
+
+
 def _detector(settings: Settings, inputs: dict[str, str]) -> Detector:
     part = _part(settings, "detector") | sensor_fields(settings)
     images: dict[str, ImageInput] = settings["input.images"]
@@ -265,7 +274,9 @@ def _setup(
     else:
         inputs["-hkl"] = listed.path
         default_F = settings.get("hkl.default_F", 0.0)
-        factors, source = listed.structure_factors(beam, detector, sampling.dmin_A, default_F, physics)
+        factors, source = listed.structure_factors(
+            beam, detector, sampling.dmin_A, default_F, physics, _energies(settings, beam)
+        )
     crystal = _crystal(settings, beam.wavelength_A, seed, inputs, factors)
     check_spindle(settings, crystal)
     lattices_seed = int(settings.get("crystal.misset_seed", seed))

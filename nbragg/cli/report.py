@@ -351,5 +351,7 @@ def output_lines(
                 text += f", {underloads} underloads"
         lines.append(_line(out.noise_file, text))
     if out.dump_file is not None:
-        lines.append(_line(out.dump_file, "structure factors for the next run"))
+        nodes = command.setup.sample.crystals[0].structure_factors.nodes
+        alone = f", those at {0.5 * (nodes[0] + nodes[-1]):g} eV alone" if nodes else ""
+        lines.append(_line(out.dump_file, "structure factors for the next run" + alone))
     return lines

@@ -7,17 +7,24 @@ import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 from ..base.errors import FileError, InputError
 from ..base.names import nearest
-from ..io.files.spectra import UNITS, spectra_in
+from ..io.files.spectra import UNITS, all_energies, spectra_in
 from ..model.spectrum import Spectrum, SpectrumSeries
 from .specs import Kind, read_spec
 from .words import number
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from .settings import Settings
 
 __all__ = ["SpectrumInput", "check_alone", "read_option"]
+
+#: energies over the range of shots: as many as structure factors are calculated at
+_SASE_NODES = 9
 
 
 class SpectrumInput(NamedTuple):
@@ -29,6 +36,21 @@ class SpectrumInput(NamedTuple):
     make: Callable[[int], Spectrum] | None = None  #: by number, where every image has its own
     image: int = 0  #: number of the first
     rows: int = 0  #: how many there are, where a file holds them
+    #: of all images, where every image has its own: the same, whichever are made
+    reached: Callable[[], NDArray[np.float64]] | None = None
+
+    def energies(self, spectrum: Spectrum) -> NDArray[np.float64]:
+        """Energies (n,), eV, at which structure factors are wanted: of all images that there may be.
+
+        Parameters
+        ----------
+        spectrum : Spectrum
+            As the beam has it, which may have been moved.
+        """
+        if self.reached is None:
+            return spectrum.energies_eV
+        moved = spectrum.energies_eV[0] - self.spectrum.energies_eV[0]
+        return np.asarray(self.reached() + moved)
 
     def shots(self, count: int) -> SpectrumSeries | None:
         """The spectra of a series; None: all images have the one."""
@@ -53,6 +75,12 @@ def _of_file(path: str, unit: str | None, channels: int | None, image: int) -> S
 
 def _sase(arguments: dict[str, Any], image: int) -> Spectrum:
     return Spectrum.sase(**arguments, image=image)
+
+
+def _sase_energies(energy_eV: float, **arguments: Any) -> NDArray[np.float64]:
+    """Evenly over what a shot may have."""
+    named = {key: arguments[key] for key in ("bandwidth", "spike", "jitter") if key in arguments}
+    return np.linspace(*Spectrum.sase_range(energy_eV, **named), _SASE_NODES)
 
 
 class _Shape(NamedTuple):
@@ -134,7 +162,8 @@ def read_option(text: str, channels: int | None, image: int) -> SpectrumInput:
     if "image" not in values and image:
         text = f"{text},image={image}"
     number = values.get("image", image)
-    return SpectrumInput(text, _named(name, lambda: read(number)), head, read, number, rows)
+    reached = functools.partial(all_energies, head)
+    return SpectrumInput(text, _named(name, lambda: read(number)), head, read, number, rows, reached)
 
 
 _FILE_KEYS: dict[str, Kind] = {"unit": UNITS, "channels": "int", "image": "int"}
@@ -178,7 +207,9 @@ def _drawn(text: str, shape: _Shape, rest: str, image: int) -> SpectrumInput:
         text = f"{text},image={image}"
     number_of_image = int(arguments.pop("image", image))
     make = functools.partial(_sase, arguments)
-    return SpectrumInput(text, _named(name, lambda: make(number_of_image)), "", make, number_of_image)
+    reached = functools.partial(_sase_energies, **arguments)
+    first = _named(name, lambda: make(number_of_image))
+    return SpectrumInput(text, first, "", make, number_of_image, reached=reached)
 
 
 def _value(name: str, argument: str, word: str, energy: float, shape: _Shape) -> float | int:

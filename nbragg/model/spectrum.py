@@ -28,6 +28,9 @@ _MOST_NODES = 15
 #: standard deviations on either side of a spike that the channels of a SASE spectrum reach
 _SASE_SPAN = 5.0
 
+#: standard deviations of the jitter that are provided for: one shot in 500 million goes farther
+_SASE_JITTER = 6.0
+
 #: what random numbers of spectra are for, in the generator's counter (beyond 13.1)
 _STAGE = 20
 
@@ -439,6 +442,24 @@ class Spectrum(Record):
         for place, area in zip(places, areas, strict=True):
             below += area * _normal_integral((edges - place) / wide)
         return cls(centre * (1.0 + middles), np.diff(below))
+
+    @staticmethod
+    def sase_range(
+        energy_eV: float, bandwidth: float = 2e-3, *, spike: float = 2e-4, jitter: float = 0.0
+    ) -> tuple[float, float]:
+        """Lowest and highest energy, eV, that a shot of `sase` has; with a jitter of up to 6 times it.
+
+        For structure factors that serve all shots.
+
+        Examples
+        --------
+        >>> import nbragg
+        >>> nbragg.Spectrum.sase_range(9000, 0.01, spike=1e-3)
+        (8910.0, 9090.0)
+        """
+        half = 0.5 * bandwidth + _SASE_SPAN * spike
+        shaken = _SASE_JITTER * jitter
+        return energy_eV * (1.0 - shaken) * (1.0 - half), energy_eV * (1.0 + shaken) * (1.0 + half)
 
     @staticmethod
     def per_shot(energies_eV: npt.ArrayLike, weights: npt.ArrayLike) -> SpectrumSeries:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,10 @@ from ..base.errors import InputError
 from ..base.records import Record, frozen
 from ..base.vectors import FloatArray
 
-__all__ = ["StructureFactors"]
+if TYPE_CHECKING:
+    from ..io.reflections.energies import ModelTables
+
+__all__ = ["StructureFactors", "boxed"]
 
 
 @frozen
@@ -350,10 +353,21 @@ class StructureFactors(Record):
         most = check.count("energy_nodes", energy_nodes)
         energies = getattr(energies_eV, "energies_eV", energies_eV)
         found = model_tables(path, d_min_A, energies, most=most, fprime=fprime, **options)
-        boxes = [cls.from_reflections(found.h, found.k, found.l, F, default_F) for F in found.F]
-        tables = check.owned(np.stack([box._list() for box in boxes]))
-        count = boxes[0].n_listed
-        return cls(None, boxes[0].origin, default_F, count, check.owned(found.energies_eV), tables)
+        return boxed(found, default_F)
+
+
+def boxed(found: ModelTables, default_F: float) -> StructureFactors:
+    """Lists at several energies on one box of indices."""
+    first = StructureFactors.from_reflections(found.h, found.k, found.l, found.F[0], default_F)
+    box = first._list()
+    tables = np.full((len(found.F), *box.shape), first.default_F)
+    place = tuple(x - low for x, low in zip((found.h, found.k, found.l), first.origin, strict=True))
+    for table, F in zip(tables, found.F, strict=True):
+        table[place] = F
+    energies = check.owned(found.energies_eV)
+    return StructureFactors(
+        None, first.origin, first.default_F, first.n_listed, energies, check.owned(tables)
+    )
 
 
 def _whole(name: str, values: npt.ArrayLike, n: int) -> npt.NDArray[np.int64]:

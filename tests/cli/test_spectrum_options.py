@@ -10,8 +10,10 @@ import pytest
 import spectrum_oracle as oracle
 
 import nbragg
-from nbragg import Beam, Spectrum
+from nbragg import Beam, Spectrum, StructureFactors
 from nbragg.cli.nanobragg import main
+from nbragg.io.crystal_files import model_limit
+from nbragg.io.reflections.energies import SpectralModel
 
 pytestmark = pytest.mark.filterwarnings("ignore::nbragg.base.errors.NbraggWarning")
 
@@ -212,3 +214,142 @@ def test_bad_input(options: str, folder: Path, capsys: pytest.CaptureFixture[str
 def test_without_effect(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.warns(nbragg.NbraggWarning, match="-spectrum_channels has no effect without -spectrum"):
         nbragg.from_cli(f"{LINE} -spectrum_channels 4")
+
+
+# ---- structure factors of a model at the energies of the spectrum ----
+
+TOY = Path(__file__).parents[1] / "data" / "5e5z.pdb"
+SE_K = 12657.8  # eV
+SMALL = "-detpixels 24 -pixel 1.5 -distance 30 -oversample 2"
+MODEL = f"-hkl se.pdb -N 7 -misset 5 9 3 -nointerpolate -physics exact {SMALL}"
+
+
+@pytest.fixture
+def model(folder: Path) -> str:
+    """The peptide with selenium for one of its atoms, which has an edge near 12.66 keV."""
+    lines = TOY.read_text().splitlines(keepends=True)
+    first = next(i for i, line in enumerate(lines) if line.startswith(("ATOM", "HETATM")))
+    lines[first] = lines[first][:76] + "SE" + lines[first][78:]
+    Path("se.pdb").write_text("".join(lines))
+    return "se.pdb"
+
+
+def limit(setup: nbragg.Setup, energy_eV: float) -> float:
+    beam = Beam.from_energy(energy_eV)
+    assert setup.crystal.cell is not None
+    return model_limit(setup.crystal.cell, beam, setup.detector)
+
+
+def test_a_model_is_taken_at_all_energies(model: str) -> None:
+    """As of `from_model`; an image is the sum over its energies, each with the F of that energy alone."""
+    energies = [12640.0, 12650, 12670, 12690]
+    Path("s.txt").write_text("".join(f"{E} {i + 1}\n" for i, E in enumerate(energies)))
+    setup = nbragg.from_cli(f"{MODEL} -spectrum s.txt")
+    factors = setup.crystal.structure_factors
+    assert factors == StructureFactors.from_model(model, limit(setup, 12690), energies_eV=energies)
+    assert factors.nodes == pytest.approx([12640, 12650, SE_K - 1, SE_K + 1, 12670, 12690], abs=0.2)
+    assert np.ptp([table.sum() for table in factors.tables]) > 0  # type: ignore[union-attr]
+    spectrum = setup.beam.spectrum
+    assert spectrum is not None
+    found = nbragg.simulate(setup, precision="double").image
+    alone = [nbragg.from_cli(f"{MODEL} -energy {E}") for E in energies]
+    assert not any(one.crystal.structure_factors.nodes for one in alone)
+    parts = [nbragg.simulate(one, precision="double").image.astype(float) for one in alone]
+    expected = np.tensordot(spectrum.shares, parts, 1)
+    assert np.abs(found - expected).max() <= 1e-6 * expected.max()
+    at_one = setup.crystal.replace(
+        structure_factors=StructureFactors.from_model(model, limit(setup, 12690), energies_eV=[12640.0])
+    )
+    other = nbragg.simulate(setup.replace(crystal=at_one), precision="double").image
+    assert np.abs(other - expected).max() > 1e-3 * expected.max()
+
+
+def test_one_list_where_the_energy_does_not_matter(model: str) -> None:
+    """One energy, and elements without f' and f'': the list of before, to the bit."""
+    Path("one.txt").write_text("12700 1\n")
+    Path("he.pdb").write_text(
+        "CRYST1   20.000   20.000   20.000  90.00  90.00  90.00 P 1           1\n"
+        "HETATM    1 HE   MSE A   1       1.000   2.000   3.000  1.00 12.00          HE\nEND\n"
+    )
+    for path, words in (("se.pdb", "-spectrum one.txt"), ("he.pdb", "-spectrum gauss:12700,50,5")):
+        setup = nbragg.from_cli(f"{MODEL} {words}".replace("se.pdb", path))
+        wavelength = setup.beam.wavelength_A
+        plain = nbragg.from_cli(f"{MODEL} -lambda {wavelength!r}".replace("se.pdb", path))
+        assert setup.crystal.structure_factors.tables is None
+        if path == "se.pdb":
+            assert setup.crystal.structure_factors == plain.crystal.structure_factors
+            assert np.array_equal(nbragg.simulate(setup).image, nbragg.simulate(plain).image)
+
+
+@pytest.mark.parametrize(
+    "words", ["-spectrum gauss:12660,30,12", "-spectrum sase:12660,n=9,image=2 -energy 12640 -dmin 2"]
+)
+def test_a_model_there_and_back(words: str, model: str, folder: Path) -> None:
+    setup = nbragg.from_cli(f"{MODEL} {words}")
+    factors = setup.crystal.structure_factors
+    assert len(factors.nodes) >= 9 and factors.tables is not None
+    assert setup.beam.spectrum is not None
+    middle = 0.5 * (factors.nodes[0] + factors.nodes[-1])
+    if "sase" in words:  # moved with the spectrum, whose own mean is not the band's middle
+        drawn = Spectrum.sase(12660, n=9, image=2)
+        assert middle == pytest.approx(12660 + 12640 - drawn.mean_energy_eV, rel=1e-9)
+        nodes = np.array(Spectrum.sase_range(12660)) + 12640 - drawn.mean_energy_eV
+        assert [factors.nodes[0], factors.nodes[-1]] == pytest.approx(nodes, rel=1e-12)
+    text = nbragg.to_cli(setup)
+    assert "-hkl se.pdb" in text and nbragg.from_cli(text) == setup
+    nbragg.dump(setup, "setup.json")
+    assert nbragg.load("setup.json") == setup
+    # no file of a command line holds them: neither without the model nor for another detector
+    farther = setup.replace(distance_mm=20)
+    for other in (setup.replace(files=()), farther)[: 2 - ("-dmin" in words)]:
+        with pytest.raises(nbragg.InputError, match=r"several energies.*recipe"):
+            nbragg.to_cli(other, folder=folder)
+
+
+def test_shots_share_the_structure_factors(model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of the energies of all, so that an image is the same alone; those of a file are its axis."""
+    line = f"{MODEL} -spectrum sase:12660,1%,6,seed=5 -nopgm -nonoise -noprogress -intfile i.img"
+    run(f"{line} -frames 2 -osc 0.2 -floatfile all.bin")
+    run(f"{line} -osc 0.2 -phi 0.2 -first_frame 2 -floatfile two.bin")
+    assert np.array_equal(pixels("all_0002.bin"), pixels("two.bin")) and pixels("two.bin").max() > 0
+    said = capsys.readouterr().out
+    assert "calculated from the model at 11 energies, 12584 to 12736 eV, with f', f''" in said
+    assert "structure factors for the next run, those at 12660 eV alone" in said
+    low, high = Spectrum.sase_range(12660, 0.01)
+    shots = [Spectrum.sase(12660, 0.01, seed=5, image=i).energies_eV[[0, -1]] for i in range(30)]
+    assert low <= np.min(shots) and np.max(shots) <= high < 1.02 * low
+    jumping = Spectrum.sase_range(12660, 0.01, jitter=0.01)
+    assert jumping == pytest.approx((low * 0.94, high * 1.06), rel=1e-12)
+    h5py = pytest.importorskip("h5py")
+    with h5py.File("shots.nxs", "w") as file:
+        beam = file.create_group("entry/instrument/beam")
+        beam["incident_wavelength"] = oracle.HC / np.array([12640.0, 12660, 12690])
+        beam["incident_wavelength_weights"] = [[1.0, 2, 0], [0, 1, 1]]
+    first, second = (nbragg.from_cli(f"{MODEL} -spectrum shots.nxs,image={i},channels=2") for i in (0, 1))
+    assert first.crystal.structure_factors == second.crystal.structure_factors
+    assert first.crystal.structure_factors.nodes[::4] == pytest.approx([12640, 12690])
+
+
+def test_memory_is_said_before(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from nbragg.base import memory
+    from nbragg.cli import hkl_input
+
+    monkeypatch.setattr(hkl_input, "_LARGE", 1000)
+    with pytest.warns(
+        nbragg.NbraggWarning, match=r"at 11 energies .* take .*: less with -dmin, or with -hkl"
+    ):
+        setup = nbragg.from_cli(f"{MODEL} -spectrum gauss:12660,30,12")
+    tables = setup.crystal.structure_factors.tables
+    assert tables is not None
+    energies = setup.beam.spectrum.energies_eV  # type: ignore[union-attr]
+    model_of = SpectralModel(model, limit(setup, energies.max()), energies)
+    assert model_of.size == tables.nbytes
+    monkeypatch.setattr(memory, "_ALWAYS_GRANTED", 0)
+    monkeypatch.setattr(memory, "available_bytes", lambda: tables.nbytes - 1)
+    calls: list[Any] = []
+    monkeypatch.setattr(
+        "nbragg.io.reflections.models._unique_with_absences", lambda *given: calls.append(given)
+    )
+    with pytest.raises(nbragg.MemoryLimitError, match=r"at 11 energies needs .*-dmin.*nbragg hkl"):
+        nbragg.from_cli(f"{MODEL} -spectrum gauss:12660,30,12")
+    assert not calls

@@ -24,6 +24,7 @@ ATOMS = (
     ("N", "N", 2.2, 11.1, 14.0, 1.0, 20.0),
     ("O", "O", 9.9, 8.3, 6.6, 0.5, 11.0),
 )
+GROUP = gemmi.SpaceGroup("P 21 21 21")
 SE_K = 12657.8  # eV: gemmi's f'' jumps within 1 eV of it
 
 
@@ -130,6 +131,16 @@ def test_bijvoet_ratio_at_the_selenium_edge_by_hand(folder: Path) -> None:
         ratios.append(abs(ratio))
     # f'' of selenium is 0.5 e below its edge and 3.8 e above
     assert len(ratios) == 5 and min(ratios[2:]) > 3 * max(ratios[:2])
+
+
+def test_one_method_for_all_terms(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Differences are taken, which a sum by another method would spoil: "auto" decides once."""
+    by_fft = StructureFactors.from_model(model, 2.0, energies_eV=[12600, 12640], method="fft")
+    work = len(ATOMS) * 4 * (len(gemmi.make_miller_array(gemmi.UnitCell(*CELL), GROUP, 2.0)) + 1)
+    monkeypatch.setattr("nbragg.io.reflections.models._DIRECT_LIMIT", 1.5 * work)
+    assert StructureFactors.from_model(model, 2.0, energies_eV=[12600, 12640]) == by_fft
+    monkeypatch.setattr("nbragg.io.reflections.models._DIRECT_LIMIT", 2.5 * work)
+    assert StructureFactors.from_model(model, 2.0, energies_eV=[12600, 12640]) != by_fft
 
 
 def test_nodes() -> None:

@@ -19,7 +19,7 @@ from ...base.names import suggestion
 from ...base.optional import require
 from .sniff import check_file, content_kind
 
-__all__ = ["UNITS", "beam_spectrum", "read_spectrum", "spectra_in", "write_spectrum"]
+__all__ = ["UNITS", "all_energies", "beam_spectrum", "read_spectrum", "spectra_in", "write_spectrum"]
 
 #: units of the first column
 UNITS = ("eV", "keV", "A")
@@ -133,6 +133,26 @@ def spectra_in(path: str | os.PathLike[str]) -> int:
     return max(counts, default=0)
 
 
+def all_energies(path: str | os.PathLike[str]) -> NDArray[np.float64]:
+    """Energies (n,), eV, of all images of a NeXus file: those of its axis, or of each image's own.
+
+    Raises
+    ------
+    FileError
+        As `read_spectrum`.
+    """
+    file = check_file(path, what="spectrum", max_bytes=_MAX_BYTES)
+
+    def energies(beam: Any) -> Columns | None:
+        found = _datasets(beam)
+        if found is None:
+            return None
+        values = np.unique(np.asarray(found[0][()], dtype=np.float64))
+        return _in_eV(found[0], values), np.zeros(0)
+
+    return _of_beams(file, energies)[0]
+
+
 def _of_nexus(file: Path, image: int) -> Columns:
     return _of_beams(file, lambda beam: beam_spectrum(beam, image))
 
@@ -174,12 +194,16 @@ def beam_spectrum(beam: Any, image: int = 0) -> Columns | None:
     x, w = _row(axis, image), _row(weights, image)
     if x.shape != w.shape:
         raise FileError(f"{x.size} wavelengths have {w.size} weights")
+    return _in_eV(axis, x), w
+
+
+def _in_eV(axis: Any, x: NDArray[np.float64]) -> NDArray[np.float64]:
     unit = _text(axis.attrs.get("units", "angstrom")).lower()
     if unit in _ENERGIES:
-        return x * _ENERGIES[unit], w
+        return x * _ENERGIES[unit]
     if unit not in _LENGTHS:
         raise FileError(f"the spectrum has the unit {unit!r}; angstrom, nm, m, eV or keV was expected")
-    return constants.HC_EV_A / (x * _LENGTHS[unit]), w
+    return np.asarray(constants.HC_EV_A / (x * _LENGTHS[unit]))
 
 
 def _datasets(beam: Any) -> tuple[Any, Any] | None:

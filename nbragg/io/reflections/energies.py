@@ -10,6 +10,7 @@ are calculated once, an energy then costs a sum; F^2 between two energies is tak
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -24,9 +25,10 @@ from ...base.errors import InputError
 from ...base.names import suggestion
 from . import models
 from .models import Solvent
-from .reflection_list import expand_to_p1
+from .mtz_cif import _six
+from .reflection_list import ReflectionList, expand_to_p1
 
-__all__ = ["ModelTables", "energy_nodes", "model_tables"]
+__all__ = ["ModelTables", "SpectralModel", "energy_nodes", "model_tables"]
 
 #: half the width of what is put about an absorption edge, eV
 _EDGE = 1.0
@@ -35,13 +37,14 @@ Terms = dict[str, tuple[float, float]]
 
 
 class ModelTables(NamedTuple):
-    """Indices (n,) of P1, and amplitudes (nodes, n) at energies (nodes,), eV."""
+    """Indices (n,) of P1, amplitudes (nodes, n) at energies (nodes,), eV, and lines that say where from."""
 
     energies_eV: NDArray[np.float64]
     h: NDArray[np.int32]
     k: NDArray[np.int32]
     l: NDArray[np.int32]  # noqa: E741 - the index's name
     F: NDArray[np.float64]
+    report: str
 
 
 def energy_nodes(energies_eV: Any, elements: Iterable[str], most: int) -> NDArray[np.float64]:
@@ -72,54 +75,116 @@ def energy_nodes(energies_eV: Any, elements: Iterable[str], most: int) -> NDArra
     return np.unique(np.concatenate([nodes, about[(about > low) & (about < high)]]))
 
 
-def model_tables(
-    path: str | os.PathLike[str],
-    d_min_A: float,
-    energies_eV: Any,
-    *,
-    most: int = 9,
-    anomalous: bool = True,
-    fprime: Mapping[str, Any] | None = None,
-    solvent: Solvent | bool = False,
-    method: str = "auto",
-    cell: Sequence[float] | None = None,
-    spacegroup: str | None = None,
-) -> ModelTables:
-    """Structure factors of a model at the nodes of a spectrum.
+class SpectralModel:
+    """A model, and what its structure factors at the nodes of a spectrum ask for before they are calculated.
 
     Parameters and errors as `nbragg.StructureFactors.from_model`; ``most`` is its ``energy_nodes``.
+
+    Attributes
+    ----------
+    energies_eV : ndarray (nodes,)
+    differs : bool
+        Whether f' or f'' of some element is not the same at all of them.
+    size : int
+        Bytes of the amplitudes, each energy's on its box of indices.
     """
-    limit = check.number("d_min_A", d_min_A, above=0)
-    check.choice("method", method, ("auto", "direct", "fft"))
-    model = models._read(path, None if cell is None else tuple(cell), spacegroup)
-    elements = sorted(model.elements)
-    tables = _overrides(fprime, elements)
-    nodes = energy_nodes(energies_eV, elements, most)
-    terms = [_terms(elements, float(energy), tables) if anomalous else {} for energy in nodes]
-    notes: list[str] = []
-    hkl = models._unique_with_absences(model, limit)
-    memory.require(
-        16 * (len(elements) + 2) * len(hkl) + 32 * len(nodes) * len(hkl) * _copies(model),
-        f"structure factors at {len(nodes)} energies",
-        "give a larger d_min_A, or fewer energies (energy_nodes)",
-    )
-    base, parts = _parts(model, hkl, terms, limit, method)
-    if solvent:
-        parameters = solvent if isinstance(solvent, Solvent) else Solvent()
-        base = base + models._solvent_part(model, hkl, parameters, limit, notes)
-    operations = model.spacegroup.operations()
-    centric = np.asarray(operations.centric_flag_array(hkl.astype(np.int32)), dtype=bool)
-    columns = []
-    for of_energy in terms:
-        A, B = base, np.zeros_like(base)
-        for name, part in parts.items():
-            A, B = A + of_energy[name][0] * part, B + of_energy[name][1] * part
-        plus = np.abs(A + 1j * B)
-        minus = np.where(centric, plus, np.abs(A - 1j * B))
-        h, k, l, F = expand_to_p1(hkl, plus, minus, operations)  # noqa: E741 - the index's name
-        h, k, l, F = models._fill_absences(h, k, l, F, model.cell, limit)  # noqa: E741
-        columns.append(F)
-    return ModelTables(nodes, h, k, l, np.array(columns))
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        d_min_A: float,
+        energies_eV: Any,
+        *,
+        most: int = 9,
+        anomalous: bool = True,
+        fprime: Mapping[str, Any] | None = None,
+        solvent: Solvent | bool = False,
+        method: str = "auto",
+        cell: Sequence[float] | None = None,
+        spacegroup: str | None = None,
+    ) -> None:
+        self._limit = check.number("d_min_A", d_min_A, above=0)
+        self._method = check.choice("method", method, ("auto", "direct", "fft"))
+        self._solvent = solvent
+        self._model = models._read(path, None if cell is None else tuple(cell), spacegroup)
+        elements = sorted(self._model.elements)
+        tables = _overrides(fprime, elements)
+        self.energies_eV = energy_nodes(energies_eV, elements, most)
+        self._terms = [
+            _terms(elements, float(energy), tables) if anomalous else {} for energy in self.energies_eV
+        ]
+        self.differs = any(one != self._terms[0] for one in self._terms)
+        edges = self._model.cell.a, self._model.cell.b, self._model.cell.c
+        self.size = 8 * len(self.energies_eV) * math.prod(2 * int(edge / self._limit) + 1 for edge in edges)
+
+    def tables(self) -> ModelTables:
+        """Calculate them."""
+        model, limit, nodes = self._model, self._limit, self.energies_eV
+        notes = list(model.notes)
+        what = f"structure factors at {len(nodes)} energies"
+        remedy = "give a larger d_min_A (-dmin), fewer energies, or a list at one energy (nbragg hkl)"
+        memory.require(self.size, what, remedy)
+        hkl = models._unique_with_absences(model, limit)
+        calculated = 16 * (len(model.elements) + 2) * len(hkl) + 32 * len(nodes) * len(hkl) * _copies(model)
+        memory.require(self.size + calculated, what, remedy)
+        base, parts = _parts(model, hkl, self._terms, limit, self._method, notes)
+        if self._solvent:
+            parameters = self._solvent if isinstance(self._solvent, Solvent) else Solvent()
+            base = base + models._solvent_part(model, hkl, parameters, limit, notes)
+        operations = model.spacegroup.operations()
+        centric = np.asarray(operations.centric_flag_array(hkl.astype(np.int32)), dtype=bool)
+        # where each index of P1 finds its amplitude: nowhere (0), among the plus halves, among the minus ones
+        plus = np.arange(1.0, len(hkl) + 1.0)
+        minus = np.where(centric, plus, plus + len(hkl))
+        h, k, l, found = expand_to_p1(hkl, plus, minus, operations)  # noqa: E741 - the index's name
+        h, k, l, found = models._fill_absences(h, k, l, found, model.cell, limit)  # noqa: E741
+        place = found.astype(np.int64)
+        F = np.empty((len(nodes), len(place)))
+        for row, of_energy in zip(F, self._terms, strict=True):
+            A, B = base, np.zeros_like(base)
+            for name, part in parts.items():
+                A, B = A + of_energy[name][0] * part, B + of_energy[name][1] * part
+            row[:] = np.concatenate([[0.0], np.abs(A + 1j * B), np.abs(A - 1j * B)])[place]
+        listed = ReflectionList(
+            h,
+            k,
+            l,
+            F[len(F) // 2],
+            cell=_six(model.cell),
+            spacegroup=model.spacegroup.xhm(),
+            source=str(model.path),
+            column=f"|F| calculated from the model at {_span(nodes)}"
+            + (" with f', f''" if self._terms[0] else "")
+            + (" and bulk solvent" if self._solvent else ""),
+            rule=f"{model.atoms} atoms",
+            d_min_A=limit,
+            unique=len(hkl),
+            notes=(*notes, *self._term_notes()),
+        )
+        return ModelTables(nodes, h, k, l, F, listed.report())
+
+    def _term_notes(self) -> list[str]:
+        """f' and f'' at the first and the last energy."""
+        first, last = self._terms[0], self._terms[-1]
+        ends = (f"{name} {_pair(first[name])} to {_pair(last[name])}" for name in sorted(first))
+        return ["f', f'': " + ", ".join(ends)] if first else []
+
+
+def _pair(terms: tuple[float, float]) -> str:
+    return f"{terms[0]:.3f} {terms[1]:.3f}"
+
+
+def _span(energies: NDArray[np.float64]) -> str:
+    if len(energies) == 1:
+        return f"{energies[0]:g} eV"
+    return f"{len(energies)} energies, {energies[0]:g} to {energies[-1]:g} eV,"
+
+
+def model_tables(
+    path: str | os.PathLike[str], d_min_A: float, energies_eV: Any, **options: Any
+) -> ModelTables:
+    """Structure factors of a model at the nodes of a spectrum; options and errors as of `SpectralModel`."""
+    return SpectralModel(path, d_min_A, energies_eV, **options).tables()
 
 
 def _copies(model: Any) -> int:
@@ -127,11 +192,18 @@ def _copies(model: Any) -> int:
 
 
 def _parts(
-    model: Any, hkl: NDArray[np.int64], terms: Sequence[Terms], d_min: float, method: str
+    model: Any,
+    hkl: NDArray[np.int64],
+    terms: Sequence[Terms],
+    d_min: float,
+    method: str,
+    notes: list[str],
 ) -> tuple[NDArray[np.complex128], dict[str, NDArray[np.complex128]]]:
     """F_0, and A of every element that has anomalous terms at some energy."""
     names = [name for name in terms[0] if any(one[name] != (0.0, 0.0) for one in terms)]
-    base, _ = models._factors(model, hkl, {}, d_min, method, [])
+    # differences are taken: one method for all, that of a single energy
+    method = models._chosen(model, len(hkl), method, 2)
+    base, _ = models._factors(model, hkl, {}, d_min, method, notes)
     parts = {}
     for name in names:
         # calculations are linear in what is added to a form factor: one electron more

@@ -375,10 +375,7 @@ def _factors(
 ) -> tuple[NDArray[np.complex128], NDArray[np.complex128]]:
     """A and B of the module's formulas; calculations are linear in the addend, so B is the difference of
     two."""
-    images = len(model.cell.images) + 1
-    work = float(model.atoms) * images * len(hkl) * (2 if terms else 1)
-    if method == "auto":
-        method = "direct" if work <= _DIRECT_LIMIT or model.structure is None else "fft"
+    method = _chosen(model, len(hkl), method, 2 if terms else 1)
     if method == "fft" and model.structure is None:
         raise InputError("method = 'fft' works on PDB and mmCIF models; a small-molecule CIF takes 'direct'")
     compute = _direct if method == "direct" else _fft
@@ -389,6 +386,14 @@ def _factors(
         return A, np.zeros_like(A)
     both = compute(model, hkl, {e: fp + fpp for e, (fp, fpp) in terms.items()}, d_min)
     return A, both - A
+
+
+def _chosen(model: _Model, count: int, method: str, passes: int) -> str:
+    """How so many reflections are calculated so many times."""
+    if method != "auto":
+        return method
+    work = float(model.atoms) * (len(model.cell.images) + 1) * count * passes
+    return "direct" if work <= _DIRECT_LIMIT or model.structure is None else "fft"
 
 
 def _direct(
