@@ -180,8 +180,9 @@ def to_cli(setup: Setup, folder: str | os.PathLike[str] | None = None) -> str:
     InputError
         When files are needed and no folder is given, or for what a command line cannot say: several crystals,
         panels by their places but those of the library, rectangular pixels, numbers of cells that are not
-        whole, weights of domains, thermal diffuse scattering and tensors, a shifted detector, a turned
-        polarization, a background of photons, a detector response with a source of its own.
+        whole, structure factors at several energies unlike those that a model's file gives, weights of
+        domains, thermal diffuse scattering and tensors, a shifted detector, a turned polarization, a
+        background of photons, a detector response with a source of its own.
     FileError
         When they cannot be written.
 

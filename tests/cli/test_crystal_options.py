@@ -109,6 +109,15 @@ def test_report_of_twins_and_lattices(folder: Path, capsys: pytest.CaptureFixtur
     assert "gauss_star" in shown and "twin individuals" in shown and "lattices" in shown
 
 
+def test_report_of_sizes_of_domains(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Their blocks are one crystal, not several lattices."""
+    sizes = "-mosaic 0.5 -mosaic_dom 4 -N_distribution lognormal:0.4 -N_domains"
+    assert main(f"{BASE} {sizes} -twin 0.3:-h,-k,l -nopgm -nonoise".split()) == 0
+    shown = capsys.readouterr().out
+    assert "mosaic domains      4 over 0.5 deg" in shown and "the first of 4 sizes" in shown
+    assert "twin individuals    1 more" in shown and "lattices" not in shown
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

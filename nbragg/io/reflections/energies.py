@@ -145,6 +145,7 @@ class SpectralModel:
             for name, part in parts.items():
                 A, B = A + of_energy[name][0] * part, B + of_energy[name][1] * part
             row[:] = np.concatenate([[0.0], np.abs(A + 1j * B), np.abs(A - 1j * B)])[place]
+        straight = float(F[len(F) // 2][(h == 0) & (k == 0) & (l == 0)][0])
         listed = ReflectionList(
             h,
             k,
@@ -156,7 +157,7 @@ class SpectralModel:
             column=f"|F| calculated from the model at {_span(nodes)}"
             + (" with f', f''" if self._terms[0] else "")
             + (" and bulk solvent" if self._solvent else ""),
-            rule=f"{model.atoms} atoms",
+            rule=f"{model.atoms} atoms, F(000) = {straight:.5g}",
             d_min_A=limit,
             unique=len(hkl),
             notes=(*notes, *self._term_notes()),
