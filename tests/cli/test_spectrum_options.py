@@ -248,7 +248,7 @@ def test_a_model_is_taken_at_all_energies(model: str) -> None:
     factors = setup.crystal.structure_factors
     assert factors == StructureFactors.from_model(model, limit(setup, 12690), energies_eV=energies)
     assert factors.nodes == pytest.approx([12640, 12650, SE_K - 1, SE_K + 1, 12670, 12690], abs=0.2)
-    assert np.ptp([table.sum() for table in factors.tables]) > 0  # type: ignore[union-attr]
+    assert np.ptp([table.sum() for table in factors.tables]) > 0
     spectrum = setup.beam.spectrum
     assert spectrum is not None
     found = nbragg.simulate(setup, precision="double").image
@@ -341,7 +341,7 @@ def test_memory_is_said_before(model: str, monkeypatch: pytest.MonkeyPatch) -> N
         setup = nbragg.from_cli(f"{MODEL} -spectrum gauss:12660,30,12")
     tables = setup.crystal.structure_factors.tables
     assert tables is not None
-    energies = setup.beam.spectrum.energies_eV  # type: ignore[union-attr]
+    energies = setup.beam.spectrum.energies_eV
     model_of = SpectralModel(model, limit(setup, energies.max()), energies)
     assert model_of.size == tables.nbytes
     monkeypatch.setattr(memory, "_ALWAYS_GRANTED", 0)
