@@ -65,15 +65,16 @@ NB_FN void tile_light(const nb_panel *given, nb_tile *t, int layer, const double
     }
 }
 
-static void tile_source(const nb_scene *s, nb_tile *t, const nb_source *given)
+static void tile_source(const nb_scene *s, const nb_panel *on, int layer, nb_tile *t, int number)
 {
-    const nb_source source = *given;
+    const nb_panel panel = *on;
+    const nb_source source = s->source[number];
     const double half = 0.5 / source.wavelength, K = s->polarization;
     const double p[3] = {s->polar_vector[0], s->polar_vector[1], s->polar_vector[2]};
     const int nopolar = s->nopolar;
     for (int i = 0; i < t->at.lanes; i += NB_LANES) {
         const nb_vd d[3] = {nb_load_vd(t->d[0] + i), nb_load_vd(t->d[1] + i), nb_load_vd(t->d[2] + i)};
-        const nb_vd plain = source.weight * nb_load_vd(t->light + i);
+        const nb_vd plain = source.weight * nb_caught_vd(&panel, number, layer, d, nb_load_vd(t->light + i));
         nb_store_vd(t->stol + i, nb_stol_vd(half, source.incident, d));
         nb_store_vd(t->plain + i, plain);
         nb_store_vd(t->polarized + i, nopolar ? plain : plain * nb_polarization_vd(K, source.incident, d, p));
@@ -138,12 +139,13 @@ static void tile_outside(const nb_backdrop *b, const nb_tile *t, int64_t *outsid
 }
 
 /* All sources at one place; outside: to be counted by the first, or NULL. */
-static void tile_place(const nb_scene *s, const nb_backdrop *b, const nb_obstacles *o, int layer, const nb_place *place,
+static void tile_place(const nb_scene *s, const nb_backdrop *b, const nb_panel *p, int layer, const nb_place *place,
                        nb_tile *t, int64_t *outside)
 {
     const int counted = place == b->place && layer == 0;
+    const nb_obstacles *o = b->obstacles ? b->obstacles + (p - s->panel) : NULL;
     for (int i = 0; i < s->sources; i++) {
-        if (place->count || (i == 0 && outside)) tile_source(s, t, s->source + i);
+        if (place->count || (i == 0 && outside)) tile_source(s, p, layer, t, i);
         if (i == 0 && outside) tile_outside(b, t, outside);
         if (o) tile_obstacles(o, t, i, s->source + i, place->at, place->count > 0, counted);
         for (const nb_scatterer *one = b->scatterer + place->first; one < b->scatterer + place->first + place->count; one++)
@@ -177,7 +179,7 @@ static void work_tile(const nb_scene *s, const nb_backdrop *b, const nb_panel *p
                     if (!place->count && !(first && outside) && !(o && sample && layer == 0)) continue;
                     if (sample) tile_light(p, t, layer, NULL);
                     else tile_light(p, t, layer, place->at);
-                    tile_place(s, b, o, layer, place, t, first ? outside : NULL);
+                    tile_place(s, b, p, layer, place, t, first ? outside : NULL);
                 }
             }
     const double share = 1.0 / ((double)s->sources * b->oversample * b->oversample);

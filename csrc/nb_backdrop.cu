@@ -20,12 +20,13 @@ typedef struct {
     double background, fixed, transmission;
 } nb_sums;
 
-/* What one source adds at P, seen from a place along d with that light.  Returns s. */
-NB_FN double nb_add_source(const nb_scene *s, const nb_backdrop *b, const nb_obstacles *o, int number, const nb_place *place,
-                           const double P[3], const double d[3], double light, int counted, nb_sums *sum)
+/* What one source adds at P in a layer of a panel, seen from a place along d with that light.  Returns s. */
+NB_FN double nb_add_source(const nb_scene *s, const nb_backdrop *b, const nb_obstacles *o, const nb_panel *p, int layer,
+                           int number, const nb_place *place, const double P[3], const double d[3], double light, int counted,
+                           nb_sums *sum)
 {
     const nb_source *source = s->source + number;
-    double plain = source->weight * light;
+    double plain = source->weight * nb_caught_d(p, number, layer, d, light);
     if (o) {
         const double passed = nb_transmission_d(o, number, source->incident, place->at, P);
         plain *= passed;
@@ -84,7 +85,7 @@ nb_behind(const __grid_constant__ nb_scene scene, const __grid_constant__ nb_pan
                     const double light = nb_light_d(p, layer, i ? place->at : NULL, P, d);
                     const int counted = i == 0 && layer == 0;
                     for (int k = 0; k < s->sources; k++) {
-                        const double stol = nb_add_source(s, b, o, k, place, P, d, light, counted, &sum);
+                        const double stol = nb_add_source(s, b, o, p, layer, k, place, P, d, light, counted, &sum);
                         if (counted && sub_s == 0 && sub_f == 0 && k == 0) nb_count_outside(b, stol, outside);
                     }
                 }

@@ -44,7 +44,7 @@ static void add_place(const nb_scene *s, const nb_backdrop *b, const nb_obstacle
     const double light = nb_light_d(p, layer, place == b->place ? NULL : place->at, P, d);
     for (int i = 0; i < s->sources; i++) {
         const nb_source *source = s->source + i;
-        double plain = source->weight * light;
+        double plain = source->weight * nb_caught_d(p, i, layer, d, light);
         if (o) {
             const double passed = nb_transmission_d(o, i, source->incident, place->at, P);
             if (counted) sums->transmission += source->weight * passed;

@@ -25,8 +25,8 @@ NB_FN int32_t nb_piece(const nb_curve *c, double s, int32_t steps)
 
 #endif
 
-/* Light that arrives at P in a layer of the sensor from a place, for a scattering of 1/sr: solid angle and capture; d: its
- * direction.  Without `at` it comes from the sample.  Off the sample the height above the pixel's plane takes the place of
+/* Light that arrives at P in a layer of the sensor from a place, for a scattering of 1/sr: solid angle and capture, if that is
+ * the same of all sources (else nb_caught); d: its direction.  Without `at` it comes from the sample.  Off the sample the height above the pixel's plane takes the place of
  * close_distance. */
 NB_FN NB_REAL NB_R(nb_light)(const nb_panel *p, int layer, const double *at, const NB_REAL P[3], NB_REAL d[3])
 {
@@ -39,7 +39,13 @@ NB_FN NB_REAL NB_R(nb_light)(const nb_panel *p, int layer, const double *at, con
         if (p->curved == NB_FLAT) light *= 1.0 - nb_dot(at, p->odet) / p->close_distance;
         else light *= (P[0] * D[0] + P[1] * D[1] + P[2] * D[2]) / (P[0] * P[0] + P[1] * P[1] + P[2] * P[2]);
     }
-    return nb_absorbs(p) ? light * NB_R(nb_capture)(p, layer, d) : light;
+    return nb_absorbs(p) && !nb_mu_differs(p) ? light * NB_R(nb_capture)(p, p->mu, layer, d) : light;
+}
+
+/* The light of one source, with what nb_light leaves out. */
+NB_FN NB_REAL NB_R(nb_caught)(const nb_panel *p, int number, int layer, const NB_REAL d[3], NB_REAL light)
+{
+    return nb_mu_differs(p) ? light * NB_R(nb_capture)(p, p->source_mu[number], layer, d) : light;
 }
 
 /* s = |q|/2 of light along d; half_per_wavelength 1/m. */

@@ -39,6 +39,15 @@ NB_FN int nb_absorbs(const nb_panel *p)
     return NB_RE(p->thickness) > 0.0 && NB_RE(p->mu) > 0.0;
 }
 
+/* Whether every source's light is absorbed in its own way.  NB_USE_SOURCE_MU 0: nowhere, for kernels with few registers. */
+#ifndef NB_USE_SOURCE_MU
+#define NB_USE_SOURCE_MU 1
+#endif
+NB_FN int nb_mu_differs(const nb_panel *p)
+{
+    return NB_USE_SOURCE_MU && p->source_mu;
+}
+
 /* Whether its layers have their photons deeper than at their fronts. */
 NB_FN int nb_at_mean_depth(const nb_panel *p)
 {

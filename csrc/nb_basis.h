@@ -20,7 +20,8 @@ typedef struct {
     NB_DR(nb_owed) *owed;
     NB_DREAL omega[NB_PER], capture[NB_PER], polar[NB_PER]; /* once per pixel */
     NB_DREAL polar_at[NB_PER];     /* number of the sample that has it: (layer, sub-pixel, source); -1: none */
-    NB_DREAL once[NB_PER], kept[NB_PER], bragg[NB_PER], wet[NB_PER], now[NB_PER];
+    NB_DREAL once[NB_PER], kept[NB_PER], bragg[NB_PER], wet[NB_PER];
+    NB_DREAL now[NB_PER], captured[NB_PER]; /* of a source at the point */
 } NB_R(nb_chunk);
 
 NB_FN void NB_R(nb_scattering)(const nb_scene *s, const nb_source *source, const NB_DR(nb_point) *at, NB_DREAL q[3],
@@ -150,8 +151,8 @@ NB_FN void NB_R(nb_add_crystals)(const nb_course *k, const nb_source *source, NB
 }
 
 /* One source at a sub-pixel: T and q's share are known; what follows for the source and the point. */
-NB_FN void NB_R(nb_add_source)(const nb_course *k, int number, NB_R(nb_chunk) *c, int i, double scale, double wet,
-                               NB_DREAL T, const NB_DREAL by_q[3])
+NB_FN void NB_R(nb_add_source)(const nb_course *k, const nb_panel *p, int layer, int number, NB_R(nb_chunk) *c, int i,
+                               double scale, double wet, NB_DREAL T, const NB_DREAL by_q[3])
 {
     const nb_scene *s = k->s;
     const nb_source *source = s->source + number;
@@ -160,7 +161,7 @@ NB_FN void NB_R(nb_add_source)(const nb_course *k, int number, NB_R(nb_chunk) *c
     const NB_DR(nb_point) *at = c->at + i;
     NB_DR(nb_owed) *owed = c->owed + i;
     const double per_wavelength = 1.0 / source->wavelength;
-    const NB_DREAL inner = NB_DR(nb_sample_weight)(s, c->kept[i], at->capture, c->now[i], at->omega);
+    const NB_DREAL inner = NB_DR(nb_sample_weight)(s, c->kept[i], c->captured[i], c->now[i], at->omega);
     const NB_DREAL base = scale * c->once[i] * c->given[i], amount = base * inner * source->weight;
     NB_DREAL along = NB_DSET(0.0), by_polar = NB_DSET(0.0);
     by[NB_BY_WEIGHT] += base * inner * T;
@@ -174,19 +175,23 @@ NB_FN void NB_R(nb_add_source)(const nb_course *k, int number, NB_R(nb_chunk) *c
     }
     by[NB_BY_WAVELENGTH] -= along;
     const NB_DREAL term = base * c->kept[i] * source->weight * T, omega = s->oversample_omega ? at->omega : NB_DSET(1.0);
-    const NB_DREAL capture = s->oversample_thick ? at->capture : NB_DSET(1.0);
+    const NB_DREAL capture = s->oversample_thick ? c->captured[i] : NB_DSET(1.0);
     const NB_DREAL polar = s->oversample_polar ? c->now[i] : NB_DSET(1.0);
-    if (s->oversample_thick) owed->capture += term * polar * omega;
+    NB_DREAL own = NB_DSET(0.0), *by_capture = nb_mu_differs(p) ? &own : &owed->capture;
+    if (s->oversample_thick) *by_capture += term * polar * omega;
     if (s->oversample_omega) owed->log_omega += term * capture * polar * omega;
     if (s->oversample_polar) by_polar += term * capture * omega;
     if (s->water_mode == NB_WATER_AFTER) {
         const NB_DREAL water = wet * c->given[i], w = water * source->weight;
-        by[NB_BY_WEIGHT] += water * at->capture * c->now[i] * at->omega;
-        owed->capture += w * c->now[i] * at->omega;
-        owed->log_omega += w * at->capture * c->now[i] * at->omega;
-        by_polar += w * at->capture * at->omega;
-        c->wet[i] += source->weight * at->capture * c->now[i] * at->omega;
+        by[NB_BY_WEIGHT] += water * c->captured[i] * c->now[i] * at->omega;
+        *by_capture += w * c->now[i] * at->omega;
+        owed->log_omega += w * c->captured[i] * c->now[i] * at->omega;
+        by_polar += w * c->captured[i] * at->omega;
+        c->wet[i] += source->weight * c->captured[i] * c->now[i] * at->omega;
     }
+    if (nb_mu_differs(p))
+        by[NB_BY_WAVELENGTH] += p->source_mu_slope[number]
+                              * NB_DR(nb_push_capture)(p, p->source_mu[number], layer, at, own, owed, c->by[i]);
     if (!s->nopolar && (s->oversample_polar || s->water_mode == NB_WATER_AFTER))
         NB_DR(nb_push_polar)(s->polarization, source->incident, s->polar_vector, k->axes + number, at->d,
                              k->asks & NB_ASK_POLARIZATION, by_polar, owed->d, by + NB_BY_INCIDENT, c->by[i]);
@@ -244,7 +249,8 @@ NB_FN void NB_R(nb_finish)(const nb_course *k, const nb_panel *p, NB_R(nb_chunk)
 }
 
 /* All sources at one sub-pixel. */
-NB_FN void NB_R(nb_add_point)(const nb_course *k, NB_R(nb_chunk) *c, int64_t *base, double scale, double wet)
+NB_FN void NB_R(nb_add_point)(const nb_course *k, const nb_panel *p, int layer, NB_R(nb_chunk) *c, int64_t *base, double scale,
+                              double wet)
 {
     const nb_scene *s = k->s;
     for (int n = 0; n < s->sources; n++) {
@@ -255,12 +261,13 @@ NB_FN void NB_R(nb_add_point)(const nb_course *k, NB_R(nb_chunk) *c, int64_t *ba
             c->kept[i] = NB_DSELECT(kept, NB_DSET(1.0), NB_DSET(0.0));
             c->now[i] = s->nopolar ? NB_DSET(1.0)
                                    : NB_DR(nb_polar_value)(s->polarization, s->source[n].incident, k->axes + n, c->at[i].d);
-            c->samples.weight[i] = NB_DR(nb_sample_weight)(s, c->kept[i] * s->source[n].weight, c->at[i].capture, c->now[i],
+            c->captured[i] = NB_DR(nb_capture_at)(p, n, layer, c->at + i);
+            c->samples.weight[i] = NB_DR(nb_sample_weight)(s, c->kept[i] * s->source[n].weight, c->captured[i], c->now[i],
                                                            c->at[i].omega) * (c->once[i] * c->given[i]);
             T[i] = by_q[i][0] = by_q[i][1] = by_q[i][2] = NB_DSET(0.0);
         }
         NB_R(nb_add_crystals)(k, s->source + n, c, base, scale, T, by_q);
-        for (int i = 0; i < NB_PER; i++) NB_R(nb_add_source)(k, n, c, i, scale, wet, T[i], by_q[i]);
+        for (int i = 0; i < NB_PER; i++) NB_R(nb_add_source)(k, p, layer, n, c, i, scale, wet, T[i], by_q[i]);
     }
 }
 
@@ -286,7 +293,7 @@ NB_APART void NB_R(nb_basis)(const nb_course *k, const nb_panel *p, NB_R(nb_chun
                     if (!first) NB_DR(nb_point_at)(s, p, c->F[i], c->S[i], layer, sub_s, sub_f, capture, c->at + i);
                     NB_DR(nb_owe_nothing)(c->owed + i);
                 }
-                NB_R(nb_add_point)(k, c, &base, scale, wet);
+                NB_R(nb_add_point)(k, p, layer, c, &base, scale, wet);
                 for (int i = 0; i < NB_PER; i++)
                     if (!first && (k->asks & NB_ASK_PANELS))
                         NB_DR(nb_push_point)(p, layer, c->at + i, c->owed + i, c->by[i]);

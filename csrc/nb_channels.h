@@ -14,6 +14,79 @@ NB_FN void NB_R(nb_square_factors)(const nb_table *t, const nb_vd (*whole)[3], n
     }
 }
 
+#define NB_CAPTURE_TERMS 16
+
+/* Capture fractions of a layer, of some passages.  With x the layer's attenuation depths along the ray at the middle of the
+ * channels' mu = middle (1 + e),
+ *   exp(-t x (1 + e)) - exp(-(t + 1) x (1 + e)) = sum over k of (-e)^k/k! [(t x)^k exp(-t x) - ((t + 1) x)^k exp(-(t + 1) x)]:
+ * with z = (t + 1) x |e| what is left after K terms is below z^(K - 1)/(K - 1)! (|e| + 2 z) of the fraction.  Where that
+ * takes too many terms, and for light from behind, each by the formula. */
+typedef struct {
+    int terms; /* 0: by the formula */
+    NB_REAL c[NB_CAPTURE_TERMS];
+    nb_vd path[NB_R(STEP) / NB_LANES]; /* m */
+} NB_R(nb_captures);
+
+NB_FN int NB_R(nb_capture_terms)(double z, double apart)
+{
+    const double enough = NB_FLOAT ? 1e-8 : 1e-15;
+    double left = z <= 1.0 ? apart + 2.0 * z : INFINITY; /* what cancels among the terms is below exp(z) */
+    for (int terms = 1; terms <= NB_CAPTURE_TERMS; terms++) {
+        if (left < enough) return terms;
+        left *= z / terms;
+    }
+    return 0;
+}
+
+/* Of the passages from i on. */
+static void NB_R(nb_prepare_captures)(const nb_sensor *s, const nb_listed *list, int i, NB_R(nb_captures) *captures)
+{
+    enum { PARTS = NB_R(STEP) / NB_LANES };
+    double most = 0.0;
+    int behind = 0;
+    for (int p = 0; p < PARTS; p++)
+        for (int j = 0; j < NB_LANES; j++) {
+            const double path = s->path[list->lane[i + p * NB_LANES + j]];
+            captures->path[p][j] = path;
+            behind |= !(path > 0.0);
+            most = path > most ? path : most;
+        }
+    const double deepest = s->layer + 1;
+    captures->terms = behind ? 0 : NB_R(nb_capture_terms)(deepest * most * s->middle * s->apart, s->apart);
+    nb_vd front[PARTS], back[PARTS];
+    for (int p = 0; p < PARTS; p++) {
+        const nb_vd x = s->middle * captures->path[p];
+        front[p] = nb_exp_vd(-(double)s->layer * x);
+        back[p] = nb_exp_vd(-deepest * x);
+    }
+    for (int k = 0; k < captures->terms; k++) {
+        double c[NB_R(STEP)] __attribute__((aligned(64)));
+        for (int p = 0; p < PARTS; p++) {
+            const nb_vd x = (-s->middle / (k + 1)) * captures->path[p];
+            nb_store_vd(c + p * NB_LANES, front[p] - back[p]);
+            front[p] *= (double)s->layer * x;
+            back[p] *= deepest * x;
+        }
+        captures->c[k] = NB_OF_DOUBLES(c);
+    }
+}
+
+/* Those of one channel. */
+NB_FN NB_REAL NB_R(nb_captured)(const NB_R(nb_captures) *captures, const nb_sensor *s, const nb_channel *channel)
+{
+    const double mu = s->mu[channel->source];
+    if (captures->terms) {
+        const NB_SCALAR e = (NB_SCALAR)((mu - s->middle) / s->middle);
+        NB_REAL sum = captures->c[captures->terms - 1];
+        for (int k = captures->terms - 2; k >= 0; k--) sum = sum * e + captures->c[k];
+        return sum;
+    }
+    double each[NB_R(STEP)] __attribute__((aligned(64)));
+    for (int p = 0; p < NB_R(STEP) / NB_LANES; p++)
+        nb_store_vd(each + p * NB_LANES, nb_layer_share_vd(s->layer, -mu * captures->path[p]));
+    return NB_OF_DOUBLES(each);
+}
+
 /* One vector of passages, NB_LINE; sum: of weight F^2 times the mean spot over each channel. */
 NB_FN void NB_R(nb_sum_line)(const nb_table *tables, const nb_run *run, const nb_listed *list, int i, nb_vd *sum)
 {
@@ -24,6 +97,9 @@ NB_FN void NB_R(nb_sum_line)(const nb_table *tables, const nb_run *run, const nb
     const nb_channel *end = run->channel + run->channels;
     const NB_REAL speed = NB_OF_DOUBLES(list->speed + i);
     NB_R(nb_width) width = NB_R(nb_width_of)(speed * (NB_SCALAR)run->channel->half);
+    NB_R(nb_captures) captures;
+    const int each = run->sensor.mu != NULL;
+    if (each) NB_R(nb_prepare_captures)(&run->sensor, list, i, &captures);
     double half = run->channel->half;
     for (const nb_channel *c = run->channel; c < end;) {
         const int64_t table = c->table;
@@ -40,7 +116,9 @@ NB_FN void NB_R(nb_sum_line)(const nb_table *tables, const nb_run *run, const nb
                     half = c->half;
                     width = NB_R(nb_width_of)(speed * (NB_SCALAR)half);
                 }
-                part += (NB_SCALAR)c->weight * NB_R(nb_gauss_mean)(&width, NB_OF_DOUBLES(x));
+                NB_REAL mean = NB_R(nb_gauss_mean)(&width, NB_OF_DOUBLES(x));
+                if (each && NB_ANY(mean > NB_K(0))) mean *= NB_R(nb_captured)(&captures, &run->sensor, c);
+                part += (NB_SCALAR)c->weight * mean;
             }
             for (int p = 0; p < PARTS; p++) sum[p] += F_sqr[p] * NB_DOUBLES(part, p);
         }
@@ -55,6 +133,9 @@ NB_FN void NB_R(nb_sum_culled)(const nb_scene *s, const nb_table *tables, const 
     NB_SCALAR n[3], metric[6];
     for (int j = 0; j < 3; j++) n[j] = (NB_SCALAR)b->n[j];
     for (int j = 0; j < 6; j++) metric[j] = (NB_SCALAR)b->metric[j];
+    NB_R(nb_captures) captures;
+    const int each = run->sensor.mu != NULL;
+    if (each) NB_R(nb_prepare_captures)(&run->sensor, list, i, &captures);
     for (const nb_channel *c = run->channel; c < run->channel + run->channels; c++) {
         double off[3][NB_R(STEP)] __attribute__((aligned(64)));
         nb_vd whole[PARTS][3], F_sqr[PARTS];
@@ -66,8 +147,9 @@ NB_FN void NB_R(nb_sum_culled)(const nb_scene *s, const nb_table *tables, const 
             }
         NB_REAL d[3];
         for (int r = 0; r < 3; r++) d[r] = NB_OF_DOUBLES(off[r]);
-        const NB_REAL L = NB_R(nb_lattice)(shape, d, n, metric);
+        NB_REAL L = NB_R(nb_lattice)(shape, d, n, metric);
         if (!NB_ANY(L > NB_K(0))) continue;
+        if (each) L *= NB_R(nb_captured)(&captures, &run->sensor, c);
         NB_R(nb_square_factors)(tables + c->table, whole, F_sqr);
         for (int p = 0; p < PARTS; p++) {
             nb_vd add = c->weight * F_sqr[p] * NB_DOUBLES(L, p);

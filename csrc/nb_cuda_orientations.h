@@ -27,7 +27,7 @@ NB_FN nb_staged nb_stage(const nb_course *k, const nb_panel *p, const nb_sweep *
                   sub % s->oversample, s->oversample_thick, &at);
     NB_U(nb_scattering)(s, source, &at, to.q, &kept);
     const double polar = s->nopolar ? 1.0 : nb_polar_value_d(s->polarization, source->incident, k->axes + n, at.d);
-    to.weight = nb_sample_weight_d(s, kept ? source->weight : 0.0, at.capture, polar, at.omega) * once;
+    to.weight = nb_sample_weight_d(s, kept ? source->weight : 0.0, nb_capture_at_d(p, n, layer, &at), polar, at.omega) * once;
     to.limit = to.table = to.unused = 0;
     if (!crystal) return to;
     to.table = (int32_t)(crystal->table + source->table);

@@ -1,6 +1,20 @@
 /* A run of sources whose wavenumbers join up to a spectrum, on a GPU: one thread looks at the reflections that its sample passes
  * (nb_line.h), and at the channels of those that are near.  Included by nb_render.cu, whose macros and nb_listed it uses. */
 
+/* Light along d, unless panel is NULL: each channel is captured in its own way by a layer of it. */
+typedef struct {
+    const nb_panel *panel;
+    int layer;
+    const double *d;
+} nb_ray;
+
+/* Capture of a source's light; 1 where it is taken elsewhere. */
+NB_FN double nb_captured(const nb_scene *s, const nb_ray *ray, const nb_source *one)
+{
+    if (!NB_USE_SOURCE_MU || !ray->panel) return 1.0;
+    return nb_capture_d(ray->panel, ray->panel->source_mu[one - s->source], ray->layer, ray->d);
+}
+
 NB_FN double nb_listed_square(const nb_table *t, const double whole[3])
 {
 #if NB_USE_TABLE == NB_TABLE_NEAREST
@@ -14,8 +28,8 @@ NB_FN double nb_listed_square(const nb_table *t, const double whole[3])
 }
 
 /* NB_LINE: sum over the channels of weight F^2 times the mean spot of one reflection. */
-NB_FN double nb_sum_line(const nb_table *tables, const nb_source *source, const nb_span *span, const nb_passage_d *p,
-                         const double whole[3])
+NB_FN double nb_sum_line(const nb_scene *s, const nb_table *tables, const nb_source *source, const nb_span *span,
+                         const nb_passage_d *p, const double whole[3], const nb_ray *ray)
 {
     const double speed = sqrt((2.0 / NB_GAUSS_WIDTH) * p->speed), at = speed * p->closest;
     NB_U(nb_width) width = NB_U(nb_width_of)(0);
@@ -32,14 +46,19 @@ NB_FN double nb_sum_line(const nb_table *tables, const nb_source *source, const 
             half = mine;
             width = NB_U(nb_width_of)((nb_real)(speed * half));
         }
-        sum += one->weight * F_sqr * NB_U(nb_gauss_mean)(&width, (nb_real)(0.5 * speed * (low + high) - at));
+        const nb_real mean = NB_U(nb_gauss_mean)(&width, (nb_real)(0.5 * speed * (low + high) - at));
+#if NB_USE_SOURCE_MU
+        if (mean > 0) sum += one->weight * F_sqr * nb_captured(s, ray, one) * mean;
+#else
+        sum += one->weight * F_sqr * mean;
+#endif
     }
     return sum * nb_exp_d((-2.0 / NB_GAUSS_WIDTH) * p->apart);
 }
 
 /* NB_CULLED: sum over the channels of weight F^2 L^2 where a sample comes close to a spot. */
 NB_FN double nb_sum_culled(const nb_scene *s, const nb_table *tables, const nb_constants *c, const nb_source *source,
-                           const double v[3], double u_sqr)
+                           const double v[3], double u_sqr, const nb_ray *ray)
 {
     double sum = 0.0;
     for (int i = 0; i < (int)source->run; i++) {
@@ -53,14 +72,14 @@ NB_FN double nb_sum_culled(const nb_scene *s, const nb_table *tables, const nb_c
             d[r] = (nb_real)(k * v[r] - whole[r]);
         }
         const nb_real L = NB_U(nb_lattice)(NB_USE_SHAPE, d, c->n, c->metric);
-        if (L > 0) sum += one->weight * L * nb_listed_square(tables + one->table, whole);
+        if (L > 0) sum += one->weight * L * nb_listed_square(tables + one->table, whole) * nb_captured(s, ray, one);
     }
     return sum;
 }
 
 /* Over the staged orientations; u = d - i. */
 NB_FN double nb_sum_run(const nb_scene *s, const nb_crystal *crystal, const nb_constants *c, const nb_orientation *staged,
-                        int count, const nb_source *source, const double u[3])
+                        int count, const nb_source *source, const double u[3], const nb_ray *ray)
 {
     const nb_table *tables = s->table + crystal->table;
     const double outer = nb_outer_radius_sqr(NB_USE_SPECTRUM, NB_USE_SHAPE), u_sqr = nb_dot(u, u);
@@ -81,12 +100,12 @@ NB_ONCE
             for (int r = 0; r < 3; r++) off[r] = whole[r] - span.middle * v[r];
             if (!nb_pass_d(&span, metric, v, off, outer, &p)) continue;
             if (NB_USE_SPECTRUM == NB_CULLED) {
-                sum += nb_weight_of(staged + o) * nb_sum_culled(s, tables, c, source, v, u_sqr);
+                sum += nb_weight_of(staged + o) * nb_sum_culled(s, tables, c, source, v, u_sqr, ray);
                 break;
             }
             const double k = span.middle + p.within;
             if (s->dmin > 0.0 && !nb_resolved_d(s, k * k * u_sqr)) continue;
-            sum += nb_weight_of(staged + o) * nb_sum_line(tables, source, &span, &p, whole);
+            sum += nb_weight_of(staged + o) * nb_sum_line(s, tables, source, &span, &p, whole, ray);
         } while (nb_step_on(v, whole, last));
     }
     return sum;

@@ -54,7 +54,7 @@ static void tile_sources(const nb_scene *s, const nb_diffuse *d, const nb_panel 
             const double per_wavelength = 1.0 / source->wavelength;
             nb_vd q[3];
             for (int j = 0; j < 3; j++) q[j] = (direction[j] - source->incident[j]) * per_wavelength;
-            nb_vd w = source->weight * light;
+            nb_vd w = source->weight * nb_caught_vd(p, (int)(source - s->source), layer, direction, light);
             if (!s->nopolar) w *= nb_polarization_vd(s->polarization, source->incident, direction, s->polar_vector);
             if (s->dmin > 0.0)
                 w = nb_select_vd(nb_resolved_vd(s, q[0] * q[0] + q[1] * q[1] + q[2] * q[2]), w, (nb_vd){0});

@@ -46,7 +46,7 @@ nb_diffuse_light(const __grid_constant__ nb_scene scene, const __grid_constant__
                 for (int i = 0; i < s->sources; i++) {
                     const nb_source *source = s->source + i;
                     const double per_wavelength = 1.0 / source->wavelength;
-                    double q[3], w = source->weight * light;
+                    double q[3], w = source->weight * nb_caught_d(p, i, layer, direction, light);
                     for (int j = 0; j < 3; j++) q[j] = (direction[j] - source->incident[j]) * per_wavelength;
                     if (s->dmin > 0.0 && !nb_resolved_d(s, nb_dot(q, q))) continue;
                     if (!s->nopolar) w *= nb_polarization_d(s->polarization, source->incident, direction, s->polar_vector);

@@ -46,7 +46,7 @@ static double of_pixel(const nb_scene *s, const nb_diffuse *d, const nb_panel *p
                 nb_position(p, corner[0] + (sub_f + 0.5) * step[0], corner[1] + (sub_s + 0.5) * step[1], layer, P);
                 const double light = nb_light_d(p, layer, NULL, P, direction);
                 for (const nb_source *source = s->source; source < s->source + s->sources; source++) {
-                    double q[3], w = source->weight * light;
+                    double q[3], w = source->weight * nb_caught_d(p, (int)(source - s->source), layer, direction, light);
                     for (int j = 0; j < 3; j++) q[j] = (direction[j] - source->incident[j]) / source->wavelength;
                     if (creal(s->dmin) > 0.0 && !nb_resolved_d(s, q[0] * q[0] + q[1] * q[1] + q[2] * q[2])) continue;
                     if (!s->nopolar) w *= nb_polarization_d(s->polarization, source->incident, direction, s->polar_vector);

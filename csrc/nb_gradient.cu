@@ -6,6 +6,7 @@
  *   NB_USE_FLOAT    1: precision "mixed", lattice factors and their slopes in float
  *   NB_USE_ENTRIES  1: single structure factors have rows
  *   NB_USE_DISPLACED 1: there are crystals whose atoms are displaced
+ *   NB_USE_SOURCE_MU 1: there are panels with source_mu
  *   NB_THREADS      threads of a block, a power of 2
  *
  * The pixels that are rendered are numbered in raster order, panel by panel, and cut into groups of NB_THREADS and units of
@@ -23,6 +24,9 @@
  * are worked out twice when the columns are wanted as well.  Cotangents of structure factors are collected here too: runs of
  * samples with the same entry are added up in a register, then go to the table as whole numbers (nb_put_entry), whose sum has
  * no order. */
+#ifndef NB_USE_SOURCE_MU
+#define NB_USE_SOURCE_MU 0
+#endif
 #include "nb_cuda_types.h"
 #ifdef __CUDACC__
 #define NB_MEMBER __device__ __forceinline__

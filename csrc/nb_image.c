@@ -36,15 +36,17 @@ static int tile_is_dark(const nb_scene *s, const nb_tile *t)
 }
 
 /* The run of sources that begins here, at one sub-pixel. */
-static void render_run(const nb_plan *plan, nb_tile *t, const nb_source *source, int precision)
+static void render_run(const nb_plan *plan, const nb_panel *p, int layer, nb_tile *t, const nb_source *source, int precision)
 {
     const nb_scene *s = plan->s;
-    const nb_run run = nb_run_of(s, source, plan->channel);
+    nb_run run = nb_run_of(s, source, plan->channel);
+    if (nb_mu_differs(p) && s->oversample_thick) run.sensor = tile_sensor(p, layer, &run, t);
     tile_line(s, t, source);
     tile_polarization(s, t, source);
     for (int i = 0; i < t->q.lanes; i++) t->sum[i] = 0.0;
     for (int c = 0; c < s->crystals; c++) tile_crystal_line(s, &plan->block[c], &run, t, precision);
-    tile_weigh(s, t, 1.0, run.weight);
+    if (nb_mu_differs(p)) tile_weigh_run(s, p, layer, t, &run);
+    else tile_weigh(s, t, 1.0, run.weight);
 }
 
 /* All samples of a tile's pixels.  Returns 0 when cancelled. */
@@ -62,7 +64,7 @@ static int render_tile(const nb_plan *plan, const nb_panel *p, nb_tile *t, const
             for (int sub_f = 0; sub_f < s->oversample; sub_f++) {
                 const int first = sub_s == 0 && sub_f == 0;
                 tile_geometry(s, p, t, layer, sub_s, sub_f);
-                if (nb_needs_capture(s, p, first)) tile_capture(p, t, layer);
+                if (nb_needs_capture(s, p, first)) tile_capture(p, p->mu, t, layer);
                 nb_pixel_vd *pixel = t->p;
                 for (int i = 0; i < t->q.lanes; i += NB_LANES, pixel++)
                     nb_pixel_point_vd(s, layer, first, nb_load_vd(t->omega + i), nb_load_vd(t->capture + i), pixel);
@@ -70,12 +72,13 @@ static int render_tile(const nb_plan *plan, const nb_panel *p, nb_tile *t, const
                     if (__atomic_load_n(job->cancel, __ATOMIC_RELAXED)) return 0;
                     if (dark) break;
                     if (plan->channel) {
-                        render_run(plan, t, source, job->precision);
+                        render_run(plan, p, layer, t, source, job->precision);
                         source += source->run - 1;
                         continue;
                     }
                     tile_scattering(s, t, source);
                     tile_polarization(s, t, source);
+                    if (nb_mu_differs(p)) tile_capture(p, p->source_mu[source - s->source], t, layer);
                     for (int i = 0; i < t->q.lanes; i++) t->sum[i] = 0.0;
                     for (int c = 0; c < s->crystals; c++) {
                         tile_crystal(s, &plan->block[c], &plan->cut, plan->searching, t, source, base, job->precision);

@@ -29,7 +29,13 @@ NB_RARE void NB_R(nb_point_at)(const nb_scene *s, const nb_panel *p, NB_REAL F, 
     at->per_R = NB_RSQRT(at->P[0] * at->P[0] + at->P[1] * at->P[1] + at->P[2] * at->P[2]);
     for (int k = 0; k < 3; k++) at->d[k] = at->P[k] * at->per_R;
     at->omega = NB_R(nb_solid_angle)(p, at->per_R);
-    at->capture = capture && nb_absorbs(p) ? NB_R(nb_capture)(p, layer, at->d) : NB_SET(1.0);
+    at->capture = capture && nb_absorbs(p) ? NB_R(nb_capture)(p, p->mu, layer, at->d) : NB_SET(1.0);
+}
+
+/* The capture of one source's light there. */
+NB_FN NB_REAL NB_R(nb_capture_at)(const nb_panel *p, int number, int layer, const NB_R(nb_point) *at)
+{
+    return nb_mu_differs(p) ? NB_R(nb_capture)(p, p->source_mu[number], layer, at->d) : at->capture;
 }
 
 /* What the pixel owes to a point: derivatives by its direction, and by the logarithm of its solid angle and its capture. */
@@ -43,19 +49,21 @@ NB_FN void NB_R(nb_owe_nothing)(NB_R(nb_owed) *o)
     o->log_omega = o->capture = NB_SET(0.0);
 }
 
-/* Beer-Lambert of a layer by its optical thickness tau along the ray: C = e^(-t tau) - e^(-(t+1) tau). */
-NB_FN void NB_R(nb_push_capture)(const nb_panel *p, int layer, const NB_R(nb_point) *at, NB_R(nb_owed) *o, NB_ROOM(NB_REAL) by)
+/* Beer-Lambert of a layer by its optical thickness tau along the ray: C = e^(-t tau) - e^(-(t+1) tau).  by_capture: owed to C;
+ * returns what is owed to mu. */
+NB_FN NB_REAL NB_R(nb_push_capture)(const nb_panel *p, double mu, int layer, const NB_R(nb_point) *at, NB_REAL by_capture,
+                                    NB_R(nb_owed) *o, NB_ROOM(NB_REAL) by)
 {
     const NB_REAL r = at->d[0] * p->odet[0] + at->d[1] * p->odet[1] + at->d[2] * p->odet[2];
-    const NB_REAL tau = (p->layer_step * p->mu) / r, front = NB_R(nb_exp)(-(double)layer * tau);
+    const NB_REAL tau = (p->layer_step * mu) / r, front = NB_R(nb_exp)(-(double)layer * tau);
     const NB_REAL slope = (double)(layer + 1) * NB_R(nb_exp)(-(double)(layer + 1) * tau) - (double)layer * front;
-    const NB_REAL by_log_tau = o->capture * slope * tau, by_r = -by_log_tau / r;
+    const NB_REAL by_log_tau = by_capture * slope * tau, by_r = -by_log_tau / r;
     by[NB_BY_LAYER_STEP] += by_log_tau * (1.0 / p->layer_step);
-    by[NB_BY_MU] += by_log_tau * (1.0 / p->mu);
     for (int k = 0; k < 3; k++) {
         o->d[k] += by_r * p->odet[k];
         by[NB_BY_ODET + k] += by_r * at->d[k];
     }
+    return by_log_tau * (1.0 / mu);
 }
 
 /* From what is owed to a point to the panel's columns. */
@@ -91,7 +99,8 @@ NB_FN void NB_R(nb_push_flat)(const nb_panel *p, int layer, const NB_R(nb_point)
 
 NB_RARE void NB_R(nb_push_point)(const nb_panel *p, int layer, const NB_R(nb_point) *at, NB_R(nb_owed) *o, NB_ROOM(NB_REAL) by)
 {
-    if (nb_absorbs(p) && NB_ANY(o->capture != 0.0)) NB_R(nb_push_capture)(p, layer, at, o, by);
+    if (nb_absorbs(p) && NB_ANY(o->capture != 0.0))
+        by[NB_BY_MU] += NB_R(nb_push_capture)(p, p->mu, layer, at, o->capture, o, by);
     const NB_REAL along = at->d[0] * o->d[0] + at->d[1] * o->d[1] + at->d[2] * o->d[2];
     const NB_REAL outward = along + (p->point_pixel ? 2.0 : 3.0) * o->log_omega;
     NB_REAL by_P[3];

@@ -8,6 +8,7 @@
  *   NB_USE_INDEX   arithmetic of h, k, l (nb_launch.h)
  *   NB_USE_CURVED  1: curved panel
  *   NB_USE_DISPLACED 1: the crystal's atoms are displaced: F^2 L^2 exp(-V)
+ *   NB_USE_SOURCE_MU 1: the panel has source_mu
  *   NB_USE_SPECTRUM enum nb_spectral, as a number; other than NB_DIRECT with NB_INDEX_DOUBLE, without tricubic interpolation
  *   NB_USE_FINISH  1: nb_finish and nb_summarise instead of the others; they are the same for all of the above
  *   NB_THREADS     threads of a block
@@ -18,6 +19,9 @@
  * over the staged orientations from registers.  The panel and the crystal come by value: their numbers are operands from
  * the constant bank, not registers.  No atomics; every sum runs in a fixed order, so repeated renders are identical to the
  * bit.  nb_search runs first where tricubic interpolation may end (canonical 7.3), nb_finish and nb_summarise afterwards. */
+#ifndef NB_USE_SOURCE_MU
+#define NB_USE_SOURCE_MU 0
+#endif
 #include "nb_cuda_types.h"
 #include "nb_launch.h"
 #include "nb_physics.h"
@@ -236,14 +240,20 @@ NB_FN nb_pixel_d nb_visit(const nb_scene *s, const nb_panel *panel, const nb_cry
                 const bool first = sub_s == 0 && sub_f == 0;
                 double d[3];
                 const double omega = nb_solid_angle_d(panel, nb_direction(s, panel, fast, slow, layer, sub_f, sub_s, d));
-                const double capture = nb_needs_capture(s, panel, first) ? nb_capture_d(panel, layer, d) : 1.0;
+                const double capture = nb_needs_capture(s, panel, first) ? nb_capture_d(panel, panel->mu, layer, d) : 1.0;
                 nb_pixel_point_d(s, layer, first, omega, capture, &p);
 #if NB_USE_SPECTRUM
                 for (int i = 0, run; i < s->sources; i += run, sequence += part->per_source) {
                     const nb_source *source = s->source + i;
-                    double q[3], u[3], light = source->weight, polar = p.polar;
+                    double q[3], u[3], light = source->weight, mine = capture, polar = p.polar;
                     run = (int)source->run;
                     for (int j = 1; j < run; j++) light += source[j].weight;
+                    if (nb_mu_differs(panel)) { /* all its light that is captured; of spots the sum holds that of each */
+                        light = 1.0;
+                        mine = 0.0;
+                        for (int j = 0; s->water > 0.0 && j < run; j++)
+                            mine += source[j].weight * nb_capture_d(panel, panel->source_mu[i + j], layer, d);
+                    }
                     for (int r = 0; r < 3; r++) u[r] = d[r] - source->incident[r];
                     for (int r = 0; r < 3; r++) q[r] = u[r] * source->range[0]; /* of the lowest wavenumber */
                     const bool keep = !(s->dmin > 0.0) || nb_resolved_d(s, nb_dot(q, q));
@@ -251,15 +261,17 @@ NB_FN nb_pixel_d nb_visit(const nb_scene *s, const nb_panel *panel, const nb_cry
                         polar = nb_polarization_d(s->polarization, source->incident, d, s->polar_vector);
                         nb_pixel_polarize_d(polar, keep, &p);
                     }
-                    nb_pixel_wet_d(s, light, capture, polar, omega, &p);
+                    nb_pixel_wet_d(s, light, mine, polar, omega, &p);
                     if (!keep) continue;
-                    const double w = nb_sample_weight_d(s, 1.0, capture, polar, omega);
-                    p.intensity += w * nb_sum_run(s, crystal, c, staged, count, source, u);
+                    const nb_ray ray = {nb_mu_differs(panel) && s->oversample_thick ? panel : 0, layer, d};
+                    const double w = nb_sample_weight_d(s, 1.0, ray.panel ? 1.0 : capture, polar, omega);
+                    p.intensity += w * nb_sum_run(s, crystal, c, staged, count, source, u, &ray);
                 }
 #else
                 for (int i = 0; i < s->sources; i++, sequence += part->per_source) {
                     const nb_source *source = s->source + i;
                     const nb_table *t = s->table + crystal->table + source->table;
+                    const double mine = nb_mu_differs(panel) ? nb_capture_d(panel, panel->source_mu[i], layer, d) : capture;
                     double q[3], polar = p.polar;
                     nb_scattering_vector(source, d, q);
                     const bool keep = !(s->dmin > 0.0) || nb_resolved_d(s, nb_dot(q, q));
@@ -267,9 +279,9 @@ NB_FN nb_pixel_d nb_visit(const nb_scene *s, const nb_panel *panel, const nb_cry
                         polar = nb_polarization_d(s->polarization, source->incident, d, s->polar_vector);
                         nb_pixel_polarize_d(polar, keep, &p);
                     }
-                    nb_pixel_wet_d(s, source->weight, capture, polar, omega, &p);
+                    nb_pixel_wet_d(s, source->weight, mine, polar, omega, &p);
                     if (!keep || nb_dot(q, q) > t->F_reach * t->F_reach) continue;
-                    const double w = nb_sample_weight_d(s, source->weight, capture, polar, omega);
+                    const double w = nb_sample_weight_d(s, source->weight, mine, polar, omega);
                     const nb_scattering scattering = nb_scattering_of(q, (float)part->index_bound);
                     const int limit = nb_limit(t, pixel, cut, sequence, count);
                     p.intensity += w * nb_sum_staged(t, c, staged, count, &scattering, limit);

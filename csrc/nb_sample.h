@@ -65,16 +65,21 @@ NB_FN NB_REAL NB_R(nb_solid_angle)(const nb_panel *p, NB_REAL per_R)
     return p->pixel[0] * p->pixel[1] * p->close_distance * (per_R * per_R * per_R);
 }
 
-/* Fraction of the photons along unit vector d that sensor layer t absorbs: Beer-Lambert along the slanted path.
- * Photons that come from behind (parallax < 0) make it negative and, near grazing, infinite: nothing hides that. */
-NB_FN NB_REAL NB_R(nb_capture)(const nb_panel *p, int t, const NB_REAL d[3])
+/* Fraction of the photons that sensor layer t absorbs: Beer-Lambert; path: minus a layer's attenuation depths along the ray. */
+NB_FN NB_REAL NB_R(nb_layer_share)(int t, NB_REAL path)
 {
-    const NB_REAL parallax = d[0] * p->odet[0] + d[1] * p->odet[1] + d[2] * p->odet[2];
-    const NB_REAL path = (-p->layer_step * p->mu) / parallax;
     const NB_REAL last = (double)(t + 1) * path;
     const NB_REAL fraction = NB_R(nb_exp)((double)t * path) - NB_R(nb_exp)(last);
     const NB_REAL beyond = -1e300 * last * 1e8; /* more than nb_exp can hold: overflows to minus infinity */
     return NB_SELECT(NB_RE(last) > 700.0, beyond, fraction);
+}
+
+/* The same of photons along unit vector d, by the slanted path; mu: of their wavelength, 1/m.
+ * Photons that come from behind (parallax < 0) make it negative and, near grazing, infinite: nothing hides that. */
+NB_FN NB_REAL NB_R(nb_capture)(const nb_panel *p, double mu, int t, const NB_REAL d[3])
+{
+    const NB_REAL parallax = d[0] * p->odet[0] + d[1] * p->odet[1] + d[2] * p->odet[2];
+    return NB_R(nb_layer_share)(t, (-p->layer_step * mu) / parallax);
 }
 
 /* Kahn polarization factor 0.5 (1 + c^2 - K cos(2 psi) (1 - c^2)), c = i.d, psi the azimuth of d about i measured

@@ -39,6 +39,8 @@ typedef struct {
     const uint8_t *mask;        /* [spixels][fpixels], 0 = skip; NULL = none */
     const int32_t *listed;      /* slow * fpixels + fast of the pixels in the roi that are not masked, ascending; NULL: all of the roi */
     int64_t listed_count;
+    const double *source_mu;       /* [sources], 1/m: of the captures that are taken for every sample; NULL: mu, as of all else */
+    const double *source_mu_slope; /* [sources], 1/m^2: how they move with the sources' wavelengths; for derivatives alone */
 } nb_panel;
 
 typedef struct {

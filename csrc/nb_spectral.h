@@ -11,14 +11,23 @@ typedef struct {
     double middle, half; /* of its channel; from the middle of the spectrum, 1/m */
     double weight;
     double wavenumber;   /* of the source itself, 1/m */
-    int64_t table;
+    int64_t table, source;
 } nb_channel;
+
+/* A layer of the sensor whose capture is different for each channel. */
+typedef struct {
+    const double *mu;     /* [sources], 1/m; NULL: capture is no part of the sum over channels */
+    const double *path;   /* of each lane, in one layer, m */
+    int layer;
+    double middle, apart; /* mu of the run's channels is middle (1 +- apart) at most */
+} nb_sensor;
 
 typedef struct {
     nb_span span;
     const nb_channel *channel; /* those of one table side by side */
     int64_t channels;
     double weight;             /* of all */
+    nb_sensor sensor;
 } nb_run;
 
 /* NB_LINE: passages of reflections.  NB_CULLED: samples that pass some. */
@@ -34,8 +43,10 @@ typedef struct {
 /* Fills the last vector of `step` lanes with what adds nothing. */
 NB_FN void nb_end_listed(nb_listed *list, int step)
 {
-    for (int i = list->count; i % step; i++)
+    for (int i = list->count; i % step; i++) {
         list->size[i] = list->speed[i] = list->at[i] = list->x[0][i] = list->x[1][i] = list->x[2][i] = 0.0;
+        list->lane[i] = 0;
+    }
 }
 
 /* The channels of a scene's sources, `count` of them, for nb_run_of. */
@@ -61,13 +72,14 @@ static void nb_sort_channels(const nb_scene *s, nb_channel *channel)
                 c->weight = one->weight;
                 c->wavenumber = 1.0 / one->wavelength;
                 c->table = table;
+                c->source = one - s->source;
             }
     }
 }
 
 static nb_run nb_run_of(const nb_scene *s, const nb_source *source, const nb_channel *channel)
 {
-    nb_run run = {nb_span_of(source), channel + (source - s->source), source->run, 0.0};
+    nb_run run = {.span = nb_span_of(source), .channel = channel + (source - s->source), .channels = source->run};
     for (int64_t j = 0; j < run.channels; j++) run.weight += source[j].weight;
     return run;
 }

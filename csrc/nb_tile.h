@@ -41,6 +41,7 @@ typedef struct {
     nb_places at;
     double px[NB_TILE], py[NB_TILE], pz[NB_TILE]; /* position, then the unit vector d */
     double omega[NB_TILE], capture[NB_TILE], polar[NB_TILE], keep[NB_TILE], sum[NB_TILE];
+    double path[NB_TILE]; /* in one layer of the sensor, m: of panels with source_mu, under runs */
     nb_q q;
     int64_t bad[NB_TILE], limit[NB_TILE];
     nb_pixel_vd p[NB_TILE / NB_LANES]; /* vector by vector: what a pixel adds up to */
@@ -83,11 +84,12 @@ static void tile_geometry(const nb_scene *s, const nb_panel *p, nb_tile *t, int 
     }
 }
 
-static void tile_capture(const nb_panel *p, nb_tile *t, int layer)
+/* mu: of the light, 1/m */
+static void tile_capture(const nb_panel *p, double mu, nb_tile *t, int layer)
 {
     for (int i = 0; i < t->q.lanes; i += NB_LANES) {
         const nb_vd d[3] = {nb_load_vd(t->px + i), nb_load_vd(t->py + i), nb_load_vd(t->pz + i)};
-        nb_store_vd(t->capture + i, nb_capture_vd(p, layer, d));
+        nb_store_vd(t->capture + i, nb_capture_vd(p, mu, layer, d));
     }
 }
 
@@ -207,6 +209,41 @@ static void tile_weigh(const nb_scene *s, nb_tile *t, double weight, double ligh
         const nb_vd w = nb_sample_weight_vd(s, weight * nb_load_vd(t->keep + i), capture, polar, omega);
         p->intensity += w * nb_load_vd(t->sum + i);
         nb_pixel_wet_vd(s, light, capture, polar, omega, p);
+    }
+}
+
+/* How the channels of a run are captured at a sub-pixel: each in its own way. */
+static nb_sensor tile_sensor(const nb_panel *p, int layer, const nb_run *run, nb_tile *t)
+{
+    nb_sensor sensor = {p->source_mu, t->path, layer, 0.0, 0.0};
+    double least = INFINITY, most = 0.0;
+    for (const nb_channel *c = run->channel; c < run->channel + run->channels; c++) {
+        least = fmin(least, p->source_mu[c->source]);
+        most = fmax(most, p->source_mu[c->source]);
+    }
+    sensor.middle = 0.5 * (least + most);
+    sensor.apart = (most - least) / (most + least);
+    for (int i = 0; i < t->q.lanes; i += NB_LANES) {
+        const nb_vd x = nb_load_vd(t->px + i), y = nb_load_vd(t->py + i), z = nb_load_vd(t->pz + i);
+        nb_store_vd(t->path + i, p->layer_step / (x * p->odet[0] + y * p->odet[1] + z * p->odet[2]));
+    }
+    return sensor;
+}
+
+/* tile_weigh of a run whose channels are captured each in its own way, which the samples' sums hold already. */
+static void tile_weigh_run(const nb_scene *s, const nb_panel *p, int layer, nb_tile *t, const nb_run *run)
+{
+    const nb_vd one = 1.0 - (nb_vd){0};
+    nb_pixel_vd *pixel = t->p;
+    for (int i = 0; i < t->q.lanes; i += NB_LANES, pixel++) {
+        const nb_vd polar = nb_load_vd(t->polar + i), omega = nb_load_vd(t->omega + i);
+        pixel->intensity += nb_sample_weight_vd(s, nb_load_vd(t->keep + i), one, polar, omega) * nb_load_vd(t->sum + i);
+        if (s->water_mode != NB_WATER_AFTER || s->water == 0.0) continue;
+        const nb_vd d[3] = {nb_load_vd(t->px + i), nb_load_vd(t->py + i), nb_load_vd(t->pz + i)};
+        nb_vd light = {0};
+        for (const nb_channel *c = run->channel; c < run->channel + run->channels; c++)
+            light += c->weight * nb_capture_vd(p, p->source_mu[c->source], layer, d);
+        nb_pixel_wet_vd(s, 1.0, light, polar, omega, pixel);
     }
 }
 

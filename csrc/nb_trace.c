@@ -83,12 +83,14 @@ static __attribute__((noinline)) void geometry(const nb_scene *s, int32_t fast, 
     row->R = sqrt(R_sqr);
     for (int i = 0; i < 3; i++) d[i] = P[i] * per_R;
     row->omega = nb_solid_angle_d(p, per_R);
-    row->capture = nb_absorbs(p) ? nb_capture_d(p, (int)row->layer, d) : 1.0;
+    row->capture = nb_absorbs(p) ? nb_capture_d(p, p->mu, (int)row->layer, d) : 1.0;
 }
 
 static void scattering(const nb_scene *s, const double d[3], nb_trace_row *row)
 {
     const nb_source *source = s->source + row->source;
+    const nb_panel *p = s->panel + row->panel;
+    if (nb_mu_differs(p)) row->capture = nb_capture_d(p, p->source_mu[row->source], (int)row->layer, d);
     row->wavelength = source->wavelength;
     row->weight = source->weight;
     const double per_wavelength = 1.0 / row->wavelength;

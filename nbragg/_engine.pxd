@@ -33,6 +33,8 @@ cdef extern from "nb_scene.h":
         const uint8_t *mask
         const int32_t *listed
         int64_t listed_count
+        const double *source_mu
+        const double *source_mu_slope
     ctypedef struct nb_source:
         double incident[3]
         double wavelength, weight
@@ -400,6 +402,7 @@ cdef extern from "nb_backdrop_slope.h":
         const uint8_t *mask
         const int32_t *listed
         int64_t listed_count
+        const double complex *source_mu
     ctypedef struct nb_source_c:
         double complex incident[3]
         double complex wavelength, weight

@@ -195,6 +195,9 @@ cdef class EngineScene:
         c.fluence, c.water = scene.fluence, scene.water
         c.water_mode = number_of(WATER_MODES, scene.water_mode, "water_mode")
         c.spectral = number_of(SPECTRA, scene.spectral, "spectral")
+        for panel in scene.panels:
+            if panel.source_mu is not None and len(panel.source_mu) != c.sources:
+                raise ValueError(f"source_mu has {len(panel.source_mu)} numbers; {c.sources} were expected")
         self.check_tables()
         if c.spectral != NB_DIRECT:
             self.check_spectral()
@@ -264,8 +267,8 @@ cdef class EngineScene:
     def device_bytes(self, str kind, **addresses):
         """C structs as bytes, their pointers replaced by addresses in another memory: what a CUDA kernel reads.
 
-        kind and addresses: "scene" with panel, source, crystal, table, transmission, background, fixed; "panel" with mask, listed, "source",
-        "crystal" with abc, orientation_weight, "table" with F, where an address is given for each struct of the
+        kind and addresses: "scene" with panel, source, crystal, table, transmission, background, fixed; "panel" with mask, listed, source_mu,
+        source_mu_slope, "source", "crystal" with abc, orientation_weight, "table" with F, where an address is given for each struct of the
         array.  Without one a pointer is NULL.
         """
         cdef bytearray copy
@@ -287,11 +290,14 @@ cdef class EngineScene:
             at = copy
             none = [0] * packed.count
             if kind == "panel":
-                for i, (mask, listed) in enumerate(
-                    zip(addresses.pop("mask", none), addresses.pop("listed", none), strict=True)
+                names = ("mask", "listed", "source_mu", "source_mu_slope")
+                for i, (mask, listed, mu, slope) in enumerate(
+                    zip(*(addresses.pop(name, none) for name in names), strict=True)
                 ):
                     (<nb_panel *>at)[i].mask = <const uint8_t *><size_t>mask
                     (<nb_panel *>at)[i].listed = <const int32_t *><size_t>listed
+                    (<nb_panel *>at)[i].source_mu = <const double *><size_t>mu
+                    (<nb_panel *>at)[i].source_mu_slope = <const double *><size_t>slope
             elif kind == "crystal":
                 for i, (abc, weight) in enumerate(
                     zip(addresses.pop("abc", none), addresses.pop("orientation_weight", none), strict=True)

@@ -76,6 +76,8 @@ def pixel_list(mask, tuple roi):
 cdef int pack_panel(nb_panel *c, panel) except -1:
     cdef int i
     cdef const uint8_t[:, ::1] mask
+    cdef const double[::1] mu
+    cdef const double[::1] slope
     c.fpixels, c.spixels = panel.fpixels, panel.spixels
     c.first[0], c.first[1] = panel.first
     c.pixel[0], c.pixel[1] = panel.pixel
@@ -106,6 +108,11 @@ cdef int pack_panel(nb_panel *c, panel) except -1:
         if <int64_t>c.fpixels * c.spixels >= 2**31:
             raise ValueError(f"a masked panel of {c.fpixels} x {c.spixels} pixels is beyond the limit of 2^31 - 1")
         c.mask = &mask[0, 0]
+    if panel.source_mu is not None:
+        mu, slope = panel.source_mu, panel.source_mu_slope
+        if not mu.shape[0] == slope.shape[0] > 0:
+            raise ValueError(f"{mu.shape[0]} numbers of source_mu and {slope.shape[0]} of their slopes")
+        c.source_mu, c.source_mu_slope = &mu[0], &slope[0]
     return 0
 
 

@@ -71,6 +71,8 @@ cdef class SlopesJob:
             copy_complex(p[i].pix0, panel.pix0, 3, "pix0")
             p[i].distance, p[i].close_distance = panel.distance, panel.close_distance
             p[i].layer_step, p[i].thickness, p[i].mu = panel.layer_step, panel.thickness, panel.mu
+            if panel.source_mu is not None:
+                p[i].source_mu = self.numbers(panel.source_mu, self.c.sources, "source_mu")
         for i in range(self.c.sources):
             copy_complex(s[i].incident, moving.sources.incident[i], 3, "incident")
             s[i].wavelength, s[i].weight = moving.sources.wavelength[i], moving.sources.weight[i]

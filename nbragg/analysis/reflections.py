@@ -159,7 +159,8 @@ def expected_reflections(
         kind = _Kind(scene, number, blocks, turning)
         for hkl in listed_reflections(kind.table, kind.middle, d_min):
             near = _near(kind, hkl, source, least)
-            for some in _chunks(near, len(kind.orientations)):
+            pairs = len(kind.orientations) * (len(scene.sources) if _each_mu(scene) else 1)
+            for some in _chunks(near, pairs):
                 tables += _rows(scene, kind, some, source, turning, least)
     found = np.concatenate(tables) if tables else np.zeros(0, REFLECTION)
     found["first_frame"] = found["last_frame"] = frame
@@ -322,6 +323,7 @@ class _Sums(NamedTuple):
     full: FloatArray
     polarization: FloatArray
     direction: FloatArray  #: (m, k, 3), by photons, not of unit length
+    by_source: FloatArray | None  #: (sources, m, k), counts of each; None: nobody asks
 
 
 def _sums(scene: Scene, kind: _Kind, some: _Candidates, at: _Crossing, turning: _Turning) -> _Sums:
@@ -332,12 +334,17 @@ def _sums(scene: Scene, kind: _Kind, some: _Candidates, at: _Crossing, turning: 
     g = np.einsum("mi,oij->moj", some.hkl.astype(np.float64), kind.reciprocal)
     sources = scene.sources
     weights = sources.weight / sources.weight.sum()
-    for incident, wavelength, weight in zip(sources.incident, sources.wavelength, weights, strict=True):
+    by_source = np.zeros((len(sources), *shape)) if _each_mu(scene) else None
+    for n, (incident, wavelength, weight) in enumerate(
+        zip(sources.incident, sources.wavelength, weights, strict=True)
+    ):
         photons, pointing = _excited(kind, some, g, incident, wavelength, turning, shape)
         ray = unit(at.g + incident / wavelength)
         polar = _polarization(scene, incident, ray)
         strength = weight * wavelength**2 * polar
         counts += strength * photons
+        if by_source is not None:
+            by_source[n] = strength * photons
         direction += (strength[..., np.newaxis]) * pointing
         polarization += weight * polar
         if turning.osc > 0.0:
@@ -349,7 +356,12 @@ def _sums(scene: Scene, kind: _Kind, some: _Candidates, at: _Crossing, turning: 
             along = rays @ np.linalg.inv(kind.middle)
             full += strength * kind.largest(along).reshape(shape)
     full[~at.real] = np.nan
-    return _Sums(counts, full, polarization, direction)
+    return _Sums(counts, full, polarization, direction, by_source)
+
+
+def _each_mu(scene: Scene) -> bool:
+    """Whether a sensor takes the light of each source in its own way."""
+    return any(panel.source_mu is not None for panel in scene.panels)
 
 
 def _excited(
@@ -428,7 +440,8 @@ def _rows(
         table["miller_index"], table["crystal"], table["panel"] = some.hkl[w], kind.number, number
         table["s1"] = d / (source.wavelength * 1e10)
         phi = at.phi[w, k]
-        place, capture, shift = _at_panel(scene, panel, place[on], d)
+        shares = None if sums.by_source is None else sums.by_source[:, w, k]
+        place, capture, shift = _at_panel(scene, panel, place[on], d, shares)
         passed = _passed(scene, number, place)
         frames = (phi - turning.start) / turning.osc if turning.osc > 0.0 else 0.0 * phi
         table["xyz_px"] = np.column_stack([(place + shift) / panel.pixel, frames])
@@ -450,29 +463,47 @@ def _rows(
 
 
 def _at_panel(
-    scene: Scene, panel: PlacedPanel, place: FloatArray, ray: FloatArray
+    scene: Scene, panel: PlacedPanel, place: FloatArray, ray: FloatArray, shares: FloatArray | None
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Places (m), absorbed fractions, and how much farther out the absorbed photons are on average (m)."""
+    """Places (m), absorbed fractions, and how much farther out the absorbed photons are on average (m).
+
+    shares (sources, n): photons of each source, over which fractions are means where they differ.
+    """
     cosine = ray @ panel.odet
     axes = np.column_stack([panel.fdet, panel.sdet])
-    if panel.thickness <= 0.0 or panel.mu <= 0.0:
-        capture, path = np.ones(len(ray)), np.zeros(len(ray))
-    elif scene.oversample_thick and scene.physics == "exact":
-        capture = -np.expm1(-panel.layers * panel.layer_step * panel.mu / cosine)
-        path = absorption_depth(panel.layers * panel.layer_step, panel.mu, cosine)
-    else:
-        # each layer at its front; without oversample_thick all count like the last one (canonical 6.3, 8)
-        t = np.arange(panel.layers)[:, np.newaxis]
-        thin = panel.layer_step * panel.mu / cosine
-        share = np.exp(-t * thin) * -np.expm1(-thin)
-        if not scene.oversample_thick:
-            share = np.broadcast_to(share[-1], share.shape)
-        capture = share.sum(axis=0)
-        path = (share * t).sum(axis=0) * panel.layer_step / cosine / capture
+    capture, path = _absorbed(scene, panel, panel.mu, cosine)
+    if panel.source_mu is not None and shares is not None:
+        total, absorbed, paths = shares.sum(axis=0), np.zeros(len(ray)), np.zeros(len(ray))
+        for share, mu in zip(shares, panel.source_mu.tolist(), strict=True):
+            of_source, at = _absorbed(scene, panel, mu, cosine)
+            absorbed += share * of_source
+            paths += share * of_source * at
+        with np.errstate(invalid="ignore", divide="ignore"):  # what no source lights has the mean wavelength
+            capture = np.where(total > 0.0, absorbed / total, capture)
+            path = np.where(total > 0.0, paths / absorbed, path)
     if panel.point_pixel:  # 1/R^2 takes the place of the solid angle
         reach = float(panel.pix0 @ panel.odet) / cosine
         capture = capture * reach / (panel.close_distance * panel.pixel[0] * panel.pixel[1])
     return place, capture, path[:, np.newaxis] * (ray @ axes)
+
+
+def _absorbed(
+    scene: Scene, panel: PlacedPanel, mu: float, cosine: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Absorbed fractions, and the mean path before (m)."""
+    if panel.thickness <= 0.0 or mu <= 0.0:
+        return np.ones_like(cosine), np.zeros_like(cosine)
+    if scene.oversample_thick and scene.physics == "exact":
+        capture = -np.expm1(-panel.layers * panel.layer_step * mu / cosine)
+        return capture, absorption_depth(panel.layers * panel.layer_step, mu, cosine)
+    # each layer at its front; without oversample_thick all count like the last one (canonical 6.3, 8)
+    t = np.arange(panel.layers)[:, np.newaxis]
+    thin = panel.layer_step * mu / cosine
+    share = np.exp(-t * thin) * -np.expm1(-thin)
+    if not scene.oversample_thick:
+        share = np.broadcast_to(share[-1], share.shape)
+    capture = share.sum(axis=0)
+    return capture, (share * t).sum(axis=0) * panel.layer_step / cosine / capture
 
 
 def _passed(scene: Scene, number: int, place: FloatArray) -> FloatArray:

@@ -67,7 +67,10 @@ def moved_scene(scene: Scene, tangent: SceneTangent) -> Scene:
     panels = tangent.panels or (None,) * len(scene.panels)
     return dataclasses.replace(
         scene,
-        panels=tuple(map(_moved_panel, scene.panels, panels)),
+        panels=tuple(
+            _moved_panel(panel, rate, tangent.source_wavelength)
+            for panel, rate in zip(scene.panels, panels, strict=True)
+        ),
         sources=dataclasses.replace(
             sources,
             incident=along(sources.incident, tangent.source_incident),
@@ -80,7 +83,13 @@ def moved_scene(scene: Scene, tangent: SceneTangent) -> Scene:
     )
 
 
-def _moved_panel(panel: PlacedPanel, tangent: PanelTangent | None) -> PlacedPanel:
+def _moved_panel(
+    panel: PlacedPanel, tangent: PanelTangent | None, wavelengths: FloatArray | None
+) -> PlacedPanel:
+    if panel.source_mu is not None and panel.source_mu_slope is not None and wavelengths is not None:
+        panel = dataclasses.replace(
+            panel, source_mu=along(panel.source_mu, panel.source_mu_slope * wavelengths)
+        )
     if tangent is None:
         return panel
     fields = {

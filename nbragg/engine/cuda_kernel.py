@@ -104,6 +104,8 @@ class Specialisation:
         The kernels that complete and summarise an image, which are the same for all of the above.
     displaced : bool
         The crystal's atoms are displaced.
+    each_mu : bool
+        The panel has ``source_mu``.
     """
 
     file: ClassVar[str] = "nb_render.cu"
@@ -115,6 +117,7 @@ class Specialisation:
     spectral: int = 0
     finish: bool = False
     displaced: bool = False
+    each_mu: bool = False
 
     @property
     def macros(self) -> dict[str, int]:
@@ -128,6 +131,7 @@ class Specialisation:
             "NB_USE_SPECTRUM": self.spectral,
             "NB_USE_FINISH": int(self.finish),
             **({"NB_USE_DISPLACED": 1} if self.displaced else {}),
+            **({"NB_USE_SOURCE_MU": 1} if self.each_mu else {}),
         }
 
     @property
@@ -150,6 +154,8 @@ class GradientSpecialisation:
         Single structure factors have rows.
     displaced : bool
         There are crystals whose atoms are displaced.
+    each_mu : bool
+        There are panels with ``source_mu``.
     """
 
     file: ClassVar[str] = "nb_gradient.cu"
@@ -157,6 +163,7 @@ class GradientSpecialisation:
     single: bool
     entries: bool
     displaced: bool = False
+    each_mu: bool = False
 
     @property
     def macros(self) -> dict[str, int]:
@@ -166,6 +173,7 @@ class GradientSpecialisation:
             "NB_USE_FLOAT": int(self.single),
             "NB_USE_ENTRIES": int(self.entries),
             **({"NB_USE_DISPLACED": 1} if self.displaced else {}),
+            **({"NB_USE_SOURCE_MU": 1} if self.each_mu else {}),
         }
 
     @property
@@ -225,7 +233,8 @@ def choose_gradient(scene: Scene, precision: str, *, entries: bool = False) -> G
             kind = "constant"
         kinds |= 1 << (len(FACTOR_SOURCES) * SHAPES[block.shape] + FACTOR_SOURCES[kind])
     displaced = any(block.displacement is not None for block in scene.crystals)
-    return GradientSpecialisation(kinds, precision == "mixed", entries, displaced)
+    each_mu = any(panel.source_mu is not None for panel in scene.panels)
+    return GradientSpecialisation(kinds, precision == "mixed", entries, displaced, each_mu)
 
 
 @dataclass(frozen=True)
@@ -274,7 +283,13 @@ def every() -> Iterator[Specialisation]:
 
 
 def choose(
-    scene: Scene, precision: str, double_cost: float, *, crystal: int = 0, curved: bool = False
+    scene: Scene,
+    precision: str,
+    double_cost: float,
+    *,
+    crystal: int = 0,
+    curved: bool = False,
+    each_mu: bool = False,
 ) -> tuple[Specialisation, float]:
     """What to compile for a crystal of a Scene, and the number that pairs of floats are summed to.
 
@@ -288,6 +303,8 @@ def choose(
         Which.
     curved : bool
         Whether the panel is bent.
+    each_mu : bool
+        Whether it has ``source_mu``.
 
     Raises
     ------
@@ -322,7 +339,7 @@ def choose(
     shape = POINT if one_cell else SHAPES[block.shape]
     displaced = block.displacement is not None
     return (
-        Specialisation(shape, table, single, index, curved, spectral, displaced=displaced),
+        Specialisation(shape, table, single, index, curved, spectral, displaced=displaced, each_mu=each_mu),
         1.5 * 2.0**exponent,
     )
 

@@ -154,7 +154,14 @@ def make_plan(
         fmin, fmax, smin, smax = panel.roi
         width, height = fmax - fmin + 1, smax - smin + 1
         chosen = [
-            choose(scene, request.precision, profile.double_cost, crystal=c, curved=panel.curved != "flat")
+            choose(
+                scene,
+                request.precision,
+                profile.double_cost,
+                crystal=c,
+                curved=panel.curved != "flat",
+                each_mu=panel.source_mu is not None,
+            )
             for c in range(len(scene.crystals))
         ]
         row_seconds = width * _pixel_seconds(request, panel, [spec for spec, _ in chosen], profile)

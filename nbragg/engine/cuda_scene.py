@@ -28,13 +28,26 @@ def masked_panels(
 ) -> bytes:
     """The structs nb_panel with masks on the device; ``keep`` gets what has to live as long as they do."""
     masks = []
+    each = _source_mu(runtime, tables, scene, keep)
     for panel, places in zip(scene.panels, packed.listed, strict=True):
         if panel.mask is None or places is None:
             masks.append(0)
             continue
         keep.append(tables.on_device(runtime, panel.mask, np.uint8))
         masks.append(runtime.address(keep[-1]))
-    return packed.device_bytes("panel", mask=masks)
+    return packed.device_bytes("panel", mask=masks, **each)
+
+
+def _source_mu(runtime: Runtime, tables: Tables, scene: Scene, keep: list[Any]) -> dict[str, list[int]]:
+    """Addresses of what the sensors take of each source's light, 0: nothing is; by names of nb_panel."""
+    addresses: dict[str, list[int]] = {"source_mu": [], "source_mu_slope": []}
+    for name, of_panels in addresses.items():
+        for panel in scene.panels:
+            values = getattr(panel, name)
+            if values is not None:
+                keep.append(tables.on_device(runtime, values, np.float64))
+            of_panels.append(0 if values is None else runtime.address(keep[-1]))
+    return addresses
 
 
 class DeviceScene:
@@ -98,13 +111,18 @@ class DeviceScene:
             places[name] = at
             at += len(data)
         self.scene = by_value(packed.device_bytes("scene", **places, **(behind or {})), "nb_scene")
-        panels = self._listed(packed) if listed else masked_panels(runtime, tables, scene, packed, self._keep)
+        panels = (
+            self._listed(scene, packed)
+            if listed
+            else masked_panels(runtime, tables, scene, packed, self._keep)
+        )
         self.panels = by_value(panels, "nb_panel")
         self.crystals = by_value(crystal, "nb_crystal")
 
-    def _listed(self, packed: _engine.EngineScene) -> bytes:
+    def _listed(self, scene: Scene, packed: _engine.EngineScene) -> bytes:
         lists = [0 if places is None else self.held(places, np.int32) for places in packed.listed]
-        return packed.device_bytes("panel", listed=lists)
+        each = _source_mu(self._runtime, self._tables, scene, self._keep)
+        return packed.device_bytes("panel", listed=lists, **each)
 
     def keep(self, array: Any) -> int:
         """Address of a device array, which lives as long as this."""

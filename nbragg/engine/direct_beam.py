@@ -79,7 +79,12 @@ def direct_beam(
             if len(rows) < 2 or len(columns) < 2:
                 continue
             P = _centres(panel, rows, columns)
-            passed = _passed(obstacles, i, sources, alike, incident, P) * _captured(panel, incident)
+            if panel.source_mu is None:
+                passed = _passed(obstacles, i, sources.weight, alike, incident, P)
+                passed *= _captured(panel, panel.mu, incident)
+            else:
+                each = [_captured(panel, mu, incident) for mu in panel.source_mu.tolist()]
+                passed = _passed(obstacles, i, sources.weight * each, alike, incident, P)
             sub = size * size * passed.reshape(len(rows) - 1, -1) * _shares(spot, rows, columns)
             _add(images[i].reshape(panel.spixels, -1), panel, rows, columns, sub, oversample)
     return np.concatenate([image * _used(panel) for image, panel in zip(images, panels, strict=True)])
@@ -126,13 +131,13 @@ def _centres(panel: PlacedPanel, rows: Array, columns: Array) -> Array:
 def _passed(
     obstacles: Obstacles | None,
     panel: int,
-    sources: Sources,
+    light: Array,
     alike: NDArray[np.intp],
     incident: Array,
     P: Array,
 ) -> Array:
-    """Share of the photons, of the sources of one direction, that arrives at points P."""
-    share = sources.weight / len(sources)
+    """Share of the light (of each source) that arrives at points P, of the sources of one direction."""
+    share = light / len(light)
     if obstacles is None:
         return np.full(len(P), share[alike].sum())
     # each ray passes the sample where it is parallel to the beam
@@ -143,10 +148,10 @@ def _passed(
     return total
 
 
-def _captured(panel: PlacedPanel, incident: Array) -> float:
-    if not (panel.thickness > 0 and panel.mu > 0):
+def _captured(panel: PlacedPanel, mu: float, incident: Array) -> float:
+    if not (panel.thickness > 0 and mu > 0):
         return 1.0
-    return -math.expm1(-panel.layers * panel.layer_step * panel.mu / float(incident @ panel.odet))
+    return -math.expm1(-panel.layers * panel.layer_step * mu / float(incident @ panel.odet))
 
 
 def _shares(spot: _Spot, rows: Array, columns: Array) -> Array:

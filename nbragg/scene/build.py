@@ -37,7 +37,7 @@ from .detector_frame import Directions, Vector
 from .detector_geometry import DetectorGeometry
 from .mosaicity import domain_count
 from .orientations import phi_rotations
-from .panels import Region, detector_places, placed_panels, sensor_wavelength
+from .panels import Region, detector_places, placed_panels, sensor_wavelength, sensor_wavelengths
 from .placement import DetectorLabels, Placement
 from .quirks import CrystalFacts, ImageFacts, layer_shift, tell_quirks
 from .reach import View
@@ -117,6 +117,7 @@ def make_scene(setup: Setup, run: Stages) -> Scene:
         setup.detector,
         setup.surroundings,
         sampling.roi,
+        physics.factors_per_sample or sampling.oversample_thick,
         first.spindle_axis,
         physics,
         nodes,
@@ -248,6 +249,7 @@ def _instrument(
     detector: Detector,
     surroundings: Surroundings | None,
     roi: Region | None,
+    thick: bool,
     spindle_axis: Vector | None,
     physics: Physics,
     nodes: tuple[float, ...],
@@ -258,7 +260,8 @@ def _instrument(
     run(check_polarization, beam, places)
     steps = run(source_steps, beam)
     sources = run(_sources, beam, places, steps, physics, nodes)
-    panels = run(placed_panels, detector, roi, places, physics, sensor_wavelength(detector, sources))
+    mean, each = sensor_wavelength(detector, sources), sensor_wavelengths(detector, sources, thick=thick)
+    panels = run(placed_panels, detector, roi, places, physics, mean, each)
     shortest = float(sources.wavelength.real.min())
     fluence = run(beam_fluence, beam)
     obstacles = None

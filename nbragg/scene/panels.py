@@ -13,6 +13,7 @@ from ..base.records import freeze
 from ..base.vectors import FloatArray, unit
 from ..model.conventions import CONVENTIONS
 from ..model.detector import Detector
+from ..model.materials import Material
 from ..model.panel import Panel
 from ..model.physics import Physics
 from .detector_frame import Axes, Directions, effective_convention, given_vectors, initial_frame
@@ -20,9 +21,12 @@ from .detector_geometry import DetectorGeometry, detector_geometry, dials_origin
 from .record import PlacedPanel, Sources
 from .steps import Layers, resolve_layers
 
-__all__ = ["detector_places", "placed_panels", "sensor_wavelength"]
+__all__ = ["detector_places", "placed_panels", "sensor_wavelength", "sensor_wavelengths"]
 
 Region = tuple[int, int, int, int]
+
+#: by material, `PlacedPanel.source_mu` and its slopes: panels of one share them
+_Known = dict[str | Material, tuple[FloatArray | None, FloatArray | None]]
 
 #: float image, integer image, noise image, preview and mask, kept at the same time
 _BYTES_PER_PIXEL = 4 + 2 + 2 + 1 + 1
@@ -121,6 +125,7 @@ def placed_panels(
     places: tuple[DetectorGeometry, ...],
     physics: Physics,
     wavelength: float | None = None,
+    each: FloatArray | None = None,
 ) -> tuple[PlacedPanel, ...]:
     """What a renderer reads of each panel.
 
@@ -133,11 +138,13 @@ def placed_panels(
     physics : Physics
     wavelength : float, optional
         m, at which sensors given by their material absorb.
+    each : ndarray (sources,), optional
+        m, at which they absorb the light of each source, where that is asked for.
 
     Raises
     ------
     InputError
-        For a mask or a roi that does not fit.
+        For a mask or a roi that does not fit, and a wavelength outside the table of attenuation.
     MemoryLimitError
         When the image does not fit into memory.
     """
@@ -153,12 +160,13 @@ def placed_panels(
     if not detector.panels:
         place = places[0]
         _check_mask(detector.mask, place)
-        return (_placed(detector, place, _region(roi, place), physics, wavelength),)
+        return (_placed(detector, place, _region(roi, place), physics, wavelength, each, {}),)
     if roi is not None:
         raise InputError(f"roi {roi} does not say of which panel: give it to the panels")
     whole = [_region(panel.roi, place) for panel, place in zip(detector.panels, places, strict=True)]
+    known: _Known = {}
     return tuple(
-        _placed(panel, place, region, physics, wavelength)
+        _placed(panel, place, region, physics, wavelength, each, known)
         for panel, place, region in zip(detector.panels, places, whole, strict=True)
     )
 
@@ -185,9 +193,16 @@ def _check_mask(mask: npt.NDArray[np.uint8] | None, place: DetectorGeometry) -> 
 
 
 def _placed(
-    what: Detector | Panel, place: DetectorGeometry, roi: Region, physics: Physics, wavelength: float | None
+    what: Detector | Panel,
+    place: DetectorGeometry,
+    roi: Region,
+    physics: Physics,
+    wavelength: float | None,
+    each: FloatArray | None,
+    known: _Known,
 ) -> PlacedPanel:
     layers = _layers(what, physics, wavelength)
+    mu, slope = _of_each(what, each, known)
     curved = isinstance(what, Detector) and what.curved
     return PlacedPanel(
         fpixels=place.fpixels,
@@ -210,6 +225,8 @@ def _placed(
         mean_depth=physics.mean_depth,
         roi=roi,
         mask=what.mask,
+        source_mu=mu,
+        source_mu_slope=slope,
     )
 
 
@@ -222,9 +239,54 @@ def _layers(what: Detector | Panel, physics: Physics, wavelength: float | None) 
     return resolve_layers(what.thickness_um * 1e-6, what.thicksteps, depth, whole=physics.whole_layers)
 
 
+def _of_each(
+    what: Detector | Panel, each: FloatArray | None, known: _Known
+) -> tuple[FloatArray | None, FloatArray | None]:
+    """Attenuation coefficients at wavelengths, and slopes; None where they are equal, or nobody asks."""
+    material = what.material
+    if each is None or material is None or what.attenuation_um is not None or not what.thickness_um.real > 0:
+        return None, None
+    if material not in known:
+        from ..model.materials import attenuation
+
+        def at(wavelength: FloatArray) -> FloatArray:
+            return numbers.read_only(attenuation(material, constants.HC_EV_A / (wavelength * 1e10), "photo"))
+
+        mu = at(each)
+        if not np.ptp(mu.real):
+            known[material] = None, None
+        else:
+            known[material] = mu, numbers.derivative(at(numbers.stepped(each.real)))
+    return known[material]
+
+
 def sensor_wavelength(detector: Detector, sources: Sources) -> float | None:
     """Weighted mean wavelength (m), at which sensors given by their material absorb; None: no sensor is."""
-    sensors = detector.panels or (detector,)
-    if not any(what.material is not None and what.attenuation_um is None for what in sensors):
+    if not _by_material(detector):
         return None
     return numbers.scalar(sources.weight @ sources.wavelength / sources.weight.sum())
+
+
+def sensor_wavelengths(detector: Detector, sources: Sources, *, thick: bool) -> FloatArray | None:
+    """Wavelengths (m) at which sensors given by their material absorb the light of each source.
+
+    Parameters
+    ----------
+    detector : Detector
+    sources : Sources
+    thick : bool
+        Whether the capture fraction is taken for every sample.
+
+    Returns
+    -------
+    ndarray (sources,) or None
+        None: one coefficient is that of all.
+    """
+    if not thick or not _by_material(detector) or not np.ptp(sources.wavelength.real):
+        return None
+    return sources.wavelength
+
+
+def _by_material(detector: Detector) -> bool:
+    sensors = detector.panels or (detector,)
+    return any(what.material is not None and what.attenuation_um is None for what in sensors)

@@ -43,7 +43,8 @@ class PlacedPanel(FrozenArrays):
     point_pixel : bool
     layers : int
     layer_step, thickness, mu : float
-        Sensor layers; a thickness or a ``mu`` (1/m) of 0 means capture fraction 1.
+        Sensor layers; a thickness or a ``mu`` (1/m) of 0 means capture fraction 1.  ``mu`` is that of the
+        mean depth of a layer, and of the capture fraction unless ``source_mu`` says it.
     mean_depth : bool
         The photons of a layer are at the mean depth of what it absorbs, not at its front (canonical 11);
         without effect where the sensor does not absorb.
@@ -51,6 +52,11 @@ class PlacedPanel(FrozenArrays):
         Inclusive, counted from its first pixel.
     mask : ndarray uint8 (spixels, fpixels) or None
         0: skip.
+    source_mu : ndarray (sources,) or None
+        1/m, of the capture fractions that are taken for every sample, of each source's light; None: ``mu``.
+    source_mu_slope : ndarray (sources,) or None
+        1/m^2: how they move with the wavelengths of the sources, by which derivatives along a wavelength
+        include the capture.  Given together with ``source_mu``.
     """
 
     fpixels: int
@@ -73,6 +79,8 @@ class PlacedPanel(FrozenArrays):
     mean_depth: bool
     roi: tuple[int, int, int, int]
     mask: npt.NDArray[np.uint8] | None
+    source_mu: FloatArray | None = None
+    source_mu_slope: FloatArray | None = None
 
 
 @frozen

@@ -58,7 +58,9 @@ def _of_panel(scene: Any, number: int) -> Images:
                         for at, amount in zip(wide(one.points), wide(one.amounts), strict=True):
                             D = P - at
                             d = oracle.unit(D)
-                            light = weight * _omega(panel, P, at) * oracle.capture_fraction(panel, d, layer)
+                            light = (
+                                weight * _omega(panel, P, at) * oracle.capture_fraction(panel, d, layer, i)
+                            )
                             if one.polarized:
                                 light = light * oracle.polarization(scene, incident, d)
                             light = light * transmission(backdrop, number, i, incident, at, P)

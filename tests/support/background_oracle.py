@@ -88,11 +88,11 @@ def arriving(
                     if panel.curved != "flat":
                         height = wide(panel.close_distance) * dot(point, D) / dot(point, point)
                     omega = wide(panel.pixel[0]) * wide(panel.pixel[1]) * height / R**3
-                light = omega * oracle.capture_fraction(panel, d, layer)
                 for i in range(len(scene.sources.wavelength)):
                     incident = wide(scene.sources.incident[i])
                     q = (d - incident) / wide(scene.sources.wavelength[i])
                     s = (np.sqrt(dot(q, q)) / 2e10).astype(float)
+                    light = omega * oracle.capture_fraction(panel, d, layer, i)
                     term = wide(scene.sources.weight[i]) * value(s) * light
                     total = total + (term * oracle.polarization(scene, incident, d) if polarized else term)
     return np.asarray(total / (len(scene.sources.wavelength) * os**2))

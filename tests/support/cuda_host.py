@@ -148,7 +148,7 @@ class HostRuntime:
         pointers = (ctypes.c_void_p * len(values))(*(value.ctypes.data for value in values))
         dimensions = (ctypes.c_uint32 * 3)(*grid)
         if isinstance(spec, GradientSpecialisation) and not self.exact:
-            spec = GradientSpecialisation(ALL_KINDS, spec.single, True, spec.displaced)
+            spec = GradientSpecialisation(ALL_KINDS, spec.single, True, spec.displaced, spec.each_mu)
         status = library(spec, self.threads).nb_host_launch(
             kernel.encode(), dimensions, ctypes.c_uint32(self.threads), pointers
         )

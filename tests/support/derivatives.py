@@ -105,6 +105,17 @@ def shifted(scene: Scene, tangent: SceneTangent, frames: Sequence[Frame | None],
         )
         for panel, rate in _each(scene.panels, tangent.panels)
     ]  # fmt: skip
+    if tangent.source_wavelength is not None:  # what a sensor takes of a source moves with its wavelength
+        panels = [
+            panel if panel.source_mu is None
+            else _changed(
+                panel,
+                source_mu=_shifted(
+                    panel.source_mu, oracle.wide(panel.source_mu_slope) * tangent.source_wavelength, step
+                ),
+            )
+            for panel in panels
+        ]  # fmt: skip
     known = list(frames) or [None] * len(scene.crystals)
     crystals = [
         _crystal(crystal, rate, frame, step)

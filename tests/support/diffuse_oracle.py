@@ -43,7 +43,7 @@ def _of_panel(setup: Any, scene: Any, panel: Any) -> Array:
             q = (d - incident) / wide(sources.wavelength[i])
             length = np.sqrt(np.real(dot(q, q)))
             kept = (scene.dmin == 0) | (length * scene.dmin <= 1)
-            light = oracle.solid_angle(panel, P) * oracle.capture_fraction(panel, d, layer)
+            light = oracle.solid_angle(panel, P) * oracle.capture_fraction(panel, d, layer, i)
             light = light * oracle.polarization(scene, incident, d) * wide(sources.weight[i])
             found = sum(
                 of_crystal(setup, scene, k, i, q)

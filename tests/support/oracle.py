@@ -113,11 +113,13 @@ def solid_angle(panel: Any, place: Array) -> Array:
     return np.asarray(area / r2 * wide(panel.close_distance) / np.sqrt(r2))
 
 
-def capture_fraction(panel: Any, d: Array, layer: int) -> Array:
-    """Fraction of the photons that stop in sensor layer `layer` (canonical 6.3)."""
+def capture_fraction(panel: Any, d: Array, layer: int, source: int | None = None) -> Array:
+    """Fraction of the photons that stop in sensor layer `layer` (canonical 6.3), of one source's light."""
     if not absorbs(panel):
         return np.ones(d.shape[:-1], REAL)
-    per_layer = wide(panel.layer_step) * wide(panel.mu) / dot(d, panel.odet)
+    each = getattr(panel, "source_mu", None)
+    mu = panel.mu if each is None or source is None else each[source]
+    per_layer = wide(panel.layer_step) * wide(mu) / dot(d, panel.odet)
     return np.asarray(np.exp(-layer * per_layer) - np.exp(-(layer + 1) * per_layer))
 
 
@@ -362,12 +364,12 @@ def render_panel(scene: Any, panel: Any, switch: tuple[int, int]) -> Array:
     water_weight: Array = np.zeros(fast.shape, REAL)
     for sample in samples(scene, panel, fast, slow):
         omega = solid_angle(panel, sample.place)
-        capture = capture_fraction(panel, sample.d, sample.layer)
+        capture = capture_fraction(panel, sample.d, sample.layer, sample.source)
         polar = polarization(scene, sample.incident, sample.d)
         if sample.number == 0:
             once_omega = omega
         if sample.first_subpixel and sample.layer == panel.layers - 1:
-            once_capture = capture
+            once_capture = capture_fraction(panel, sample.d, sample.layer)
         once_polar = np.where(sample.kept & np.isnan(once_polar), polar, once_polar)
 
         table = sample.table
