@@ -16,7 +16,10 @@ import pytest
 from nbragg import Background, LiquidMotions, Setup, _engine, build_scene
 from nbragg.engine.backend import Summary
 from nbragg.engine.cpu import render_double
+from nbragg.engine.gradient import Gradient
+from nbragg.engine.options import RenderOptions
 from nbragg.scene.record import CrystalBlock, FactorTable, PlacedPanel, Scene, Sources
+from nbragg.scene.tangent import SceneTangent
 
 pytestmark = pytest.mark.filterwarnings("ignore::nbragg.base.errors.NbraggWarning")
 
@@ -31,7 +34,10 @@ def full_scene() -> Any:
     table = dataclasses.replace(scene.table, values=values, origin=(-2, -3, -3), reach=1e10)
     mask = np.ones((8, 8), np.uint8)
     mask[2, 3] = 0
-    panel = dataclasses.replace(scene.panel, mask=mask)
+    panel = dataclasses.replace(
+        scene.panel, mask=mask, thickness=1e-4, layer_step=1e-4, mu=2e3,
+        source_mu=np.array([1e3]), source_mu_slope=np.array([1e13]),
+    )  # fmt: skip
     crystal = dataclasses.replace(
         scene.crystal,
         shape="tophat",
@@ -42,15 +48,24 @@ def full_scene() -> Any:
     k = 1 / scene.sources.wavelength[:, np.newaxis]
     sources = dataclasses.replace(scene.sources, channel=k * [0.99, 1.01])
     return dataclasses.replace(
-        scene, panels=(panel, panel), sources=sources, crystals=(crystal, crystal), tables=(table, table)
-    )
+        scene, panels=(panel, panel), sources=sources, crystals=(crystal, crystal), tables=(table, table),
+        oversample_thick=True,
+    )  # fmt: skip
 
 
 def packed(scene: Any) -> tuple[Any, ...]:
-    """All that C sees of a scene: the structs without their pointers, an image for what those point to."""
+    """All that C sees of a scene: the structs without their pointers, images for what those point to."""
     engine = _engine.EngineScene(scene)
     kinds = tuple(engine.device_bytes(kind) for kind in ("scene", "panel", "source", "crystal", "table"))
-    return (*kinds, render_double(scene).tobytes())
+    still = dataclasses.replace(
+        scene,
+        backdrop=None,
+        diffuse=None,
+        crystals=tuple(dataclasses.replace(one, displacement_rate=None) for one in scene.crystals),
+    )
+    wavelength = SceneTangent(source_wavelength=np.ones(len(scene.sources)))
+    rate = Gradient(still, [wavelength], (), RenderOptions()).vjp(np.ones(scene.image_shape))
+    return (*kinds, render_double(scene).tobytes(), rate.tobytes())
 
 
 def another(name: str, value: Any) -> Any:

@@ -80,6 +80,23 @@ def of_two_crystals() -> Scene:
     )  # fmt: skip
 
 
+def of_each_source(**options: Any) -> Scene:
+    """Sensors that take the light of each source in its own way, beside one that does not."""
+    scene = rich_scene(**options)
+    one = dataclasses.replace(
+        scene.panel, source_mu=np.array([1400.0, 2300.0]), source_mu_slope=np.array([3e13, 5e13])
+    )
+    two = dataclasses.replace(
+        one,
+        pix0=one.pix0 + 0.003,
+        layers=1,
+        source_mu=np.array([4400.0, 900.0]),
+        source_mu_slope=np.full(2, -9e13),
+    )
+    three = dataclasses.replace(scene.panel, pix0=one.pix0 - 0.002)
+    return dataclasses.replace(scene, panels=(one, two, three))
+
+
 NO_FLAGS: dict[str, Any] = {"physics": "nanobragg"}
 ALL_FLAGS = {"oversample_thick": True, "oversample_polar": True, "oversample_omega": True}
 SCENES: dict[str, Any] = {
@@ -99,6 +116,9 @@ SCENES: dict[str, Any] = {
     "tricubic, switched off": lambda: rich_scene(interpolate=True, box=3, **NO_FLAGS),
     "resolution limit": lambda: rich_scene(dmin=3.0),
     "several": of_two_crystals,
+    "captures of each source": of_each_source,
+    "captures of each source, curved": lambda: of_each_source(curved=True),
+    "captures of each source, of every sample": lambda: of_each_source(flags=ALL_FLAGS, **NO_FLAGS),
 }
 
 

@@ -199,7 +199,8 @@ def library(spec: Kernels, threads: int) -> ctypes.CDLL:
     """The compiled kernels of one specialisation."""
     key = (spec, threads)
     if key not in _libraries:
-        name = "_".join(map(str, [spec.file, *spec.macros.values(), threads]))
+        switches = [name.removeprefix("NB_USE_") + str(value) for name, value in spec.macros.items()]
+        name = "_".join([spec.file, *switches, str(threads)])
         path = folder(spec.file) / f"{name}.so"
         if not path.exists():
             _compile(spec, threads, path)

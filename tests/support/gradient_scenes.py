@@ -105,6 +105,22 @@ EVERY: dict[str, Callable[[], Scene]] = {
 }
 
 
+def each_source_captured() -> Scene:
+    """Two panels whose sensors take the light of each source in their own ways; cotangents of a list."""
+    flat = scene("square", "nearest", sampling=INSIDE, detector=SENSOR | LARGER)
+    count = len(flat.sources)
+    first, second = (
+        dataclasses.replace(
+            panel,
+            source_mu=np.linspace(900, 900 * ratio, count),
+            source_mu_slope=np.linspace(1e13, 5e13, count),
+        )
+        for panel, ratio in zip(cut(flat, [5], []).panels, (3.0, 0.4), strict=True)
+    )
+    found: Scene = dataclasses.replace(flat, panels=(first, second))
+    return found
+
+
 def tangents(of: Scene) -> list[SceneTangent]:
     """One for each group of fields, in random directions: sizes such that derivatives are alike."""
     rng = np.random.default_rng(7)
