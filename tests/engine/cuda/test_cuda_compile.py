@@ -7,7 +7,7 @@ import dataclasses
 import nvrtc
 import pytest
 
-from nbragg._engine import FACTOR_SOURCES, POINT, SHAPES
+from nbragg._engine import FACTOR_SOURCES, POINT, SHAPES, SPECTRA
 from nbragg.engine.cuda_kernel import (
     BACKDROP,
     CONSTANT,
@@ -156,6 +156,18 @@ def test_diffuse() -> None:
         print(kernels)
         assert {kernel.name for kernel in kernels} == {"nb_diffuse_light"}
     compile_and_check([(90, dataclasses.replace(spec, displaced=True)) for spec in COMMON])
+
+
+def test_captures_of_each_source() -> None:
+    """They take registers, and no local memory."""
+    spectra = [
+        Specialisation(SHAPES["gauss"], NEAREST, single, INDEX_DOUBLE, True, SPECTRA[rendering])
+        for rendering in ("line", "culled")
+        for single in (False, True)
+    ]
+    compile_and_check([(90, dataclasses.replace(spec, each_mu=True)) for spec in COMMON[1:] + spectra])
+    nearest = GradientSpecialisation(1 << FACTOR_SOURCES["nearest"], single=True, entries=True, each_mu=True)
+    compile_gradients([(90, nearest)])
 
 
 def test_backdrop() -> None:
