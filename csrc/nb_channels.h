@@ -16,13 +16,16 @@ NB_FN void NB_R(nb_square_factors)(const nb_table *t, const nb_vd (*whole)[3], n
 
 #define NB_CAPTURE_TERMS 16
 
-/* Capture fractions of a layer, of some passages.  With x the layer's attenuation depths along the ray at the middle of the
- * channels' mu = middle (1 + e),
+/* Capture fractions of a layer at some points.  With x the layer's attenuation depths along the ray at the middle of the
+ * sources' mu = middle (1 + e),
  *   exp(-t x (1 + e)) - exp(-(t + 1) x (1 + e)) = sum over k of (-e)^k/k! [(t x)^k exp(-t x) - ((t + 1) x)^k exp(-(t + 1) x)]:
- * with z = (t + 1) x |e| what is left after K terms is below z^(K - 1)/(K - 1)! (|e| + 2 z) of the fraction.  Where that
- * takes too many terms, and for light from behind, each by the formula. */
+ * with z = (t + 1) x |e| what is left after K terms is below z^(K - 1)/(K - 1)! (|e| + 2 z) of the fraction.  How many are
+ * taken, for rays up to 60 degrees from the normal, depends on no other point; light from farther off, and from behind, and
+ * where it takes too many terms, is captured by the formula. */
 typedef struct {
-    int terms; /* 0: by the formula */
+    int terms;     /* 0: all by the formula */
+    int flat;      /* some by the formula ... */
+    NB_REAL steep; /* ... those that are 0 here; the others 1 */
     NB_REAL c[NB_CAPTURE_TERMS];
     nb_vd path[NB_R(STEP) / NB_LANES]; /* m */
 } NB_R(nb_captures);
@@ -38,27 +41,25 @@ NB_FN int NB_R(nb_capture_terms)(double z, double apart)
     return 0;
 }
 
-/* Of the passages from i on. */
-static void NB_R(nb_prepare_captures)(const nb_sensor *s, const nb_listed *list, int i, NB_R(nb_captures) *captures)
+/* For the paths that it has. */
+static void NB_R(nb_prepare_captures)(const nb_sensor *s, NB_R(nb_captures) *captures)
 {
     enum { PARTS = NB_R(STEP) / NB_LANES };
-    double most = 0.0;
-    int behind = 0;
-    for (int p = 0; p < PARTS; p++)
-        for (int j = 0; j < NB_LANES; j++) {
-            const double path = s->path[list->lane[i + p * NB_LANES + j]];
-            captures->path[p][j] = path;
-            behind |= !(path > 0.0);
-            most = path > most ? path : most;
-        }
-    const double deepest = s->layer + 1;
-    captures->terms = behind ? 0 : NB_R(nb_capture_terms)(deepest * most * s->middle * s->apart, s->apart);
+    const double deepest = s->layer + 1, longest = 2.0 * s->step;
+    captures->terms = NB_R(nb_capture_terms)(deepest * longest * s->middle * s->apart, s->apart);
+    if (!captures->terms) return;
+    double steep[NB_R(STEP)] __attribute__((aligned(64)));
     nb_vd front[PARTS], back[PARTS];
+    captures->flat = 0;
     for (int p = 0; p < PARTS; p++) {
+        const nb_vdmask within = (captures->path[p] > 0.0) & (captures->path[p] <= longest);
+        captures->flat |= nb_bits_vd(~within) != 0;
+        nb_store_vd(steep + p * NB_LANES, nb_select_vd(within, 1.0 - (nb_vd){0}, (nb_vd){0}));
         const nb_vd x = s->middle * captures->path[p];
         front[p] = nb_exp_vd(-(double)s->layer * x);
         back[p] = nb_exp_vd(-deepest * x);
     }
+    captures->steep = NB_OF_DOUBLES(steep);
     for (int k = 0; k < captures->terms; k++) {
         double c[NB_R(STEP)] __attribute__((aligned(64)));
         for (int p = 0; p < PARTS; p++) {
@@ -71,24 +72,32 @@ static void NB_R(nb_prepare_captures)(const nb_sensor *s, const nb_listed *list,
     }
 }
 
-/* Those of one channel. */
-NB_FN NB_REAL NB_R(nb_captured)(const NB_R(nb_captures) *captures, const nb_sensor *s, const nb_channel *channel)
+/* Of the listed passages from i on. */
+static void NB_R(nb_captures_of)(const nb_sensor *s, const nb_listed *list, int i, NB_R(nb_captures) *captures)
 {
-    const double mu = s->mu[channel->source];
+    for (int p = 0; p < NB_R(STEP) / NB_LANES; p++)
+        for (int j = 0; j < NB_LANES; j++) captures->path[p][j] = s->path[list->lane[i + p * NB_LANES + j]];
+    NB_R(nb_prepare_captures)(s, captures);
+}
+
+/* Those of light of one mu. */
+NB_FN NB_REAL NB_R(nb_captured)(const NB_R(nb_captures) *captures, const nb_sensor *s, double mu)
+{
+    NB_REAL sum = NB_SET(NB_K(0));
     if (captures->terms) {
         const NB_SCALAR e = (NB_SCALAR)((mu - s->middle) / s->middle);
-        NB_REAL sum = captures->c[captures->terms - 1];
+        sum = captures->c[captures->terms - 1];
         for (int k = captures->terms - 2; k >= 0; k--) sum = sum * e + captures->c[k];
-        return sum;
+        if (!captures->flat) return sum;
     }
     double each[NB_R(STEP)] __attribute__((aligned(64)));
     for (int p = 0; p < NB_R(STEP) / NB_LANES; p++)
         nb_store_vd(each + p * NB_LANES, nb_layer_share_vd(s->layer, -mu * captures->path[p]));
-    return NB_OF_DOUBLES(each);
+    return captures->terms ? NB_SELECT(captures->steep > NB_K(0), sum, NB_OF_DOUBLES(each)) : NB_OF_DOUBLES(each);
 }
 
-/* One vector of passages, NB_LINE; sum: of weight F^2 times the mean spot over each channel. */
-NB_FN void NB_R(nb_sum_line)(const nb_table *tables, const nb_run *run, const nb_listed *list, int i, nb_vd *sum)
+/* One vector of passages, NB_LINE; sum: of weight F^2 times the mean spot over each channel; each: and times its capture. */
+NB_FN void NB_R(nb_sum_line)(const nb_table *tables, const nb_run *run, const nb_listed *list, int i, nb_vd *sum, const int each)
 {
     enum { PARTS = NB_R(STEP) / NB_LANES };
     nb_vd whole[PARTS][3];
@@ -98,8 +107,7 @@ NB_FN void NB_R(nb_sum_line)(const nb_table *tables, const nb_run *run, const nb
     const NB_REAL speed = NB_OF_DOUBLES(list->speed + i);
     NB_R(nb_width) width = NB_R(nb_width_of)(speed * (NB_SCALAR)run->channel->half);
     NB_R(nb_captures) captures;
-    const int each = run->sensor.mu != NULL;
-    if (each) NB_R(nb_prepare_captures)(&run->sensor, list, i, &captures);
+    if (each) NB_R(nb_captures_of)(&run->sensor, list, i, &captures);
     double half = run->channel->half;
     for (const nb_channel *c = run->channel; c < end;) {
         const int64_t table = c->table;
@@ -117,7 +125,7 @@ NB_FN void NB_R(nb_sum_line)(const nb_table *tables, const nb_run *run, const nb
                     width = NB_R(nb_width_of)(speed * (NB_SCALAR)half);
                 }
                 NB_REAL mean = NB_R(nb_gauss_mean)(&width, NB_OF_DOUBLES(x));
-                if (each && NB_ANY(mean > NB_K(0))) mean *= NB_R(nb_captured)(&captures, &run->sensor, c);
+                if (each && NB_ANY(mean > NB_K(0))) mean *= NB_R(nb_captured)(&captures, &run->sensor, run->sensor.mu[c->source]);
                 part += (NB_SCALAR)c->weight * mean;
             }
             for (int p = 0; p < PARTS; p++) sum[p] += F_sqr[p] * NB_DOUBLES(part, p);
@@ -127,15 +135,14 @@ NB_FN void NB_R(nb_sum_line)(const nb_table *tables, const nb_run *run, const nb
 
 /* One vector of samples, NB_CULLED: as nb_orient.h has them, channel by channel. */
 NB_FN void NB_R(nb_sum_culled)(const nb_scene *s, const nb_table *tables, const nb_block *b, const nb_run *run,
-                               const nb_listed *list, int i, nb_vd *sum, const int shape)
+                               const nb_listed *list, int i, nb_vd *sum, const int shape, const int each)
 {
     enum { PARTS = NB_R(STEP) / NB_LANES };
     NB_SCALAR n[3], metric[6];
     for (int j = 0; j < 3; j++) n[j] = (NB_SCALAR)b->n[j];
     for (int j = 0; j < 6; j++) metric[j] = (NB_SCALAR)b->metric[j];
     NB_R(nb_captures) captures;
-    const int each = run->sensor.mu != NULL;
-    if (each) NB_R(nb_prepare_captures)(&run->sensor, list, i, &captures);
+    if (each) NB_R(nb_captures_of)(&run->sensor, list, i, &captures);
     for (const nb_channel *c = run->channel; c < run->channel + run->channels; c++) {
         double off[3][NB_R(STEP)] __attribute__((aligned(64)));
         nb_vd whole[PARTS][3], F_sqr[PARTS];
@@ -149,7 +156,7 @@ NB_FN void NB_R(nb_sum_culled)(const nb_scene *s, const nb_table *tables, const 
         for (int r = 0; r < 3; r++) d[r] = NB_OF_DOUBLES(off[r]);
         NB_REAL L = NB_R(nb_lattice)(shape, d, n, metric);
         if (!NB_ANY(L > NB_K(0))) continue;
-        if (each) L *= NB_R(nb_captured)(&captures, &run->sensor, c);
+        if (each) L *= NB_R(nb_captured)(&captures, &run->sensor, run->sensor.mu[c->source]);
         NB_R(nb_square_factors)(tables + c->table, whole, F_sqr);
         for (int p = 0; p < PARTS; p++) {
             nb_vd add = c->weight * F_sqr[p] * NB_DOUBLES(L, p);
@@ -162,6 +169,14 @@ NB_FN void NB_R(nb_sum_culled)(const nb_scene *s, const nb_table *tables, const 
     }
 }
 
+/* Either, where the channels are captured each in its own way: apart, so that the others are as fast as without. */
+static __attribute__((noinline)) void NB_R(nb_sum_captured)(const nb_scene *s, const nb_table *tables, const nb_block *b,
+                                                            const nb_run *run, const nb_listed *list, int i, nb_vd *sum)
+{
+    if (s->spectral == NB_LINE) NB_R(nb_sum_line)(tables, run, list, i, sum, 1);
+    else NB_R(nb_sum_culled)(s, tables, b, run, list, i, sum, b->shape, 1);
+}
+
 /* Adds the listed passages to the samples; the list is empty then. */
 static void NB_R(nb_add_listed)(const nb_scene *s, const nb_table *tables, const nb_block *b, const nb_run *run,
                                 nb_listed *list, double *samples)
@@ -169,10 +184,11 @@ static void NB_R(nb_add_listed)(const nb_scene *s, const nb_table *tables, const
     nb_end_listed(list, NB_R(STEP));
     for (int i = 0; i < list->count; i += NB_R(STEP)) {
         nb_vd sum[NB_R(STEP) / NB_LANES] = {0};
-        if (s->spectral == NB_LINE) NB_R(nb_sum_line)(tables, run, list, i, sum);
-        else if (b->shape == NB_GAUSS) NB_R(nb_sum_culled)(s, tables, b, run, list, i, sum, NB_GAUSS);
-        else if (b->shape == NB_ELLIPSOID) NB_R(nb_sum_culled)(s, tables, b, run, list, i, sum, NB_ELLIPSOID);
-        else NB_R(nb_sum_culled)(s, tables, b, run, list, i, sum, NB_TOPHAT);
+        if (run->sensor.mu) NB_R(nb_sum_captured)(s, tables, b, run, list, i, sum);
+        else if (s->spectral == NB_LINE) NB_R(nb_sum_line)(tables, run, list, i, sum, 0);
+        else if (b->shape == NB_GAUSS) NB_R(nb_sum_culled)(s, tables, b, run, list, i, sum, NB_GAUSS, 0);
+        else if (b->shape == NB_ELLIPSOID) NB_R(nb_sum_culled)(s, tables, b, run, list, i, sum, NB_ELLIPSOID, 0);
+        else NB_R(nb_sum_culled)(s, tables, b, run, list, i, sum, NB_TOPHAT, 0);
         for (int l = 0; l < NB_R(STEP) && i + l < list->count; l++)
             samples[list->lane[i + l]] += list->size[i + l] * sum[l / NB_LANES][l % NB_LANES];
     }

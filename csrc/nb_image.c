@@ -25,6 +25,7 @@ typedef struct {
     nb_cut cut;
     int64_t cut_unit; /* the unit it lies in */
     nb_channel *channel; /* [sources], where a spectrum is not rendered directly */
+    nb_sensor *sensor;   /* [panels] */
 } nb_plan;
 
 /* Whether nothing of what the tile's pixels scatter arrives. */
@@ -36,16 +37,17 @@ static int tile_is_dark(const nb_scene *s, const nb_tile *t)
 }
 
 /* The run of sources that begins here, at one sub-pixel. */
-static void render_run(const nb_plan *plan, const nb_panel *p, int layer, nb_tile *t, const nb_source *source, int precision)
+static void render_run(const nb_plan *plan, const nb_panel *p, const nb_sensor *sensor, nb_tile *t, const nb_source *source,
+                       int precision)
 {
     const nb_scene *s = plan->s;
     nb_run run = nb_run_of(s, source, plan->channel);
-    if (nb_mu_differs(p) && s->oversample_thick) run.sensor = tile_sensor(p, layer, &run, t);
+    if (s->oversample_thick) run.sensor = *sensor;
     tile_line(s, t, source);
     tile_polarization(s, t, source);
     for (int i = 0; i < t->q.lanes; i++) t->sum[i] = 0.0;
     for (int c = 0; c < s->crystals; c++) tile_crystal_line(s, &plan->block[c], &run, t, precision);
-    if (nb_mu_differs(p)) tile_weigh_run(s, p, layer, t, &run);
+    if (nb_mu_differs(p)) tile_weigh_run(s, p, sensor->layer, t, &run);
     else tile_weigh(s, t, 1.0, run.weight);
 }
 
@@ -53,7 +55,8 @@ static void render_run(const nb_plan *plan, const nb_panel *p, int layer, nb_til
 static int render_tile(const nb_plan *plan, const nb_panel *p, nb_tile *t, const nb_job *job)
 {
     const nb_scene *s = plan->s;
-    const int dark = !plan->searching && tile_is_dark(s, t);
+    const int dark = !plan->searching && tile_is_dark(s, t), differs = nb_mu_differs(p);
+    nb_sensor sensor = plan->sensor[p - s->panel];
     for (int i = 0; i < t->q.lanes; i++) t->polar[i] = t->keep[i] = t->capture[i] = 1.0;
     for (int i = 0; plan->searching && i < t->q.lanes; i++) t->bad[i] = -1;
     const nb_pixel_vd *end = t->p + t->q.lanes / NB_LANES;
@@ -64,21 +67,23 @@ static int render_tile(const nb_plan *plan, const nb_panel *p, nb_tile *t, const
             for (int sub_f = 0; sub_f < s->oversample; sub_f++) {
                 const int first = sub_s == 0 && sub_f == 0;
                 tile_geometry(s, p, t, layer, sub_s, sub_f);
-                if (nb_needs_capture(s, p, first)) tile_capture(p, p->mu, t, layer);
+                if (nb_needs_capture(s, p, first)) tile_capture(p, t, layer);
                 nb_pixel_vd *pixel = t->p;
                 for (int i = 0; i < t->q.lanes; i += NB_LANES, pixel++)
                     nb_pixel_point_vd(s, layer, first, nb_load_vd(t->omega + i), nb_load_vd(t->capture + i), pixel);
+                if (differs) sensor = tile_sensor(p, &sensor, layer, t);
+                if (differs && !plan->channel && !dark) tile_prepare_captures(&sensor, t);
                 for (const nb_source *source = s->source; source < s->source + s->sources; source++) {
                     if (__atomic_load_n(job->cancel, __ATOMIC_RELAXED)) return 0;
                     if (dark) break;
                     if (plan->channel) {
-                        render_run(plan, p, layer, t, source, job->precision);
+                        render_run(plan, p, &sensor, t, source, job->precision);
                         source += source->run - 1;
                         continue;
                     }
                     tile_scattering(s, t, source);
                     tile_polarization(s, t, source);
-                    if (nb_mu_differs(p)) tile_capture(p, p->source_mu[source - s->source], t, layer);
+                    if (differs) tile_captured(&sensor, sensor.mu[source - s->source], t);
                     for (int i = 0; i < t->q.lanes; i++) t->sum[i] = 0.0;
                     for (int c = 0; c < s->crystals; c++) {
                         tile_crystal(s, &plan->block[c], &plan->cut, plan->searching, t, source, base, job->precision);
@@ -243,12 +248,15 @@ int NB_CAT(nb_render_, NB_ISA)(const nb_scene *s, nb_job *job)
     plan.units = nb_units(s, plan.unit);
     nb_summary *results = malloc((size_t)(plan.units + 1) * sizeof *results);
     plan.block = malloc((size_t)s->crystals * sizeof *plan.block);
+    plan.sensor = malloc((size_t)s->panels * sizeof *plan.sensor);
+    for (int i = 0; plan.sensor && i < s->panels; i++) plan.sensor[i] = nb_sensor_of(s, s->panel + i);
     const int spectral = s->spectral != NB_DIRECT;
     if (spectral) plan.channel = malloc((size_t)s->sources * sizeof *plan.channel);
     if (plan.channel) nb_sort_channels(s, plan.channel);
-    const int ready = results && plan.block && (plan.channel || !spectral);
+    const int ready = results && plan.block && plan.sensor && (plan.channel || !spectral);
     const int status = ready ? render_plan(&plan, job, results) : NB_NO_MEMORY;
     free(plan.channel);
+    free(plan.sensor);
     free(plan.block);
     free(results);
     return status;

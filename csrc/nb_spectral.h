@@ -14,13 +14,29 @@ typedef struct {
     int64_t table, source;
 } nb_channel;
 
-/* A layer of the sensor whose capture is different for each channel. */
+/* A layer of a sensor whose capture is different for each source. */
 typedef struct {
     const double *mu;     /* [sources], 1/m; NULL: capture is no part of the sum over channels */
     const double *path;   /* of each lane, in one layer, m */
     int layer;
-    double middle, apart; /* mu of the run's channels is middle (1 +- apart) at most */
+    double step;          /* thickness of a layer, m */
+    double middle, apart; /* mu of all sources is middle (1 +- apart) at most */
 } nb_sensor;
+
+/* All that is the same for its pixels. */
+static nb_sensor nb_sensor_of(const nb_scene *s, const nb_panel *p)
+{
+    nb_sensor sensor = {.mu = p->source_mu, .step = p->layer_step};
+    if (!nb_mu_differs(p)) return sensor;
+    double least = p->source_mu[0], most = least;
+    for (int i = 1; i < s->sources; i++) {
+        least = fmin(least, p->source_mu[i]);
+        most = fmax(most, p->source_mu[i]);
+    }
+    sensor.middle = 0.5 * (least + most);
+    sensor.apart = (most - least) / (most + least);
+    return sensor;
+}
 
 typedef struct {
     nb_span span;

@@ -41,9 +41,10 @@ typedef struct {
     nb_places at;
     double px[NB_TILE], py[NB_TILE], pz[NB_TILE]; /* position, then the unit vector d */
     double omega[NB_TILE], capture[NB_TILE], polar[NB_TILE], keep[NB_TILE], sum[NB_TILE];
-    double path[NB_TILE]; /* in one layer of the sensor, m: of panels with source_mu, under runs */
+    double path[NB_TILE]; /* in one layer of the sensor, m: of panels with source_mu */
     nb_q q;
     int64_t bad[NB_TILE], limit[NB_TILE];
+    nb_captures_vd captures[NB_TILE / NB_LANES];
     nb_pixel_vd p[NB_TILE / NB_LANES]; /* vector by vector: what a pixel adds up to */
 } __attribute__((aligned(64))) nb_tile; /* every array starts on a vector's boundary */
 
@@ -84,12 +85,11 @@ static void tile_geometry(const nb_scene *s, const nb_panel *p, nb_tile *t, int 
     }
 }
 
-/* mu: of the light, 1/m */
-static void tile_capture(const nb_panel *p, double mu, nb_tile *t, int layer)
+static void tile_capture(const nb_panel *p, nb_tile *t, int layer)
 {
     for (int i = 0; i < t->q.lanes; i += NB_LANES) {
         const nb_vd d[3] = {nb_load_vd(t->px + i), nb_load_vd(t->py + i), nb_load_vd(t->pz + i)};
-        nb_store_vd(t->capture + i, nb_capture_vd(p, mu, layer, d));
+        nb_store_vd(t->capture + i, nb_capture_vd(p, p->mu, layer, d));
     }
 }
 
@@ -212,22 +212,33 @@ static void tile_weigh(const nb_scene *s, nb_tile *t, double weight, double ligh
     }
 }
 
-/* How the channels of a run are captured at a sub-pixel: each in its own way. */
-static nb_sensor tile_sensor(const nb_panel *p, int layer, const nb_run *run, nb_tile *t)
+/* The sensor's layer at a sub-pixel; of: all that its pixels share. */
+static nb_sensor tile_sensor(const nb_panel *p, const nb_sensor *of, int layer, nb_tile *t)
 {
-    nb_sensor sensor = {p->source_mu, t->path, layer, 0.0, 0.0};
-    double least = INFINITY, most = 0.0;
-    for (const nb_channel *c = run->channel; c < run->channel + run->channels; c++) {
-        least = fmin(least, p->source_mu[c->source]);
-        most = fmax(most, p->source_mu[c->source]);
-    }
-    sensor.middle = 0.5 * (least + most);
-    sensor.apart = (most - least) / (most + least);
+    nb_sensor sensor = *of;
+    sensor.layer = layer;
+    sensor.path = t->path;
     for (int i = 0; i < t->q.lanes; i += NB_LANES) {
         const nb_vd x = nb_load_vd(t->px + i), y = nb_load_vd(t->py + i), z = nb_load_vd(t->pz + i);
         nb_store_vd(t->path + i, p->layer_step / (x * p->odet[0] + y * p->odet[1] + z * p->odet[2]));
     }
     return sensor;
+}
+
+/* Before the sources, one by one ... */
+static void tile_prepare_captures(const nb_sensor *sensor, nb_tile *t)
+{
+    for (int i = 0; i < t->q.lanes; i += NB_LANES) {
+        t->captures[i / NB_LANES].path[0] = nb_load_vd(t->path + i);
+        nb_prepare_captures_vd(sensor, t->captures + i / NB_LANES);
+    }
+}
+
+/* ... and of each of them. */
+static void tile_captured(const nb_sensor *sensor, double mu, nb_tile *t)
+{
+    for (int i = 0; i < t->q.lanes; i += NB_LANES)
+        nb_store_vd(t->capture + i, nb_captured_vd(t->captures + i / NB_LANES, sensor, mu));
 }
 
 /* tile_weigh of a run whose channels are captured each in its own way, which the samples' sums hold already. */

@@ -76,9 +76,9 @@ class Detector(Record):
         else the thickness.
     material : str or Material, optional
         What the sensor is made of, for its photoelectric absorption (`nbragg.attenuation`).  The fraction
-        that it takes of each source's light is that at the wavelength of the source, where it is asked for every
-        sample (``physics="exact"``, ``oversample_thick``); else that at their mean wavelength, as are the
-        depths of its layers' photons.
+        that it takes of each source's light is that at the wavelength of the source, where that is asked for
+        every sample (``physics="exact"``, ``oversample_thick``); else that at their mean wavelength, as are
+        the depths of its layers' photons.
     thickness_um : float
         Sensor thickness, micrometre; 0 means every photon is counted at the surface.
     thicksteps : int, optional

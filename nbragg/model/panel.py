@@ -48,9 +48,9 @@ class Panel(Record):
         else the thickness.
     material : str or Material, optional
         What the sensor is made of, for its photoelectric absorption (`nbragg.attenuation`).  The fraction
-        that it takes of each source's light is that at the wavelength of the source, where it is asked for every
-        sample (``physics="exact"``, ``oversample_thick``); else that at their mean wavelength, as are the
-        depths of its layers' photons.
+        that it takes of each source's light is that at the wavelength of the source, where that is asked for
+        every sample (``physics="exact"``, ``oversample_thick``); else that at their mean wavelength, as are
+        the depths of its layers' photons.
     thicksteps : int, optional
         Layers the sensor is cut into; None: 2 (canonical 6, 11).  With ``physics="exact"`` n layers of
         thickness/n have their photons at the mean depth of what each absorbs, and one layer puts a spot where

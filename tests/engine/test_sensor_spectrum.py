@@ -174,6 +174,26 @@ def test_instruction_sets_agree(monkeypatch: pytest.MonkeyPatch) -> None:
             assert error(render_double(scene, precision="mixed"), image) < 2e-6
 
 
+@pytest.mark.parametrize("precision", ["double", "mixed"])
+@pytest.mark.parametrize("spectral", ["direct", "line", "culled"])
+def test_a_pixel_depends_on_nothing_else(spectral: str, precision: str) -> None:
+    """Regions, bit for bit, also beside pixels beyond 60 degrees, which are captured in another way."""
+    wide = Detector(
+        distance_mm=9, fpixels=40, spixels=7, pixel_mm=1.1, Xbeam_mm=3, Ybeam_mm=9, material="Si",
+        thickness_um=300, thicksteps=2,
+    )  # fmt: skip
+    scene = nbragg.build_scene(setup(SPECTRA["narrow"], spectral, detector=wide))
+    steep = np.hypot(1.1 * np.arange(40) - 9, 0) > 9 * np.sqrt(3)
+    assert 0 < steep.sum() < 40
+    whole = render_double(scene, 1, precision)
+    for first, last in ((0, 17), (11, 26), (25, 39)):
+        panel = dataclasses.replace(scene.panel, roi=(first, last, 1, 5))
+        part = render_double(dataclasses.replace(scene, panels=(panel,)), 2, precision)
+        assert (part[1:6, first : last + 1] == whole[1:6, first : last + 1]).all()
+    if spectral == "direct":
+        assert error(whole, oracle.render(scene)) < {"double": 1e-12, "mixed": 2e-6}[precision]
+
+
 def test_once_a_pixel_by_the_mean() -> None:
     """A Scene that takes the capture once has no use for those of the sources, but for its water."""
     scene = nbragg.build_scene(setup(SPECTRA["edge"]))
