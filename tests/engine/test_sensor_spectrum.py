@@ -10,7 +10,7 @@ import diffuse_oracle
 import numpy as np
 import oracle
 import pytest
-from derivatives import scene_derivative
+from derivatives import STEP, scene_derivative, shifted
 from sensor_scenes import SENSORS, SPECTRA, setup
 from spectral_oracle import quadrature
 from spectrum_oracle import HC
@@ -144,7 +144,7 @@ def test_line_of_light_from_behind() -> None:
     """A panel whose back faces the sample, and deep layers in a thick one: by the formula, as directly."""
     scene = nbragg.build_scene(setup(SPECTRA["narrow"], "line", sampling=Sampling(oversample=1)))
     first, *others = scene.panels
-    deep = dataclasses.replace(first, layers=8, layer_step=5e-4, thickness=4e-3)
+    deep = dataclasses.replace(first, layers=4, layer_step=1e-3, thickness=4e-3)
     turned = dataclasses.replace(first, odet=-first.odet)
     scene = dataclasses.replace(scene, panels=(deep, turned, *others[1:]))
     expected = oracle.render(refined(scene, 24))
@@ -370,6 +370,25 @@ def test_linearize_against_complex_step(precision: str) -> None:
             np.abs(row - along).max() <= {"double": 1e-9, "mixed": 1e-5}[precision] * np.abs(along).max()
         ), name
     assert frames(scene) is not None
+
+
+@pytest.mark.parametrize("behind", ["water", "diffuse"])
+def test_linearize_what_is_behind(behind: str) -> None:
+    """By complex numbers all the way: what a sensor takes of the light of solvent and moving atoms."""
+    water = nbragg.Background("water", thickness_mm=0.3)
+    changes = {"backgrounds": (water,)} if behind == "water" else {"diffuse": LiquidMotions(30, 0.5)}
+    given = setup(SPECTRA["wide"], "direct", **changes)
+    names = ["beam.spectrum.energies_eV[1]", "beam.spectrum.weights[0]", "scene.source_wavelength[2]"]
+    found = nbragg.Simulator(given).linearize(names).jacobian()
+    scene = nbragg.build_scene(given)
+    moving, turned = tangents(given, expand(names, given))
+    for name, row, tangent in zip(names, found, moving, strict=True):
+        assert tangent.backdrop is None and tangent.diffuse is None
+        there = shifted(dataclasses.replace(scene, backdrop=None), tangent, turned, 1j * STEP)
+        object.__setattr__(there, "backdrop", scene.backdrop)
+        image = backdrop_oracle.render(there) if behind == "water" else diffuse_oracle.render(given, there)
+        along = (image.imag / STEP).astype(float)
+        assert np.abs(row - along).max() <= 1e-9 * np.abs(along).max() > 0, name
 
 
 def test_the_mean_wavelength_moves_the_capture() -> None:

@@ -20,7 +20,7 @@ SPECTRA = {
 SENSORS = (("Si", 450, 2), ("CdTe", 30, 3), ("Ge", 40, 1), (None, 300, 2))
 
 
-def panels(count: int, fpixels: int = 6) -> list[nbragg.Panel]:
+def panels(count: int, fpixels: int = 5) -> list[nbragg.Panel]:
     """In a ring about the beam, turned towards it or away; other sensors than their neighbours'."""
     made = []
     for i, (material, um, layers) in enumerate(SENSORS[:count]):
@@ -29,7 +29,7 @@ def panels(count: int, fpixels: int = 6) -> list[nbragg.Panel]:
         made.append(
             nbragg.Panel(
                 origin_mm=tuple(corner), fast=(0.2 - 0.1 * i, 1, 0), slow=(0, 0, 1), fpixels=fpixels,
-                spixels=5, pixel_mm=2.4, thickness_um=um, thicksteps=layers, **depth,
+                spixels=4, pixel_mm=2.4, thickness_um=um, thicksteps=layers, **depth,
             )
         )  # fmt: skip
     return made
