@@ -26,8 +26,8 @@ NB_FN int32_t nb_piece(const nb_curve *c, double s, int32_t steps)
 #endif
 
 /* Light that arrives at P in a layer of the sensor from a place, for a scattering of 1/sr: solid angle and capture, if that is
- * the same of all sources (else nb_caught); d: its direction.  Without `at` it comes from the sample.  Off the sample the height above the pixel's plane takes the place of
- * close_distance. */
+ * the same of all sources (else nb_caught); d: its direction.  Without `at` it comes from the sample.  Off the sample the
+ * height above the pixel's plane takes the place of close_distance. */
 NB_FN NB_REAL NB_R(nb_light)(const nb_panel *p, int layer, const double *at, const NB_REAL P[3], NB_REAL d[3])
 {
     NB_REAL D[3] = {P[0], P[1], P[2]};
