@@ -129,7 +129,7 @@ def test_direct_against_the_oracle(kind: str, precision: str) -> None:
     assert error(render_double(mean), found) > {"narrow": 1e-5}.get(kind, 1e-2)
 
 
-@pytest.mark.parametrize("kind", SPECTRA)
+@pytest.mark.parametrize("kind", ["narrow", "edge", pytest.param("wide", marks=pytest.mark.slow)])
 def test_line_against_quadrature(kind: str) -> None:
     """Channels that are captured each in its own way: by the series and, over an edge, by the formula."""
     scene = nbragg.build_scene(setup(SPECTRA[kind], "line"))
