@@ -1,0 +1,256 @@
+"""`refine`: parameters of set-ups from measured images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..base import validate as check
+from ..base.errors import InputError
+from ..base.names import suggestion
+from ..engine.options import RenderOptions
+from ..inverse.noise import Noise
+from ..model.setup import Setup
+from ..scene.parameters import expand
+from .frame import Frame
+from .joint import Line, Problem, Stand, minimise
+from .measured import checked_images
+from .places import BACKGROUNDS, background_names
+from .result import Refinement
+from .stages import Stage, kind_of, plan
+from .transforms import scales_of
+
+__all__ = ["refine"]
+
+Array = NDArray[np.float64]
+
+
+def refine(
+    data: Any,
+    start: Setup | Sequence[Setup],
+    parameters: Sequence[str] | str,
+    *,
+    noise: Noise | None = None,
+    background: str | float | Array = "constant",
+    restraints: Mapping[str, float] | None = None,
+    bounds: Mapping[str, tuple[float, float]] | None = None,
+    shared: Sequence[str] | str = (),
+    mask: Any = None,
+    stages: str = "auto",
+    progress: Callable[[Line], None] | None = None,
+    **options: Any,
+) -> Refinement:
+    """Find parameters that make measured images most likely.
+
+    Fisher scoring with damping: the information comes from the model, exact derivatives from `linearize`.
+    Where the crystal may turn, a blurred model of few cells comes first, on blocks of pixels and at low
+    resolution, and sharpens in stages.
+
+    Parameters
+    ----------
+    data : array_like, or sequence of them
+        Measured pixels of each image, shape as `Result.image`: photons, or ADU less their offset.
+    start : Setup, or sequence of Setup
+        Where to begin: of each image, or one for all.
+    parameters : sequence of str
+        As of `Simulator.linearize`: ``"crystal.orientation"``, ``"crystal.cell"`` (tied by the lattice
+        system), ``"detector.distance_mm"``, ``"crystal.N"``, ``"beam.fluence"`` ...
+    noise : Noise, optional
+        None: of photons that are counted.
+    background : {"constant", "plane", "radial", "none"}, float or array_like
+        What is added to the model: one number per image that is refined, a plane, twelve numbers over the
+        scattering angle with straight lines between them; nothing; or photons a pixel that are known.
+    restraints : mapping of str to float, optional
+        Standard deviation, in the parameter's unit, of what is known of it: its value at the start.  A group
+        stands for each of its parameters.
+    bounds : mapping of str to (low, high), optional
+        Values that a parameter may have.
+    shared : sequence of str
+        Parameters and groups that all images have in common.
+    mask : array_like, or sequence of them, optional
+        0: leave the pixel out, whatever it holds.
+    stages : {"auto", "none"}
+        "none": the sharp model at once, from a start within a spot's width.
+    progress : callable, optional
+        Called with a `Line` for each step.
+    **options
+        Of `RenderOptions`: ``threads``, ``device``, ``precision``.
+
+    Returns
+    -------
+    Refinement
+
+    Raises
+    ------
+    InputError
+        For unknown parameters, data that do not fit the detector, pixels that are not numbers or, of counted
+        photons, negative and not masked, a mask without pixels, and parameters none of which is determined.
+
+    Examples
+    --------
+    >>> import nbragg
+    >>> setup = nbragg.from_cli("-cell 70 80 90 -default_F 100 -N 6 -detpixels 64 -pixel 1 -fluence 1e27")
+    >>> image = nbragg.render(setup).image
+    >>> data = nbragg.Noise().draw(image + 0.5, seed=1)
+    >>> off = nbragg.Simulator(setup).moved(["crystal.rotation_deg[0]"], [0.1], fold=True).setup
+    >>> found = nbragg.refine(data, off, ["crystal.orientation", "beam.fluence"])
+    >>> found.converged
+    True
+    """
+    names = (parameters,) if isinstance(parameters, str) else tuple(parameters)
+    check.choice("stages", stages, ("auto", "none"))
+    noise = Noise() if noise is None else noise
+    kind, known = _background(background)
+    frames = [
+        Frame(
+            setup, pixels, used, noise, kind, np.broadcast_to(known, pixels.shape), RenderOptions(**options)
+        )
+        for setup, pixels, used in checked_images(data, start, mask, noise)
+    ]
+    free = _free(frames, names)
+    common = _common(frames[0].setup, free, shared)
+    way = plan(frames[0].simulator.scene, free) if stages == "auto" else plan(frames[0].simulator.scene, ())
+    run = _Run(frames, free, common, dict(restraints or {}), dict(bounds or {}), progress)
+    for number, stage in enumerate(way, 1):
+        stand = run.stage(stage, number, len(way))
+    return run.result(stand)
+
+
+def _background(given: Any) -> tuple[str, Array]:
+    if isinstance(given, str):
+        return check.choice("background", given, BACKGROUNDS), np.zeros(())
+    known = np.asarray(given, np.float64)
+    if not np.isfinite(known).all() or (known < 0).any():
+        raise InputError("background: photons a pixel are numbers from 0")
+    return "none", known
+
+
+def _free(frames: Sequence[Frame], names: tuple[str, ...]) -> tuple[str, ...]:
+    """Single parameters, alike in all images."""
+    first: tuple[str, ...] = ()
+    for k, frame in enumerate(frames):
+        found = tuple(p.name for p in expand(names, frame.setup, scene=frame.simulator.scene))
+        first = first or found
+        if found != first:
+            raise InputError(
+                f"start[{k}] has the parameters {', '.join(found)}, start[0] {', '.join(first)}: they must be "
+                "alike"
+            )
+    if not first:
+        raise InputError('no parameter is named: give at least one, for example "crystal.orientation"')
+    own = [name for name in first if name.startswith("response.")]
+    if own:
+        raise InputError(f"{own[0]} moves no photons: noise says what the detector makes of them")
+    return first
+
+
+def _members(setup: Setup, name: str, free: tuple[str, ...], what: str) -> list[str]:
+    """Free parameters that a name or group stands for."""
+    found = {p.name for p in expand((name,), setup)} if name not in free else {name}
+    inside = [one for one in free if one in found]
+    if not inside:
+        raise InputError(f"{what} name {name!r}, which is not free{suggestion(name, free)}")
+    return inside
+
+
+def _common(setup: Setup, free: tuple[str, ...], shared: Sequence[str] | str) -> NDArray[np.bool_]:
+    names = (shared,) if isinstance(shared, str) else shared
+    given = {one for name in names for one in _members(setup, name, free, "shared")}
+    return np.array([name in given for name in free])
+
+
+class _Run:
+    """A refinement on its way."""
+
+    def __init__(
+        self,
+        frames: list[Frame],
+        free: tuple[str, ...],
+        common: NDArray[np.bool_],
+        restraints: dict[str, float],
+        bounds: dict[str, tuple[float, float]],
+        progress: Callable[[Line], None] | None,
+    ) -> None:
+        self.frames, self.free, self.common, self.progress = frames, free, common, progress
+        setup = frames[0].setup
+        self.sigma = {
+            one: check.number(f"restraints[{name}]", sigma, above=0)
+            for name, sigma in restraints.items()
+            for one in _members(setup, name, free, "restraints")
+        }
+        self.bounds = {
+            one: limits for name, limits in bounds.items() for one in _members(setup, name, free, "bounds")
+        }
+        self.begun = [self._values(frame) for frame in frames]
+        #: by how much rotations, which each stage takes up into the orientation, have moved
+        self.turned = [np.zeros(len(free)) for _ in frames]
+        self.history: list[Line] = []
+        shares = [values[common] for values in self.begun]
+        if common.any() and any((other != shares[0]).any() for other in shares):
+            mean = np.mean(shares, axis=0)
+            names = [name for name, one in zip(free, common, strict=True) if one]
+            for frame in frames:
+                frame.setup = frame.simulator.moved(names, mean).setup
+
+    def _values(self, frame: Frame) -> Array:
+        return np.array([p.value for p in expand(self.free, frame.setup, scene=frame.simulator.scene)])
+
+    def stage(self, stage: Stage, number: int, of: int) -> Stand:
+        """Run one; its values are taken up."""
+        sharp = stage.divide == 1
+        if sharp:
+            moving = self.free
+        else:
+            moving = tuple(
+                name for name in self.free if kind_of(name) in stage.kinds and kind_of(name) != "scale"
+            )
+        names = moving if sharp else (*moving, "beam.fluence")
+        bright = "beam.fluence" in self.free and not self.common[self.free.index("beam.fluence")]
+        start = [
+            np.concatenate([frame.open(stage, names, bright or not sharp), frame.background])
+            for frame in self.frames
+        ]
+        problem = self._problem(names, moving, start)
+
+        def say(step: int, cost: float, gain: float, damping: float) -> None:
+            self.history.append(Line(number, of, step, cost, gain, damping))
+            if self.progress is not None:
+                self.progress(self.history[-1])
+
+        values, stand = minimise(problem, start, stage, say)
+        p = len(names)
+        if sharp and all(not np.diag(n.H)[:p].any() for n in stand.normals):
+            raise InputError(
+                f"the data say nothing of {', '.join(names)}: no light of the model falls on pixels that count"
+            )
+        for frame, found, begun, turned in zip(self.frames, values, start, self.turned, strict=True):
+            frame.close(moving, found[p:])
+            for i, name in enumerate(self.free):
+                if name in names:
+                    at = names.index(name)
+                    turned[i] += found[at] - begun[at]
+        return stand
+
+    def _problem(self, names: tuple[str, ...], moving: tuple[str, ...], start: list[Array]) -> Problem:
+        shares = np.array([name in moving and self.common[self.free.index(name)] for name in names])
+        coefficients = background_names(self.frames[0].kind)
+        shares = np.concatenate([shares, np.zeros(len(coefficients), bool)])
+        bounds = {name: limits for name, limits in self.bounds.items() if name in names}
+        scales = [scales_of((*names, *coefficients), tuple(values), bounds) for values in start]
+        restraints = []
+        for k, values in enumerate(start):
+            importance, middle = np.zeros(len(names)), values[: len(names)].copy()
+            for name, sigma in self.sigma.items():
+                if name in moving:
+                    i, j = names.index(name), self.free.index(name)
+                    importance[i] = 1 / sigma**2 / (len(start) if shares[i] else 1)
+                    middle[i] -= self.turned[k][j]
+            restraints.append((middle, importance))
+        return Problem(self.frames, names, shares, scales, restraints)
+
+    def result(self, stand: Stand) -> Refinement:
+        """After the sharp stage."""
+        return Refinement(self.frames, self.free, self.common, self.begun, self.turned, stand, self.history)
