@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from ..base.errors import InputError, RenderError
 from ..inverse.linearization import Linearization
+from ..inverse.places import background_basis, background_names, resolution
 from ..inverse.region import restricted
 from ..simulation.simulator import Simulator
 from .objective import Pixels, likelihood, normal
-from .places import background_basis, background_names, resolution
 from .scoring import Normal
 from .stages import Stage, blurred
 
@@ -32,6 +32,8 @@ _WORTH = 1e-3
 _OTHERS = 0.02
 #: by how much spots are widened where pixels are looked for
 _WIDER = 1.5
+#: bytes of a Jacobian that is held; beyond them the normal equations come from more passes over the image
+_HELD = 1 << 29
 
 
 class Frame:
@@ -60,6 +62,7 @@ class Frame:
         self.setup, self.options, self.noise, self.kind, self.fixed = setup, options, noise, kind, fixed
         self.simulator = Simulator(setup, options)
         self.used, self.data = used, data
+        self._room: Array | None = None
         self.background = np.zeros(len(background_names(kind)))
         level = self._level()
         if kind in ("constant", "plane"):
@@ -113,11 +116,17 @@ class Frame:
 
     def normal(self, parameters: Sequence[str], background: Array) -> Normal:
         """Where it stands."""
-        return normal(self.pixels, self._linear(parameters), background)
+        linear = self._linear(parameters)
+        shape = (len(linear), *self.simulator.scene.image_shape)
+        if 8 * np.prod(shape, dtype=float) > _HELD:
+            return normal(self.pixels, linear, background, None)
+        if self._room is None or self._room.shape != shape:
+            self._room = np.zeros(shape)
+        return normal(self.pixels, linear, background, self._room)
 
     def close(self, parameters: Sequence[str], background: Array) -> None:
         """Take the values of a stage up into the set-up."""
-        self.background = background
+        self.background, self._room = background, None
         if parameters:
             values = self._linear(parameters).values
             self.setup = Simulator(self.setup, self.options).moved(parameters, values, fold=True).setup

@@ -10,15 +10,12 @@ from numpy.typing import NDArray
 from .scoring import Normal
 
 if TYPE_CHECKING:
-    from ..inverse.noise import Noise
     from ..inverse.linearization import Linearization
+    from ..inverse.noise import Noise
 
 __all__ = ["Pixels", "likelihood", "normal"]
 
 Array = NDArray[np.float64]
-
-#: bytes of a Jacobian that is held; beyond it the normal equations come from passes over the image
-HELD = 1 << 29
 
 
 class Pixels(NamedTuple):
@@ -63,14 +60,23 @@ def likelihood(pixels: Pixels, image: Array, background: Array) -> float:
     return float(pixels.noise.misfit(pixels.data, pixels.mean(image, background)).cost.sum())
 
 
-def normal(pixels: Pixels, linear: Linearization, background: Array) -> Normal:
-    """-ln L, and the normal equations of the parameters, then of the background's coefficients."""
+def normal(pixels: Pixels, linear: Linearization, background: Array, room: Array | None) -> Normal:
+    """-ln L, and the normal equations of the parameters, then of the background's coefficients.
+
+    Parameters
+    ----------
+    pixels : Pixels
+    linear : Linearization
+    background : ndarray (K,)
+    room : ndarray or None
+        As of `Linearization.derivatives_at`; None: there is not enough memory for it.
+    """
     image = linear.image
     misfit = pixels.noise.misfit(pixels.data, pixels.mean(image, background))
     cost, w, r = float(misfit.cost.sum()), misfit.weights, misfit.residual
     p, K = len(linear), len(pixels.basis)
-    if 8 * p * image.size <= HELD:
-        J = np.concatenate([pixels.number * linear.jacobian().reshape(p, -1)[:, pixels.at], pixels.basis])
+    if room is not None:
+        J = np.concatenate([pixels.number * linear.derivatives_at(pixels.at, room), pixels.basis])
         H = (J * w) @ J.T
         return Normal(cost, (H + H.T) / 2, J @ r)
     own = linear.gauss_newton(

@@ -13,12 +13,12 @@ from ..base.errors import InputError
 from ..base.names import suggestion
 from ..engine.options import RenderOptions
 from ..inverse.noise import Noise
+from ..inverse.places import BACKGROUNDS, background_names
 from ..model.setup import Setup
 from ..scene.parameters import expand
 from .frame import Frame
 from .joint import Line, Problem, Stand, minimise
 from .measured import checked_images
-from .places import BACKGROUNDS, background_names
 from .result import Refinement
 from .stages import Stage, kind_of, plan
 from .transforms import scales_of

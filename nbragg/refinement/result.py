@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from ..base.errors import InputError
 from ..inverse.information import Information, information_of
 from ..inverse.noise import FLOOR
+from ..inverse.places import background_basis, background_names
 from ..model.setup import Setup
 from ..scene.parameters import expand
 from .frame import Frame
 from .joint import Line, Stand, pseudo_inverse
-from .places import background_basis, background_names
 
 __all__ = ["Refinement"]
 
