@@ -59,7 +59,8 @@ def _behind(background: Any, shape: tuple[int, ...]) -> Array:
 
 
 def _used(scene: Scene, mask: Any) -> NDArray[np.bool_]:
-    used = np.ones(scene.image_shape, bool) if scene.mask_image is None else scene.mask_image
+    rendered = scene.mask_image
+    used: NDArray[np.bool_] = np.ones(scene.image_shape, bool) if rendered is None else rendered
     if mask is None:
         return used
     given = np.asarray(mask)

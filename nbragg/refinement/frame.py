@@ -131,6 +131,17 @@ class Frame:
             values = self._linear(parameters).values
             self.setup = Simulator(self.setup, self.options).moved(parameters, values, fold=True).setup
 
+    def misfit(self, setup: Setup) -> float:
+        """-ln L of all pixels for another set-up, one sub-pixel, as bright as the data."""
+        simulator = Simulator(setup.replace(oversample=1), self.options)
+        light = np.asarray(simulator.render().image, np.float64)
+        basis = background_basis(self.kind, simulator.scene, np.arange(light.size))
+        behind = (self.background @ basis).reshape(light.shape) + self.fixed
+        found = float(np.where(self.used, self.data / self.noise.gain - behind, 0).sum())
+        light *= max(found, 1.0) / max(float(light[self.used].sum()), 1e-300)
+        misfit = self.noise.misfit(self.data[self.used], (light + behind)[self.used])
+        return float(misfit.cost.sum())
+
     def full_image(self) -> Array:
         """Of the set-up as it stands, every pixel."""
         return Simulator(self.setup, self.options).linearize("beam.fluence").image

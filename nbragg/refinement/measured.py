@@ -59,9 +59,9 @@ def _images(name: str, given: Any, scenes: Sequence[Scene]) -> list[NDArray[Any]
     for k, array in enumerate(arrays):
         expected = scenes[min(k, len(scenes) - 1)].image_shape
         if array.shape != expected:
+            which = f"{name}[{k}]" if len(arrays) > 1 else name
             raise InputError(
-                f"{name}{f'[{k}]' if len(arrays) > 1 else ''} has the shape {array.shape}; the detector's image "
-                f"has {expected}"
+                f"{which} has the shape {array.shape}; the detector's image has the shape {expected}"
             )
         if array.dtype.kind not in "biuf":
             raise InputError(f"{name} holds {array.dtype}, not numbers")

@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 from ..base import validate as check
 from ..base.errors import InputError
 from ..base.names import suggestion
+from ..base.warn import said_before
 from ..engine.options import RenderOptions
 from ..inverse.noise import Noise
 from ..inverse.places import BACKGROUNDS, background_names
 from ..model.setup import Setup
 from ..scene.parameters import expand
+from ..simulation.simulator import Simulator
 from .frame import Frame
 from .joint import Line, Problem, Stand, minimise
 from .measured import checked_images
@@ -93,7 +95,7 @@ def refine(
     --------
     >>> import nbragg
     >>> setup = nbragg.from_cli("-cell 70 80 90 -default_F 100 -N 6 -detpixels 64 -pixel 1 -fluence 1e27")
-    >>> image = nbragg.render(setup).image
+    >>> image = nbragg.Simulator(setup).render().image
     >>> data = nbragg.Noise().draw(image + 0.5, seed=1)
     >>> off = nbragg.Simulator(setup).moved(["crystal.rotation_deg[0]"], [0.1], fold=True).setup
     >>> found = nbragg.refine(data, off, ["crystal.orientation", "beam.fluence"])
@@ -106,7 +108,13 @@ def refine(
     kind, known = _background(background)
     frames = [
         Frame(
-            setup, pixels, used, noise, kind, np.broadcast_to(known, pixels.shape), RenderOptions(**options)
+            _settled(setup, names),
+            pixels,
+            used,
+            noise,
+            kind,
+            np.broadcast_to(known, pixels.shape),
+            RenderOptions(**options),
         )
         for setup, pixels, used in checked_images(data, start, mask, noise)
     ]
@@ -114,9 +122,18 @@ def refine(
     common = _common(frames[0].setup, free, shared)
     way = plan(frames[0].simulator.scene, free) if stages == "auto" else plan(frames[0].simulator.scene, ())
     run = _Run(frames, free, common, dict(restraints or {}), dict(bounds or {}), progress)
-    for number, stage in enumerate(way, 1):
-        stand = run.stage(stage, number, len(way))
-    return run.result(stand)
+    with said_before():
+        for number, stage in enumerate(way, 1):
+            if number == len(way) > 1:
+                run.weigh()
+            stand = run.stage(stage, number, len(way))
+        return run.result(stand)
+
+
+def _settled(setup: Setup, names: tuple[str, ...]) -> Setup:
+    """With every number set that is free: a centre that was that of the image, a fluence that was a flux."""
+    simulator = Simulator(setup)
+    return simulator.moved(names, simulator.linearize(names).values).setup
 
 
 def _background(given: Any) -> tuple[str, Array]:
@@ -136,8 +153,8 @@ def _free(frames: Sequence[Frame], names: tuple[str, ...]) -> tuple[str, ...]:
         first = first or found
         if found != first:
             raise InputError(
-                f"start[{k}] has the parameters {', '.join(found)}, start[0] {', '.join(first)}: they must be "
-                "alike"
+                f"start[{k}] has the parameters {', '.join(found)}, start[0] {', '.join(first)}: they must "
+                "be alike"
             )
     if not first:
         raise InputError('no parameter is named: give at least one, for example "crystal.orientation"')
@@ -194,9 +211,22 @@ class _Run:
             names = [name for name, one in zip(free, common, strict=True) if one]
             for frame in frames:
                 frame.setup = frame.simulator.moved(names, mean).setup
+        self.first = [frame.setup for frame in frames]
 
     def _values(self, frame: Frame) -> Array:
         return np.array([p.value for p in expand(self.free, frame.setup, scene=frame.simulator.scene)])
+
+    def weigh(self) -> None:
+        """Go back to the start where the coarse stages led away from what the sharp model finds likely."""
+        now = [frame.setup for frame in self.frames]
+        costs = [
+            sum(frame.misfit(setup) for frame, setup in zip(self.frames, setups, strict=True))
+            for setups in (self.first, now)
+        ]
+        if costs[0] < costs[1]:
+            for frame, setup in zip(self.frames, self.first, strict=True):
+                frame.setup = setup
+            self.turned = [np.zeros(len(self.free)) for _ in self.frames]
 
     def stage(self, stage: Stage, number: int, of: int) -> Stand:
         """Run one; its values are taken up."""
@@ -224,7 +254,8 @@ class _Run:
         p = len(names)
         if sharp and all(not np.diag(n.H)[:p].any() for n in stand.normals):
             raise InputError(
-                f"the data say nothing of {', '.join(names)}: no light of the model falls on pixels that count"
+                f"the data say nothing of {', '.join(names)}: no light of the model falls on pixels that "
+                "count"
             )
         for frame, found, begun, turned in zip(self.frames, values, start, self.turned, strict=True):
             frame.close(moving, found[p:])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..model.sample import Sample
 from ..model.setup import Setup
@@ -48,6 +48,10 @@ _COARSE = (
 )
 
 
+#: pixels, of a blurred spot
+_LEAST_WIDTH = 2.0
+
+
 def kind_of(name: str) -> str:
     """Of a parameter: "turn", "scale", "cell", "geometry" or "rest"."""
     record, _, field = name.partition(".")
@@ -68,6 +72,8 @@ def plan(scene: Scene, parameters: Sequence[str]) -> tuple[Stage, ...]:
     if all(kind_of(name) != "turn" for name in parameters):
         return (SHARP,)
     width = _spot_width(scene)
+    if _COARSE[0][0] * width < _LEAST_WIDTH:  # less than pixels see
+        return (SHARP,)
     stages = []
     for divide, d_min, kinds in _COARSE:
         block = 2 * int(width * divide / 3.6 + 0.25) + 1
@@ -95,11 +101,16 @@ _PLAIN = {
 
 
 def blurred(setup: Setup, scene: Scene, divide: float) -> Setup:
-    """The set-up as coarse stages have it: few cells, Gaussian spots, neither mosaic nor diffuse, one sub-pixel."""
+    """The set-up as coarse stages have it: few cells, Gaussian spots, no mosaic spread, one sub-pixel."""
     cells: dict[int, tuple[float, ...]] = {}
     for block, placed in zip(scene.crystals, scene.placement.crystals, strict=True):
         cells.setdefault(placed.number, tuple(max(float(n) / divide, 1.0) for n in block.N))
     crystals = [crystal.replace(N=cells[i], **_PLAIN) for i, crystal in enumerate(setup.sample.crystals)]
     sample = Sample(tuple(crystals), setup.sample.weights)
     beam = setup.beam.replace(fluence=scene.fluence, flux=0.0)
-    return setup.replace(sample=sample, beam=beam, oversample=1, water_um=0.0, backgrounds=())
+    plain: dict[str, Any] = {
+        "water_um": 0.0,
+        "backgrounds": (),
+        "physics": "exact",
+    }  # no widths of the reference's
+    return setup.replace(sample=sample, beam=beam, oversample=1, **plain)
