@@ -12,6 +12,7 @@ from ..base.errors import InputError, RenderError
 from ..inverse.linearization import Linearization
 from ..inverse.places import background_basis, background_names, resolution
 from ..inverse.region import restricted
+from ..model.sample import Sample
 from ..simulation.simulator import Simulator
 from .objective import Pixels, likelihood, normal
 from .scoring import Normal
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from ..engine.options import RenderOptions
     from ..inverse.noise import Noise
     from ..model.setup import Setup
+    from ..model.structure_factors import StructureFactors
 
 __all__ = ["Frame"]
 
@@ -63,6 +65,7 @@ class Frame:
         self.simulator = Simulator(setup, options)
         self.used, self.data = used, data
         self._room: Array | None = None
+        self._base = setup
         self.background = np.zeros(len(background_names(kind)))
         level = self._level()
         if kind in ("constant", "plane"):
@@ -86,7 +89,7 @@ class Frame:
             Begin with the fluence that makes the model as bright as the data.
         """
         full = Simulator(self.setup, self.options)
-        self.simulator = full
+        self.simulator, self._base = full, self.setup
         if stage.divide > 1:
             self.simulator = Simulator(blurred(self.setup, full.scene, stage.divide), self.options)
         self.pixels = self._sharp(full) if stage.divide == 1 else self._blocks(stage)
@@ -124,12 +127,40 @@ class Frame:
             self._room = np.zeros(shape)
         return normal(self.pixels, linear, background, self._room)
 
+    def table_slopes(self) -> tuple[Array, Array]:
+        """Of ln L by each entry of the first crystal's list, and the bound of F times its information."""
+        linear = self._linear(("beam.fluence",))
+        image, pixels = linear.image, self.pixels
+        misfit = self.noise.misfit(pixels.data, pixels.mean(image, self.background))
+        light = pixels.number * image.reshape(-1)[pixels.at]
+        found = []
+        for values in (misfit.residual, 2 * misfit.weights * light):
+            pulled = linear.vjp(pixels.spread(pixels.number * values, image.shape), scene=True)
+            total = sum(
+                table.values for table in pulled.tables if table is not None and table.values is not None
+            )
+            found.append(np.asarray(total))
+        return found[0], found[1]
+
+    def with_factors(self, factors: StructureFactors, brighter: float = 1.0) -> float:
+        """-ln L with other structure factors and so much more light, where it then stands."""
+        self.setup, self._base = (_with_factors(setup, factors) for setup in (self.setup, self._base))
+        setup = _with_factors(self.simulator.setup, factors)
+        if brighter != 1:
+            setup = setup.replace(fluence=self.simulator.scene.fluence * brighter, flux=0.0)
+        self.simulator = Simulator(setup, self.options)
+        return likelihood(self.pixels, self._linear(("beam.fluence",)).image, self.background)
+
+    def values(self, parameters: Sequence[str]) -> Array:
+        """Where it stands."""
+        return np.array(self._linear(parameters).values)
+
     def close(self, parameters: Sequence[str], background: Array) -> None:
         """Take the values of a stage up into the set-up."""
         self.background, self._room = background, None
         if parameters:
             values = self._linear(parameters).values
-            self.setup = Simulator(self.setup, self.options).moved(parameters, values, fold=True).setup
+            self.setup = Simulator(self._base, self.options).moved(parameters, values, fold=True).setup
 
     def misfit(self, setup: Setup) -> float:
         """-ln L of all pixels for another set-up, one sub-pixel, as bright as the data."""
@@ -201,3 +232,9 @@ class Frame:
             self.fixed.reshape(-1)[at],
             self.noise,
         )
+
+
+def _with_factors(setup: Setup, factors: StructureFactors) -> Setup:
+    """Of all crystals."""
+    crystals = tuple(crystal.replace(structure_factors=factors) for crystal in setup.sample.crystals)
+    return setup.replace(sample=Sample(crystals, setup.sample.weights))

@@ -91,4 +91,4 @@ def test_next_to_nothing_expected() -> None:
 )
 def test_bad_input(wrong: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        nbragg.Noise(**wrong)  # type: ignore[arg-type]
+        nbragg.Noise(**wrong)

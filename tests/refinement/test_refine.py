@@ -42,7 +42,7 @@ def still(**changes: Any) -> Setup:
 
 
 def data_of(setup: Setup, background: float = 1.0, seed: int = 1, noise: Noise | None = None) -> Array:
-    return (noise or Noise()).draw(Simulator(setup).render().image + background, seed)
+    return np.asarray((noise or Noise()).draw(Simulator(setup).render().image + background, seed))
 
 
 def off(setup: Setup, degrees: float = 0.2, part: float = 0.003) -> Setup:
@@ -67,7 +67,7 @@ def errors(found: nbragg.Refinement, truth: Setup, image: int = 0) -> FloatArray
     """In sigmas."""
     true = Simulator(truth).linearize(list(found.parameters)).values
     off_by = np.concatenate([turned(found.setups[image], truth), (found.values[image] - true)[3:]])
-    return off_by / found.sigma[image]
+    return np.asarray(off_by / found.sigma[image])
 
 
 @pytest.mark.parametrize("degrees", [0.2, 1.0])
@@ -122,14 +122,14 @@ def test_elimination_is_the_whole_system(damping: float) -> None:
     shared = np.array([True, False, True, False, False])
     normals = []
     for _ in range(3):
-        J = RANDOM.normal(size=(20, 5))
+        J: Array = RANDOM.normal(size=(20, 5))
         normals.append(Normal(1.0, J.T @ J, RANDOM.normal(size=5)))
     found = solve(normals, shared, damping)
     H, b = np.zeros((11, 11)), np.zeros(11)
-    for k, one in enumerate(normals):
+    for k, part in enumerate(normals):
         place = np.array([0, 2 + 3 * k, 1, 3 + 3 * k, 4 + 3 * k])
-        H[np.ix_(place, place)] += one.H
-        b[place] += one.b
+        H[np.ix_(place, place)] += part.H
+        b[place] += part.b
     change = np.linalg.solve(H + damping * np.diag(np.diag(H)), b)
     for k, one in enumerate(found.changes):
         assert one == pytest.approx(change[[0, 2 + 3 * k, 1, 3 + 3 * k, 4 + 3 * k]], rel=1e-9)
