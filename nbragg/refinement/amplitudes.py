@@ -18,14 +18,16 @@ from ..base.errors import InputError
 from ..base.optional import require
 from ..base.records import FrozenArrays, frozen
 from ..model.structure_factors import StructureFactors
+from ..scene.reach import resolution_range
 
 if TYPE_CHECKING:
     from ..base.unit_cell import Cell
     from ..io.files.atomic import PathLike
     from ..model.setup import Setup
+    from ..scene.record import Scene
     from .frame import Frame
 
-__all__ = ["Amplitudes", "Mates", "amplitude_step", "check_alike"]
+__all__ = ["Amplitudes", "Mates", "amplitude_step", "check_alike", "cropped"]
 
 Array = NDArray[np.float64]
 
@@ -155,6 +157,26 @@ def check_alike(setups: Sequence[Setup]) -> StructureFactors:
                     "amplitudes are found of a list that all share"
                 )
     return first
+
+
+def cropped(factors: StructureFactors, scenes: Sequence[Scene]) -> StructureFactors:
+    """The list without planes that no pixel of any of the scenes sees; gradients are of the whole list."""
+    if factors.values is None or factors.default_F != 0:
+        return factors
+    reach = np.zeros(3)
+    for scene in scenes:
+        farthest = 1 / (resolution_range(scene)[0] * 1e-10)
+        for block in scene.crystals:
+            edges = np.linalg.norm(block.orientations, axis=2).max(axis=0)
+            reach = np.maximum(reach, farthest * edges + 1)
+    low = np.maximum(np.array(factors.origin), -np.ceil(reach).astype(int))
+    high = np.minimum(np.array(factors.origin) + factors.values.shape, np.ceil(reach).astype(int) + 1)
+    part = tuple(slice(int(a - o), int(b - o)) for a, b, o in zip(low, high, factors.origin, strict=True))
+    kept = factors.values[part]
+    if not kept.size:
+        return factors
+    origin = (int(low[0]), int(low[1]), int(low[2]))
+    return StructureFactors(values=kept, origin=origin, default_F=factors.default_F)
 
 
 def amplitude_step(

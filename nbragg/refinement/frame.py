@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..base.errors import InputError, RenderError
+from ..inverse.composite import gradient_of
 from ..inverse.linearization import Linearization
 from ..inverse.places import background_basis, background_names, resolution
 from ..inverse.region import restricted
@@ -16,6 +17,7 @@ from ..model.sample import Sample
 from ..simulation.simulator import Simulator
 from .objective import Pixels, likelihood, normal
 from .scoring import Normal
+from .seen import reflections_seen
 from .stages import Stage, blurred
 
 if TYPE_CHECKING:
@@ -34,6 +36,8 @@ _WORTH = 1e-3
 _OTHERS = 0.02
 #: by how much spots are widened where pixels are looked for
 _WIDER = 1.5
+#: of the light, that pixels with one reflection's must have
+_PURE = 0.7
 #: bytes of a Jacobian that is held; beyond them the normal equations come from more passes over the image
 _HELD = 1 << 29
 
@@ -96,7 +100,7 @@ class Frame:
         shape = self.simulator.scene.image_shape
         self._mask = self.pixels.spread(np.ones(len(self.pixels.at)), shape).astype(np.uint8)
         if scale:
-            model = self.pixels.number * self._linear(("beam.fluence",)).image.reshape(-1)[self.pixels.at]
+            model = self.pixels.number * self._image().reshape(-1)[self.pixels.at]
             rest = self.pixels.data / self.noise.gain - self.pixels.mean(np.zeros(shape), self.background)
             if model.sum() > 0 and rest.sum() > 0:
                 fluence = self.simulator.scene.fluence * float(rest.sum() / model.sum())
@@ -107,12 +111,17 @@ class Frame:
         scene = restricted(self.simulator.scene, None, self._mask)
         return Linearization(self.simulator.setup, scene, self.options, parameters)
 
+    def _image(self) -> Array:
+        """That of `_linear`, whatever its parameters."""
+        scene = restricted(self.simulator.scene, None, self._mask)
+        return np.asarray(gradient_of(scene, [], (), self.options).image)
+
     def move(self, parameters: Sequence[str], values: Array, background: Array) -> float:
         """-ln L at other values, where it then stands; infinite where there is no such set-up."""
         before = self.simulator
         try:
             self.simulator = before.moved(parameters, values)
-            return likelihood(self.pixels, self._linear(("beam.fluence",)).image, background)
+            return likelihood(self.pixels, self._image(), background)
         except (InputError, RenderError):
             self.simulator = before
             return np.inf
@@ -128,18 +137,37 @@ class Frame:
         return normal(self.pixels, linear, background, self._room)
 
     def table_slopes(self) -> tuple[Array, Array]:
-        """Of ln L by each entry of the first crystal's list, and the bound of F times its information."""
-        linear = self._linear(("beam.fluence",))
-        image, pixels = linear.image, self.pixels
-        misfit = self.noise.misfit(pixels.data, pixels.mean(image, self.background))
+        """Of ln L by each entry of the crystals' list, and F times the bound of its information.
+
+        From pixels that have the light of one reflection, where that is most of the light: the others say
+        little more, and the gradient by a whole list costs as much as many images.
+        """
+        scene, pixels = self.simulator.scene, self.pixels
+        F = scene.tables[0].values
+        assert F is not None
+        image = self._image()
+        misfit = pixels.noise.misfit(pixels.data, pixels.mean(image, self.background))
         light = pixels.number * image.reshape(-1)[pixels.at]
-        found = []
+        seen = reflections_seen(scene, pixels.at)
+        if seen is None or light[seen >= 0].sum() < _PURE * light.sum():
+            return self._all_slopes(F, misfit.residual, 2 * misfit.weights * light)
+        mine, found = seen >= 0, []
         for values in (misfit.residual, 2 * misfit.weights * light):
-            pulled = linear.vjp(pixels.spread(pixels.number * values, image.shape), scene=True)
-            total = sum(
-                table.values for table in pulled.tables if table is not None and table.values is not None
-            )
-            found.append(np.asarray(total))
+            sums = np.bincount(seen[mine], (2 * values * light)[mine], minlength=F.size).reshape(F.shape)
+            found.append(np.divide(sums, F, out=np.zeros(F.shape), where=F > 0))
+        return found[0], found[1]
+
+    def _all_slopes(self, F: Array, *cotangents: Array) -> tuple[Array, Array]:
+        """Products with the transposed derivatives by the whole list."""
+        place = np.unravel_index(int(np.argmax(F)), F.shape)
+        origin = self.simulator.scene.tables[0].origin
+        h, k, l = (int(i) + o for i, o in zip(place, origin, strict=True))  # noqa: E741 - the index's name
+        linear = self._linear((f"crystal.structure_factors[{h},{k},{l}]",))
+        found = []
+        for values in cotangents:
+            spread = self.pixels.spread(self.pixels.number * values, self.simulator.scene.image_shape)
+            tables = linear.factors_vjp(spread)
+            found.append(np.asarray(sum((one for one in tables if one is not None), np.zeros(()))))
         return found[0], found[1]
 
     def with_factors(self, factors: StructureFactors, brighter: float = 1.0) -> float:
@@ -149,7 +177,7 @@ class Frame:
         if brighter != 1:
             setup = setup.replace(fluence=self.simulator.scene.fluence * brighter, flux=0.0)
         self.simulator = Simulator(setup, self.options)
-        return likelihood(self.pixels, self._linear(("beam.fluence",)).image, self.background)
+        return likelihood(self.pixels, self._image(), self.background)
 
     def values(self, parameters: Sequence[str]) -> Array:
         """Where it stands."""

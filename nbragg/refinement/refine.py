@@ -19,7 +19,7 @@ from ..inverse.places import BACKGROUNDS, background_names
 from ..model.setup import Setup
 from ..scene.parameters import expand
 from ..simulation.simulator import Simulator
-from .amplitudes import Amplitudes, Mates, amplitude_step, check_alike
+from .amplitudes import Amplitudes, Mates, amplitude_step, check_alike, cropped
 from .frame import Frame
 from .joint import Line, Problem, Stand, minimise
 from .measured import checked_images
@@ -137,13 +137,14 @@ def refine(
     common = _common(frames[0].setup, free, shared)
     way = plan(frames[0].simulator.scene, free) if stages == "auto" else plan(frames[0].simulator.scene, ())
     run = _Run(frames, free, common, dict(restraints or {}), dict(bounds or {}), progress)
+    mates = None if amplitudes is None else run.mates(amplitudes)
     with said_before():
         for number, stage in enumerate(way, 1):
             if number == len(way) > 1:
                 run.weigh()
             stand = run.stage(stage, number, len(way))
-        if amplitudes is not None:
-            stand = run.amplitudes(amplitudes, prior, stand)
+        if mates is not None:
+            stand = run.amplitudes(mates, prior, stand)
         return run.result(stand)
 
 
@@ -303,10 +304,15 @@ class _Run:
             restraints.append((middle, importance))
         return Problem(self.frames, names, shares, scales, restraints)
 
-    def amplitudes(self, space_group: str, prior: float, stand: Stand) -> Stand:
+    def mates(self, space_group: str) -> Mates:
+        """Of the list that all images have, as far as their pixels see it."""
+        factors = check_alike([frame.setup for frame in self.frames])
+        return Mates(cropped(factors, [frame.simulator.scene for frame in self.frames]), space_group)
+
+    def amplitudes(self, mates: Mates, prior: float, stand: Stand) -> Stand:
         """After the sharp stage, in turns with all else, until amplitudes stay."""
-        mates = Mates(check_alike([frame.setup for frame in self.frames]), space_group)
         F = begun = mates.F
+        weights: Array | None = None
         cost = sum(frame.with_factors(mates.factors_of(F)) for frame in self.frames)
         for turn in range(1, _TURNS + 1):
             before = F
@@ -314,7 +320,8 @@ class _Run:
                 there, information = amplitude_step(self.frames, mates, F, begun, prior)
                 F, cost = self._reached(mates, F, there, cost)
             if "beam.fluence" in self.free:  # which no image tells from all amplitudes together
-                scale = np.sqrt(float(information @ begun**2) / float(information @ F**2))
+                weights = information if weights is None else weights
+                scale = np.sqrt(float(weights @ begun**2) / float(weights @ F**2))
                 F = F * scale
                 for frame in self.frames:
                     frame.with_factors(mates.factors_of(F), 1 / scale**2)
@@ -324,7 +331,7 @@ class _Run:
             sigma = np.where(seen, 1 / np.sqrt(np.maximum(information, 1e-300)), np.inf)
             if np.sqrt(np.mean(((F - before)[seen] / sigma[seen]) ** 2)) < _STILL:
                 break
-        self.found = Amplitudes(mates.hkl, F, sigma, space_group)
+        self.found = Amplitudes(mates.hkl, F, sigma, mates.space_group)
         return stand
 
     def _reached(self, mates: Mates, F: Array, there: Array, cost: float) -> tuple[Array, float]:

@@ -56,7 +56,7 @@ class Scale(NamedTuple):
         if self.kind == "plain":
             return 1.0
         if self.kind == "log":
-            return max(value, 1e-300)
+            return max(value, 1e-140)
         return (self.high - self.low) / 2 * math.cos(self.inner(value))
 
 
