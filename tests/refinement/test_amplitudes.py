@@ -124,7 +124,7 @@ def test_pixels_of_one_reflection() -> None:
     F = FACTORS.values
     assert F is not None
     for pixel in np.flatnonzero(seen >= 0)[::97]:
-        h0 = nbragg.trace_pixel(scene, int(pixel % 40), int(pixel // 40)).samples["h0"]
+        h0 = nbragg.trace_pixel(scene, int(pixel // 40), int(pixel % 40)).samples["hkl0"]
         place = np.array(np.unravel_index(seen[pixel], F.shape)) + FACTORS.origin
         assert (h0 == place).all()
 
