@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ..base.errors import InputError, RenderError
 from ..inverse.composite import gradient_of
 from ..inverse.linearization import Linearization
+from ..inverse.noise import FLOOR
 from ..inverse.places import background_basis, background_names, resolution
 from ..inverse.region import restricted
 from ..model.sample import Sample
@@ -70,6 +71,7 @@ class Frame:
         self.used, self.data = used, data
         self._room: Array | None = None
         self._base = setup
+        self._made: tuple[Simulator, Array] | None = None
         self.background = np.zeros(len(background_names(kind)))
         level = self._level()
         if kind in ("constant", "plane"):
@@ -98,6 +100,7 @@ class Frame:
             self.simulator = Simulator(blurred(self.setup, full.scene, stage.divide), self.options)
         self.pixels = self._sharp(full) if stage.divide == 1 else self._blocks(stage)
         shape = self.simulator.scene.image_shape
+        self._made = None
         self._mask = self.pixels.spread(np.ones(len(self.pixels.at)), shape).astype(np.uint8)
         if scale:
             model = self.pixels.number * self._image().reshape(-1)[self.pixels.at]
@@ -112,9 +115,11 @@ class Frame:
         return Linearization(self.simulator.setup, scene, self.options, parameters)
 
     def _image(self) -> Array:
-        """That of `_linear`, whatever its parameters."""
-        scene = restricted(self.simulator.scene, None, self._mask)
-        return np.asarray(gradient_of(scene, [], (), self.options).image)
+        """That of `_linear`, whatever its parameters; made once."""
+        if self._made is None or self._made[0] is not self.simulator:
+            scene = restricted(self.simulator.scene, None, self._mask)
+            self._made = self.simulator, np.asarray(gradient_of(scene, [], (), self.options).image)
+        return self._made[1]
 
     def move(self, parameters: Sequence[str], values: Array, background: Array) -> float:
         """-ln L at other values, where it then stands; infinite where there is no such set-up."""
@@ -131,10 +136,10 @@ class Frame:
         linear = self._linear(parameters)
         shape = (len(linear), *self.simulator.scene.image_shape)
         if 8 * np.prod(shape, dtype=float) > _HELD:
-            return normal(self.pixels, linear, background, None)
+            return normal(self.pixels, linear, self._image(), background, None)
         if self._room is None or self._room.shape != shape:
             self._room = np.zeros(shape)
-        return normal(self.pixels, linear, background, self._room)
+        return normal(self.pixels, linear, self._image(), background, self._room)
 
     def table_slopes(self) -> tuple[Array, Array]:
         """Of ln L by each entry of the crystals' list, and F times the bound of its information.
@@ -190,16 +195,20 @@ class Frame:
             values = self._linear(parameters).values
             self.setup = Simulator(self._base, self.options).moved(parameters, values, fold=True).setup
 
-    def misfit(self, setup: Setup) -> float:
-        """-ln L of all pixels for another set-up, one sub-pixel, as bright as the data."""
-        simulator = Simulator(setup.replace(oversample=1), self.options)
-        light = np.asarray(simulator.render().image, np.float64)
-        basis = background_basis(self.kind, simulator.scene, np.arange(light.size))
-        behind = (self.background @ basis).reshape(light.shape) + self.fixed
+    def compared(self, one: Setup, other: Setup) -> float:
+        """By how much -ln L is less for one set-up: one sub-pixel, as bright as the data, the sharp model."""
+        basis = background_basis(self.kind, self.simulator.scene, np.arange(self.data.size))
+        behind = (self.background @ basis).reshape(self.data.shape) + self.fixed
         found = float(np.where(self.used, self.data / self.noise.gain - behind, 0).sum())
-        light *= max(found, 1.0) / max(float(light[self.used].sum()), 1e-300)
-        misfit = self.noise.misfit(self.data[self.used], (light + behind)[self.used])
-        return float(misfit.cost.sum())
+        lights = []
+        for setup in (one, other):
+            image = Simulator(setup.replace(oversample=1), self.options).render().image
+            light = np.asarray(image, np.float64)
+            lights.append(light * (max(found, 1.0) / max(float(light[self.used].sum()), 1e-300)))
+        lit = self.used & (np.maximum(*lights) > FLOOR)
+        costs = (self.noise.misfit(self.data[lit], (light + behind)[lit]).cost.sum() for light in lights)
+        first, second = map(float, costs)
+        return second - first
 
     def full_image(self) -> Array:
         """Of the set-up as it stands, every pixel."""

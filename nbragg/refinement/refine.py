@@ -238,11 +238,11 @@ class _Run:
     def weigh(self) -> None:
         """Go back to the start where the coarse stages led away from what the sharp model finds likely."""
         now = [frame.setup for frame in self.frames]
-        costs = [
-            sum(frame.misfit(setup) for frame, setup in zip(self.frames, setups, strict=True))
-            for setups in (self.first, now)
-        ]
-        if costs[0] < costs[1]:
+        better = sum(
+            frame.compared(first, later)
+            for frame, first, later in zip(self.frames, self.first, now, strict=True)
+        )
+        if better > 0:
             for frame, setup in zip(self.frames, self.first, strict=True):
                 frame.setup = setup
             self.turned = [np.zeros(len(self.free)) for _ in self.frames]

@@ -103,8 +103,8 @@ def test_normal_equations_by_either_way() -> None:
         basis = background_basis("plane", Simulator(setup).scene, at)
         pixels = Pixels(at, data, RANDOM.integers(1, 4, 700).astype(float), basis, np.full(700, 0.5), noise)
         background = np.array([1.0, 0.2, -0.3])
-        held = normal(pixels, linear, background, np.zeros(shape))
-        passes = normal(pixels, linear, background, None)
+        held = normal(pixels, linear, linear.image, background, np.zeros(shape))
+        passes = normal(pixels, linear, linear.image, background, None)
         assert passes.cost == held.cost
         scale = np.sqrt(np.diag(held.H))
         assert np.abs((passes.H - held.H) / np.outer(scale, scale)).max() < 1e-10
