@@ -60,10 +60,10 @@ def _behind(background: Any, shape: tuple[int, ...]) -> Array:
 
 def _used(scene: Scene, mask: Any) -> NDArray[np.bool_]:
     rendered = scene.mask_image
-    used: NDArray[np.bool_] = np.ones(scene.image_shape, bool) if rendered is None else rendered
+    used = np.ones(scene.image_shape, bool) if rendered is None else rendered
     if mask is None:
         return used
     given = np.asarray(mask)
     if given.shape != scene.image_shape:
         raise InputError(f"mask has the shape {given.shape}; the image has {scene.image_shape}")
-    return used & (given != 0)
+    return np.asarray(used & (given != 0))

@@ -272,6 +272,33 @@ class Linearization:
         _check_finite(found, f"the gradient by {', '.join(self.parameters)}")
         return dict(zip(self.parameters, found.tolist(), strict=True))
 
+    def factors_vjp(self, cotangent: Any) -> list[NDArray[np.float64] | None]:
+        """The gradient of a function of the image by all structure factors of lists with a parameter.
+
+        Parameters
+        ----------
+        cotangent : array_like, shape of `image`
+            As of `vjp`.
+
+        Returns
+        -------
+        list of ndarray or None
+            Of each table of the Scene, the shape of its list; None for one of which no parameter is an entry.
+
+        Raises
+        ------
+        InputError
+            As `vjp`, and for a scene with a background, surroundings or atoms that move.
+        RenderError
+        """
+        gradient = self._gradient
+        if not hasattr(gradient, "tables_vjp"):
+            raise InputError(
+                "the gradient by all structure factors is that of the spots alone, and this image has "
+                "backgrounds, surroundings, atoms that move or a detector's response"
+            )
+        return gradient.tables_vjp(self._image_array("cotangent", cotangent))
+
     def jacobian(
         self,
         *,

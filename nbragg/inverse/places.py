@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from ..scene.record import Scene
 
-__all__ = ["BACKGROUNDS", "background_basis", "background_names", "resolution"]
+__all__ = ["BACKGROUNDS", "background_basis", "background_names", "positions", "resolution"]
 
 Array = NDArray[np.float64]
 
@@ -21,14 +21,22 @@ BACKGROUNDS = ("none", "constant", "plane", "radial")
 _KNOTS = 12
 
 
-def positions(scene: Scene, at: NDArray[np.int64]) -> Array:
-    """Middles of pixels by image index, m, (n, 3); of a bent detector as if it were flat."""
+def positions(scene: Scene, at: NDArray[np.int64], off: tuple[float, float] = (0.0, 0.0)) -> Array:
+    """Places on pixels by image index, m, (n, 3); of a bent detector as if it were flat.
+
+    Parameters
+    ----------
+    scene : Scene
+    at : ndarray of int (n,)
+    off : (fast, slow)
+        From their middles, in pixels.
+    """
     found = np.empty((len(at), 3))
     for panel, first, last in zip(scene.panels, scene.offsets, scene.offsets[1:], strict=False):
         mine = (at >= first) & (at < last)
         slow, fast = np.divmod(at[mine] - first, panel.fpixels)
-        f = panel.pixel[0] * (panel.first[0] + fast + 0.5)
-        s = panel.pixel[1] * (panel.first[1] + slow + 0.5)
+        f = panel.pixel[0] * (panel.first[0] + fast + 0.5 + off[0])
+        s = panel.pixel[1] * (panel.first[1] + slow + 0.5 + off[1])
         found[mine] = panel.pix0 + np.multiply.outer(f, panel.fdet) + np.multiply.outer(s, panel.sdet)
     return found
 

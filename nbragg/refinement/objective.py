@@ -60,18 +60,21 @@ def likelihood(pixels: Pixels, image: Array, background: Array) -> float:
     return float(pixels.noise.misfit(pixels.data, pixels.mean(image, background)).cost.sum())
 
 
-def normal(pixels: Pixels, linear: Linearization, background: Array, room: Array | None) -> Normal:
+def normal(
+    pixels: Pixels, linear: Linearization, image: Array, background: Array, room: Array | None
+) -> Normal:
     """-ln L, and the normal equations of the parameters, then of the background's coefficients.
 
     Parameters
     ----------
     pixels : Pixels
     linear : Linearization
+    image : ndarray
+        Its image.
     background : ndarray (K,)
     room : ndarray or None
         As of `Linearization.derivatives_at`; None: there is not enough memory for it.
     """
-    image = linear.image
     misfit = pixels.noise.misfit(pixels.data, pixels.mean(image, background))
     cost, w, r = float(misfit.cost.sum()), misfit.weights, misfit.residual
     p, K = len(linear), len(pixels.basis)

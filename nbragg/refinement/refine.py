@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -18,14 +19,20 @@ from ..inverse.places import BACKGROUNDS, background_names
 from ..model.setup import Setup
 from ..scene.parameters import expand
 from ..simulation.simulator import Simulator
+from .amplitudes import Amplitudes, Mates, amplitude_step, check_alike, cropped
 from .frame import Frame
 from .joint import Line, Problem, Stand, minimise
 from .measured import checked_images
 from .result import Refinement
-from .stages import Stage, kind_of, plan
+from .stages import SHARP, Stage, kind_of, plan
 from .transforms import scales_of
 
 __all__ = ["refine"]
+
+#: of amplitudes, each followed by all else ...
+_TURNS, _STEPS_A_TURN, _HALVES = 20, 3, 6
+#: ... until they move by less of their sigmas
+_STILL = 0.1
 
 Array = NDArray[np.float64]
 
@@ -41,6 +48,8 @@ def refine(
     bounds: Mapping[str, tuple[float, float]] | None = None,
     shared: Sequence[str] | str = (),
     mask: Any = None,
+    amplitudes: str | None = None,
+    amplitude_prior: float = math.inf,
     stages: str = "auto",
     progress: Callable[[Line], None] | None = None,
     **options: Any,
@@ -74,6 +83,11 @@ def refine(
         Parameters and groups that all images have in common.
     mask : array_like, or sequence of them, optional
         0: leave the pixel out, whatever it holds.
+    amplitudes : str, optional
+        Find structure factors too, shared by all images: the space group whose mates have one amplitude.
+        They begin with those of the crystals; reflections that are 0 there, and F(000), stay.
+    amplitude_prior : float
+        Standard deviation of what is known of an amplitude, its value at the start, as a part of it.
     stages : {"auto", "none"}
         "none": the sharp model at once, from a start within a spot's width.
     progress : callable, optional
@@ -104,6 +118,7 @@ def refine(
     """
     names = (parameters,) if isinstance(parameters, str) else tuple(parameters)
     check.choice("stages", stages, ("auto", "none"))
+    prior = check.number("amplitude_prior", amplitude_prior, above=0, infinity=True)
     noise = Noise() if noise is None else noise
     kind, known = _background(background)
     frames = [
@@ -122,11 +137,14 @@ def refine(
     common = _common(frames[0].setup, free, shared)
     way = plan(frames[0].simulator.scene, free) if stages == "auto" else plan(frames[0].simulator.scene, ())
     run = _Run(frames, free, common, dict(restraints or {}), dict(bounds or {}), progress)
+    mates = None if amplitudes is None else run.mates(amplitudes)
     with said_before():
         for number, stage in enumerate(way, 1):
             if number == len(way) > 1:
                 run.weigh()
             stand = run.stage(stage, number, len(way))
+        if mates is not None:
+            stand = run.amplitudes(mates, prior, stand)
         return run.result(stand)
 
 
@@ -205,6 +223,7 @@ class _Run:
         #: by how much rotations, which each stage takes up into the orientation, have moved
         self.turned = [np.zeros(len(free)) for _ in frames]
         self.history: list[Line] = []
+        self.found: Amplitudes | None = None
         shares = [values[common] for values in self.begun]
         if common.any() and any((other != shares[0]).any() for other in shares):
             mean = np.mean(shares, axis=0)
@@ -219,11 +238,11 @@ class _Run:
     def weigh(self) -> None:
         """Go back to the start where the coarse stages led away from what the sharp model finds likely."""
         now = [frame.setup for frame in self.frames]
-        costs = [
-            sum(frame.misfit(setup) for frame, setup in zip(self.frames, setups, strict=True))
-            for setups in (self.first, now)
-        ]
-        if costs[0] < costs[1]:
+        better = sum(
+            frame.compared(first, later)
+            for frame, first, later in zip(self.frames, self.first, now, strict=True)
+        )
+        if better > 0:
             for frame, setup in zip(self.frames, self.first, strict=True):
                 frame.setup = setup
             self.turned = [np.zeros(len(self.free)) for _ in self.frames]
@@ -231,28 +250,31 @@ class _Run:
     def stage(self, stage: Stage, number: int, of: int) -> Stand:
         """Run one; its values are taken up."""
         sharp = stage.divide == 1
-        if sharp:
-            moving = self.free
-        else:
-            moving = tuple(
-                name for name in self.free if kind_of(name) in stage.kinds and kind_of(name) != "scale"
-            )
+        moving = self.free
+        if not sharp:
+            kinds = set(stage.kinds) - {"scale"}
+            moving = tuple(name for name in self.free if kind_of(name) in kinds)
         names = moving if sharp else (*moving, "beam.fluence")
         bright = "beam.fluence" in self.free and not self.common[self.free.index("beam.fluence")]
-        start = [
-            np.concatenate([frame.open(stage, names, bright or not sharp), frame.background])
-            for frame in self.frames
-        ]
+        for frame in self.frames:
+            frame.open(stage, names, bright or not sharp)
+        return self._run(stage, names, moving, (number, of))
+
+    def _run(
+        self, stage: Stage, names: tuple[str, ...], moving: tuple[str, ...], place: tuple[int, int]
+    ) -> Stand:
+        """From where the frames stand, in the stage that is open."""
+        start = [np.concatenate([frame.values(names), frame.background]) for frame in self.frames]
         problem = self._problem(names, moving, start)
 
         def say(step: int, cost: float, gain: float, damping: float) -> None:
-            self.history.append(Line(number, of, step, cost, gain, damping))
+            self.history.append(Line(*place, step, cost, gain, damping))
             if self.progress is not None:
                 self.progress(self.history[-1])
 
         values, stand = minimise(problem, start, stage, say)
         p = len(names)
-        if sharp and all(not np.diag(n.H)[:p].any() for n in stand.normals):
+        if stage.divide == 1 and all(not np.diag(n.H)[:p].any() for n in stand.normals):
             raise InputError(
                 f"the data say nothing of {', '.join(names)}: no light of the model falls on pixels that "
                 "count"
@@ -282,6 +304,47 @@ class _Run:
             restraints.append((middle, importance))
         return Problem(self.frames, names, shares, scales, restraints)
 
+    def mates(self, space_group: str) -> Mates:
+        """Of the list that all images have, as far as their pixels see it."""
+        factors = check_alike([frame.setup for frame in self.frames])
+        return Mates(cropped(factors, [frame.simulator.scene for frame in self.frames]), space_group)
+
+    def amplitudes(self, mates: Mates, prior: float, stand: Stand) -> Stand:
+        """After the sharp stage, in turns with all else, until amplitudes stay."""
+        F = begun = mates.F
+        weights: Array | None = None
+        cost = sum(frame.with_factors(mates.factors_of(F)) for frame in self.frames)
+        for turn in range(1, _TURNS + 1):
+            before = F
+            for _ in range(_STEPS_A_TURN):
+                there, information = amplitude_step(self.frames, mates, F, begun, prior)
+                F, cost = self._reached(mates, F, there, cost)
+            if "beam.fluence" in self.free:  # which no image tells from all amplitudes together
+                weights = information if weights is None else weights
+                scale = np.sqrt(float(weights @ begun**2) / float(weights @ F**2))
+                F = F * scale
+                for frame in self.frames:
+                    frame.with_factors(mates.factors_of(F), 1 / scale**2)
+            stand = self._run(SHARP, self.free, self.free, (turn, _TURNS))
+            cost = stand.cost
+            seen = mates.free & (information > 0)
+            sigma = np.where(seen, 1 / np.sqrt(np.maximum(information, 1e-300)), np.inf)
+            if np.sqrt(np.mean(((F - before)[seen] / sigma[seen]) ** 2)) < _STILL:
+                break
+        self.found = Amplitudes(mates.hkl, F, sigma, mates.space_group)
+        return stand
+
+    def _reached(self, mates: Mates, F: Array, there: Array, cost: float) -> tuple[Array, float]:
+        """As far towards new amplitudes as the cost falls."""
+        for _ in range(_HALVES):
+            reached = sum(frame.with_factors(mates.factors_of(there)) for frame in self.frames)
+            if reached < cost:
+                return there, reached
+            there = (there + F) / 2
+        return F, sum(frame.with_factors(mates.factors_of(F)) for frame in self.frames)
+
     def result(self, stand: Stand) -> Refinement:
         """After the sharp stage."""
-        return Refinement(self.frames, self.free, self.common, self.begun, self.turned, stand, self.history)
+        found = Refinement(self.frames, self.free, self.common, self.begun, self.turned, stand, self.history)
+        found.amplitudes = self.found
+        return found

@@ -13,6 +13,7 @@ from ..inverse.noise import FLOOR
 from ..inverse.places import background_basis, background_names
 from ..model.setup import Setup
 from ..scene.parameters import expand
+from .amplitudes import Amplitudes
 from .frame import Frame
 from .joint import Line, Stand, pseudo_inverse
 
@@ -44,6 +45,8 @@ class Refinement:
         Why not.
     history : tuple of Line
         Every step.
+    amplitudes : Amplitudes or None
+        Structure factors that were found; `setups` have them.
     """
 
     def __init__(
@@ -57,6 +60,7 @@ class Refinement:
         history: Sequence[Line],
     ) -> None:
         self._frames = tuple(frames)
+        self.amplitudes: Amplitudes | None = None
         self.setups = tuple(frame.setup for frame in frames)
         self.parameters, self.history = free, tuple(history)
         self.shared = tuple(name for name, one in zip(free, common, strict=True) if one)

@@ -77,7 +77,7 @@ def plan(scene: Scene, parameters: Sequence[str]) -> tuple[Stage, ...]:
     stages = []
     for divide, d_min, kinds in _COARSE:
         block = 2 * int(width * divide / 3.6 + 0.25) + 1
-        stages.append(Stage(divide, min(block, 9), d_min, kinds, 1.0))
+        stages.append(Stage(divide, min(block, 9), d_min, kinds, 10.0))
     return (*stages, SHARP)
 
 

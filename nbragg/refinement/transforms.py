@@ -16,7 +16,7 @@ __all__ = ["Scale", "scales_of"]
 _POSITIVE = (
     "fluence", "flux", "exposure_s", "fudge", "mosaic_spread_deg", "cell_spread_pct", "gamma_A", "sigma_A",
     "molecules", "thickness_mm", "thickness_um", "default_F", "hdivrange_mrad", "vdivrange_mrad",
-    "dispersion_pct", "constant",
+    "dispersion_pct", "background.constant", "background.radial",
 )  # fmt: skip
 
 #: logarithms that are taken, however long the step: squares of the values are numbers too
@@ -60,7 +60,7 @@ class Scale(NamedTuple):
         if self.kind == "plain":
             return 1.0
         if self.kind == "log":
-            return max(value, 1e-300)
+            return max(value, 1e-140)
         return (self.high - self.low) / 2 * math.cos(self.inner(value))
 
 
