@@ -1,0 +1,209 @@
+"""A picture of a fit: data, model, what is left of them in standard deviations, and how it was reached."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..base.optional import require
+from ..base.vectors import FloatArray
+from .assembly import PanelView
+from .contrast import background_contrast
+from .picture import with_gaps
+from .plate import ONE_PANEL_LABELS, Plate, one_panel, several_panels
+
+if TYPE_CHECKING:
+    from ..scene.record import Scene
+
+__all__ = ["Fit", "draw_fit"]
+
+#: rows and columns of each picture that are drawn at most
+_MOST = 450
+#: pixels of the closer view along each axis
+_CLOSE = 48
+#: standard deviations at the ends of the colour scale
+_ENDS = 5.0
+
+
+class Fit(NamedTuple):
+    """What is drawn.
+
+    Attributes
+    ----------
+    data, model : ndarray
+        Photons, shape of the detector's image; NaN where pixels do not count.
+    residual : ndarray
+        Data less model, in standard deviations, of the same shape.
+    steps : sequence of (int, float)
+        Stage and cost, -ln L, of each step.
+    """
+
+    data: FloatArray
+    model: FloatArray
+    residual: FloatArray
+    steps: Sequence[tuple[int, float]]
+
+
+def draw_fit(scene: Scene, fit: Fit, *, title: str = "", figure: Any = None) -> Any:
+    """Draw a fit: three pictures, the same about the brightest pixel, convergence and a histogram.
+
+    Parameters
+    ----------
+    scene : Scene
+        Where the panels stand.
+    fit : Fit
+    title : str
+    figure : matplotlib Figure, optional
+        Drawn into; default a new one.
+
+    Returns
+    -------
+    matplotlib Figure
+
+    Raises
+    ------
+    MissingPackageError
+        Without matplotlib.
+
+    Notes
+    -----
+    Of large images the brightest pixel of each square is drawn, and of residuals that farthest from 0.
+    """
+    if figure is None:
+        figure = require("matplotlib.figure", extra="plot", purpose="pictures").Figure()
+    close = _close(scene, fit)
+    rows = 2 if close is None else 3
+    figure.set_size_inches(14.0, 4.6 * rows - 1.0)
+    figure.set_layout_engine("constrained")
+    if title:
+        figure.suptitle(title, fontsize=11)
+    grid = figure.add_gridspec(rows, 1, height_ratios=[1.0] * (rows - 1) + [0.75])
+    grey = _grey(fit)
+    top = grid[0].subgridspec(1, 3).subplots()
+    plates = [_plate(scene, image) for image in (fit.data, fit.model)]
+    plates.append(_extremes(scene, fit.residual))
+    step = -(-max(plates[0].size) // _MOST)
+    far = f"residual (farthest from 0 of {step} x {step} pixels)" if step > 1 else "residual"
+    _three(figure, top, plates, grey, ("data", "model", far))
+    if close is not None:
+        middle = grid[1].subgridspec(1, 3).subplots()
+        names = ("data about the brightest pixel", "model", "residual")
+        _three(figure, middle, close, grey, names)
+    left, right = grid[rows - 1].subgridspec(1, 2).subplots()
+    _convergence(left, fit.steps)
+    _histogram(right, fit.residual)
+    return figure
+
+
+def _plate(scene: Scene, image: FloatArray) -> Plate:
+    if len(scene.panels) == 1:
+        return one_panel(image, most=_MOST)
+    view = PanelView.from_scene(scene)
+    return several_panels(view.split(image), view, most=_MOST)
+
+
+def _extremes(scene: Scene, residual: FloatArray) -> Plate:
+    above, below = _plate(scene, residual), _plate(scene, -residual)
+    farthest = np.where(below.pixels > above.pixels, -below.pixels, above.pixels)
+    return above._replace(pixels=farthest)
+
+
+def _close(scene: Scene, fit: Fit) -> list[Plate] | None:
+    """The pixels about the brightest of the model; None where the whole image is hardly more."""
+    light = np.where(np.isfinite(fit.data), fit.model, -np.inf).reshape(-1)
+    brightest = int(light.argmax())
+    number = int(np.searchsorted(scene.offsets, brightest, side="right")) - 1
+    panel, first = scene.panels[number], int(scene.offsets[number])
+    shape = (panel.spixels, panel.fpixels)
+    if max(shape) < 2 * _CLOSE and len(scene.panels) == 1:
+        return None
+    slow, fast = divmod(brightest - first, panel.fpixels)
+    window = tuple(
+        slice(start, min(start + _CLOSE, n))
+        for n, start in (
+            (n, max(min(place - _CLOSE // 2, n - _CLOSE), 0)) for n, place in zip(shape, (slow, fast), strict=True)
+        )
+    )
+    plates = []
+    for image in (fit.data, fit.model, fit.residual):
+        part = image.reshape(-1)[first : first + shape[0] * shape[1]].reshape(shape)[window]
+        bottom, left = window[0].start, window[1].start
+        edges = (left - 0.5, left + part.shape[1] - 0.5, bottom + part.shape[0] - 0.5, bottom - 0.5)
+        labels = ONE_PANEL_LABELS
+        if len(scene.panels) > 1:
+            labels = (f"fast (pixels) of panel {number}", ONE_PANEL_LABELS[1])
+        plates.append(Plate(np.asarray(part, np.float64), edges, edges, labels, part.shape[::-1]))
+    return plates
+
+
+def _grey(fit: Fit) -> tuple[Any, list[float]]:
+    """One scale for data and model."""
+    colors = require("matplotlib.colors", extra="plot", purpose="pictures")
+    scale = background_contrast(fit.data)
+    norm = colors.FuncNorm((scale.forward, scale.inverse), scale.low, scale.high, clip=True)
+    return norm, scale.ticks()
+
+
+def _three(
+    figure: Any, axes: Any, plates: Sequence[Plate], grey: tuple[Any, list[float]], names: Sequence[str]
+) -> None:
+    """Data and model with one grey scale, the residual with colours alike on both sides of 0."""
+    norm, ticks = grey
+    for place, plate, name in zip(axes, plates, names, strict=True):
+        kind = {"norm": norm, "cmap": with_gaps("gray_r")}
+        if place is axes[2]:
+            kind = {"vmin": -_ENDS, "vmax": _ENDS, "cmap": with_gaps("RdBu_r")}
+        drawn = place.imshow(plate.pixels, interpolation="nearest", extent=plate.extent, **kind)
+        place.set_xlim(plate.window[:2])
+        place.set_ylim(plate.window[2:])
+        place.set_title(name, fontsize=10)
+        place.set_xlabel(plate.labels[0])
+        if place is axes[0]:
+            place.set_ylabel(plate.labels[1])
+        if place is axes[1]:
+            figure.colorbar(drawn, ax=list(axes[:2]), label="photons", ticks=ticks, format="%g", pad=0.01)
+        if place is axes[2]:
+            figure.colorbar(drawn, ax=place, label="standard deviations", extend="both")
+
+
+def _convergence(axes: Any, steps: Sequence[tuple[int, float]]) -> None:
+    """Of each stage the cost above its last; stages see other pixels, so that each has its own zero."""
+    number, least = 0, np.inf
+    for stage in dict.fromkeys(stage for stage, _ in steps):
+        costs = np.array([cost for one, cost in steps if one == stage])
+        above = costs - costs.min()
+        places = np.arange(number, number + len(costs)) + 1
+        shown = above > 0
+        axes.plot(places[shown], above[shown], "o-", markersize=4, label=f"stage {stage}")
+        if number:
+            axes.axvline(number + 0.5, color="0.8", linewidth=0.8)
+        number += len(costs)
+        least = min(least, float(above[shown].min()) if shown.any() else np.inf)
+    if np.isfinite(least):
+        axes.set_yscale("log")
+        axes.legend(fontsize=8)
+    axes.set_xlim(0.5, number + 0.5)
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.set_xlabel("step")
+    axes.set_ylabel("-ln L above the stage's end")
+    axes.set_title("convergence", fontsize=10)
+
+
+def _histogram(axes: Any, residual: NDArray[np.float64]) -> None:
+    """Residuals beside the Gaussian that they would have of many photons."""
+    good = residual[np.isfinite(residual)]
+    edges = np.linspace(-8.0, 8.0, 81)
+    counts, _ = np.histogram(np.clip(good, -7.999, 7.999), edges)
+    axes.stairs(counts, edges, fill=True, color="tab:blue", alpha=0.5, label="pixels (beyond 8: at the ends)")
+    middles = (edges[1:] + edges[:-1]) / 2
+    normal = np.exp(-(middles**2) / 2) / np.sqrt(2 * np.pi) * (edges[1] - edges[0]) * len(good)
+    axes.plot(middles, normal, color="tab:red", linewidth=1, label="Gaussian of width 1")
+    axes.set_yscale("log")
+    axes.set_ylim(0.5, max(2.0 * float(counts.max(initial=1)), 2.0 * float(normal.max(initial=1))))
+    axes.set_xlabel("residual (standard deviations)")
+    axes.set_ylabel("pixels")
+    axes.set_title("residuals", fontsize=10)
+    axes.legend(fontsize=8)
