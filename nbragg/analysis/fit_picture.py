@@ -124,7 +124,8 @@ def _close(scene: Scene, fit: Fit) -> list[Plate] | None:
     window = tuple(
         slice(start, min(start + _CLOSE, n))
         for n, start in (
-            (n, max(min(place - _CLOSE // 2, n - _CLOSE), 0)) for n, place in zip(shape, (slow, fast), strict=True)
+            (n, max(min(place - _CLOSE // 2, n - _CLOSE), 0))
+            for n, place in zip(shape, (slow, fast), strict=True)
         )
     )
     plates = []

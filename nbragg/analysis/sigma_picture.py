@@ -91,7 +91,8 @@ def _lines(axes: Any, curves: Curves, names: Sequence[str]) -> None:
     for name in names:
         sigma = np.where(np.isfinite(curves.sigma[name]), curves.sigma[name], np.nan)
         scale = 100.0 / abs(curves.relative[name]) if name in curves.relative else 1.0
-        axes.plot(curves.values, sigma * scale, "o-", markersize=3.5, label=name)
+        label = name if np.isfinite(sigma).any() else f"{name}: undetermined"
+        axes.plot(curves.values, sigma * scale, "o-", markersize=3.5, label=label)
     axes.set_yscale("log")
     low, high = float(curves.values.min()), float(curves.values.max())
     if low > 0 and high > 20 * low:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any, overload
 
@@ -75,13 +76,13 @@ def spread(low: float, high: float, count: int = POINTS) -> Array:
     InputError
         For numbers that are not finite or equal, and fewer than 2 values.
     """
-    ends = [check.number("low", low), check.number("high", high)]
+    first, last = check.number("low", low), check.number("high", high)
     number = check.count("count", count, at_least=2)
-    if ends[0] == ends[1]:
+    if first == last:
         raise InputError(f"{low:g} to {high:g} is no range")
-    if min(ends) > 0 and max(ends) > _WIDE * min(ends):
-        return np.geomspace(*ends, number)
-    return np.linspace(*ends, number)
+    if min(first, last) > 0 and max(first, last) > _WIDE * min(first, last):
+        return np.geomspace(first, last, number)
+    return np.linspace(first, last, number)
 
 
 @overload
@@ -213,10 +214,8 @@ def _members(
     for name, sigma in priors.items():
         inside = [name]
         if name not in free:
-            try:
+            with contextlib.suppress(InputError):  # said where the others are known
                 inside = [p.name for p in expand((name,), setup) if p.name in free] or [name]
-            except InputError:
-                pass  # said where the others are known
         found.update(dict.fromkeys(inside, sigma))
     return found
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,9 +44,9 @@ def _parser() -> ToolParser:
     parser = ToolParser(
         prog="nbragg information",
         usage="nbragg information SETUP --free NAME [NAME ...] [option ...]",
-        description="How well an exposure of a set-up would determine parameters, before it is made: the least "
-        "standard deviations that unbiased estimates have (Cramer and Rao), correlations, and directions that "
-        "the data do not determine.",
+        description="How well an exposure of a set-up would determine parameters, before it is made: the "
+        "least standard deviations that unbiased estimates have (Cramer and Rao), correlations, and "
+        "directions that the data do not determine.",
     )
     add = parser.add_argument
     add("setup", metavar="SETUP", nargs="?", help="the same as --recipe")
@@ -222,7 +223,9 @@ def _plot(
             if value and unit not in _ABSOLUTE
         }
         curves = [
-            Curves(scan.name, scan.unit, scan.values, scan.sigma, found.units, relative, _now(setup, scan.name))
+            Curves(
+                scan.name, scan.unit, scan.values, scan.sigma, found.units, relative, _now(setup, scan.name)
+            )
             for scan in scans
         ]
         figure = draw_sigma(curves)
@@ -244,4 +247,6 @@ def _now(setup: Setup, name: str) -> float | None:
 
 def main(argv: Sequence[str]) -> int:
     """Run the tool; returns the exit status."""
-    return run_tool(_parser(), argv, _run)
+    # a range that begins below 0 is no option: argparse takes words with a space for values
+    words = [f" {word}" if re.match(r"-[\d.]+[^:]*:", word) else word for word in argv]
+    return run_tool(_parser(), words, _run)

@@ -90,8 +90,7 @@ def _run(arguments: argparse.Namespace) -> int:
     scenes = [make_scene(setup, stages) for setup in setups]
     mask = mask_from(arguments.mask, scenes[0].image_shape)
     images = [
-        measured(arguments, path, scene, noise)
-        for path, scene in zip(arguments.images, scenes, strict=True)
+        measured(arguments, path, scene, noise) for path, scene in zip(arguments.images, scenes, strict=True)
     ]
     used = [image.used if mask is None else image.used & mask for image in images]
     _announce(arguments, setups[0], scenes[0], images)
@@ -150,9 +149,7 @@ def _outputs(arguments: argparse.Namespace) -> list[str]:
     return recipes
 
 
-def _announce(
-    arguments: argparse.Namespace, setup: Setup, scene: Scene, images: Sequence[Measured]
-) -> None:
+def _announce(arguments: argparse.Namespace, setup: Setup, scene: Scene, images: Sequence[Measured]) -> None:
     """What it will cost."""
     from ...scene.parameters import expand
 

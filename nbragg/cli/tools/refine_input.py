@@ -1,4 +1,4 @@
-"""What ``nbragg refine`` and ``nbragg information`` are given: noise, starts, images, what is known of parameters."""
+"""What ``nbragg refine`` and ``nbragg information`` are given: noise, starts, images, what is known."""
 
 from __future__ import annotations
 
@@ -147,7 +147,9 @@ def starts_from(arguments: argparse.Namespace, images: int) -> list[Setup]:
             raise InputError("--start, --recipe and -- each say a whole set-up: give one of them")
         return [_recipe(path) for path in given]
     if len(given) > 1:
-        raise InputError(f"--start takes one .expt, which holds an experiment for each image, not {len(given)}")
+        raise InputError(
+            f"--start takes one .expt, which holds an experiment for each image, not {len(given)}"
+        )
     return _of_experiments(arguments, listed[0], images)
 
 
@@ -176,7 +178,7 @@ def _of_experiments(arguments: argparse.Namespace, path: str, images: int) -> li
         if found is None:
             raise InputError(
                 f"{path} says neither structure factors nor the size of the crystal: give --recipe FILE, or "
-                "-- and a nanobragg command line without cell and detector, -hkl FILE -N 20 -physics exact say"
+                "-- and a nanobragg command line without cell and detector: -hkl FILE -N 20 -physics exact"
             )
         base = found
     places = _places(path, experiments, images)
@@ -184,9 +186,7 @@ def _of_experiments(arguments: argparse.Namespace, path: str, images: int) -> li
     if words is None:
         return joined
     first = experiments[0].geometry.detector  # the command line's options say more of it: sensors, a mask
-    return [
-        one.replace(detector=base.detector) if one.detector == first else one for one in joined
-    ]
+    return [one.replace(detector=base.detector) if one.detector == first else one for one in joined]
 
 
 def _places(path: str, experiments: Experiments, images: int) -> list[tuple[int, int]]:
@@ -234,7 +234,9 @@ def _joined(base: Setup, experiments: Experiments, shot: int, image: int) -> Set
         beam |= {name: getattr(base.beam, name) for name in ("flux", "exposure_s", "beamsize_mm")}
     elif base.beam.fluence is not None:
         beam["fluence"] = base.beam.fluence
-    said = [name for name in _CRYSTAL if experiments[0].scan is not None or name not in ("phi_deg", "osc_deg")]
+    said = [
+        name for name in _CRYSTAL if experiments[0].scan is not None or name not in ("phi_deg", "osc_deg")
+    ]
     found = experiments.setup(
         base.crystal.structure_factors,
         shot=shot,
@@ -321,14 +323,16 @@ def mask_from(path: str | None, shape: tuple[int, ...]) -> NDArray[np.bool_] | N
     """True where pixels count; None without a file."""
     if path is None:
         return None
+    import numpy as np
+
     from ...io import images
 
     if len(shape) == 2:
-        return images.read_mask(path, shape=(shape[0], shape[1])) != 0
+        return np.asarray(images.read_mask(path, shape=(shape[0], shape[1])) != 0)
     used = images.read_image(path, frame=None).image > 0
     if used.shape != shape:
         raise InputError(f"mask {path} has the shape {used.shape}; the detector's is {shape}")
-    return used
+    return np.asarray(used)
 
 
 def vary_from(words: Sequence[str]) -> dict[str, NDArray[np.float64]]:
@@ -341,7 +345,9 @@ def vary_from(words: Sequence[str]) -> dict[str, NDArray[np.float64]]:
     for name, text in zip(words[::2], words[1::2], strict=True):
         parts = text.split(":")
         if len(parts) not in (2, 3) or re.fullmatch(r"\d+", parts[-1] if len(parts) == 3 else "1") is None:
-            raise InputError(f"--vary {name} {text}: LOW:HIGH or LOW:HIGH:COUNT was expected, 80:300 say")
+            raise InputError(
+                f"--vary {name} {text.strip()}: LOW:HIGH or LOW:HIGH:COUNT was expected, 80:300 say"
+            )
         if name in found:
             raise InputError(f"--vary names {name} twice")
         low, high = (_number(f"--vary {name}", part) for part in parts[:2])
