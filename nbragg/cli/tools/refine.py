@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ...base.errors import FileError, InputError
 from ..terminal import FAILED, OK, complain
@@ -199,7 +200,7 @@ def _write(
             [arguments.out_expt],
             found.setups[0],
             scenes_of(found.setups),
-            images=list(arguments.images) if len(images) > 1 else [arguments.images[0]],
+            **_named(arguments.images, found.setups[0]),
             d_min_A=_NO_REFLECTIONS_A,
             gain=noise.gain,
             pedestal=images[0].offset,
@@ -210,6 +211,21 @@ def _write(
         written.append(arguments.plot)
     for name in written:
         print(f"wrote {name}")
+
+
+def _named(paths: Sequence[str], setup: Setup) -> dict[str, Any]:
+    """How experiments name the images: stills one by one, those of a rotation by a template, or not at all."""
+    if not setup.sample.crystals[0].osc_deg:
+        return {"images": list(paths)}
+    parts = [re.fullmatch(r"(.*?)(\d+)(\.\w+)", path) for path in paths]
+    first = parts[0]
+    if first is None:
+        return {}
+    number, width = int(first[2]), len(first[2])
+    wanted = [f"{first[1]}{number + k:0{width}d}{first[3]}" for k in range(len(paths))]
+    if list(paths) != wanted:
+        return {}
+    return {"images": f"{first[1]}{'#' * width}{first[3]}", "first_image": number}
 
 
 #: no crystal has planes so far apart
@@ -231,7 +247,7 @@ def _plot(arguments: argparse.Namespace, found: Refinement, images: Sequence[Mea
     gain = noise_from(arguments.noise).gain
     data = np.where(np.isfinite(residual), images[worst].pixels / gain, np.nan)
     steps = [(line.stage, line.cost) for line in found.history]
-    title = f"{Path(arguments.images[worst]).name}: chi square {chi_squares(found)[worst]:.3f}"
+    title = f"{Path(arguments.images[worst]).name}: chi square of all pixels {chi_squares(found)[worst]:.3f}"
     if len(images) > 1:
         title += f", the highest of {len(images)} images"
     fit = Fit(data, found.expected(worst), residual, steps)

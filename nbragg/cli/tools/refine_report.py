@@ -40,7 +40,7 @@ def report(found: Refinement) -> Iterator[str]:
         if images <= _MOST:
             chi = chi_squares(found)
             for k in range(images):
-                yield f"image {k + 1}, chi square {chi[k]:.4f}"
+                yield f"image {k + 1}, chi square of all pixels {chi[k]:.4f}"
                 yield from table(_HEADS, _rows(found, k, own))
                 yield ""
         else:
@@ -97,7 +97,7 @@ def _summary(found: Refinement, names: list[str]) -> Iterator[str]:
         write = writer(float(values.mean()), float(values.std()) or math.inf)
         rows.append((name, "photons", write(float(values.mean())), write(float(values.std())), "", ""))
     chi = np.array(chi_squares(found))
-    rows.append(("chi_square", "", f"{chi.mean():.4f}", f"{chi.std():.4f}", "", ""))
+    rows.append(("chi square of all pixels", "", f"{chi.mean():.4f}", f"{chi.std():.4f}", "", ""))
     heads = ("parameter", "unit", "mean value", "spread", "rms change", "median sigma")
     yield from table(heads, rows)
 
