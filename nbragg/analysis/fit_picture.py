@@ -24,6 +24,8 @@ __all__ = ["Fit", "draw_fit"]
 _MOST = 450
 #: pixels of the closer view along each axis
 _CLOSE = 48
+#: stages that are named at most
+_LISTED = 8
 #: standard deviations at the ends of the colour scale
 _ENDS = 5.0
 
@@ -37,14 +39,14 @@ class Fit(NamedTuple):
         Photons, shape of the detector's image; NaN where pixels do not count.
     residual : ndarray
         Data less model, in standard deviations, of the same shape.
-    steps : sequence of (int, float)
-        Stage and cost, -ln L, of each step.
+    stages : sequence of sequence of float
+        Cost, -ln L, of each step of each stage.
     """
 
     data: FloatArray
     model: FloatArray
     residual: FloatArray
-    steps: Sequence[tuple[int, float]]
+    stages: Sequence[Sequence[float]]
 
 
 def draw_fit(scene: Scene, fit: Fit, *, title: str = "", figure: Any = None) -> Any:
@@ -93,7 +95,7 @@ def draw_fit(scene: Scene, fit: Fit, *, title: str = "", figure: Any = None) -> 
         names = ("data about the brightest pixel", "model", "residual")
         _three(figure, middle, close, grey, names)
     left, right = grid[rows - 1].subgridspec(1, 2).subplots()
-    _convergence(left, fit.steps)
+    _convergence(left, fit.stages)
     _histogram(right, fit.residual)
     return figure
 
@@ -170,11 +172,11 @@ def _three(
             figure.colorbar(drawn, ax=place, label="standard deviations", extend="both")
 
 
-def _convergence(axes: Any, steps: Sequence[tuple[int, float]]) -> None:
+def _convergence(axes: Any, stages: Sequence[Sequence[float]]) -> None:
     """Of each stage the cost above its last; stages see other pixels, so that each has its own zero."""
     number, least = 0, np.inf
-    for stage in dict.fromkeys(stage for stage, _ in steps):
-        costs = np.array([cost for one, cost in steps if one == stage])
+    for stage, of_steps in enumerate(stages, 1):
+        costs = np.array(of_steps)
         above = costs - costs.min()
         places = np.arange(number, number + len(costs)) + 1
         shown = above > 0
@@ -185,7 +187,8 @@ def _convergence(axes: Any, steps: Sequence[tuple[int, float]]) -> None:
         least = min(least, float(above[shown].min()) if shown.any() else np.inf)
     if np.isfinite(least):
         axes.set_yscale("log")
-        axes.legend(fontsize=8)
+        if len(stages) <= _LISTED:
+            axes.legend(fontsize=8)
     axes.set_xlim(0.5, number + 0.5)
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set_xlabel("step")

@@ -194,6 +194,36 @@ def test_units_of_the_data(folder: Path, data: np.ndarray) -> None:
     _same("r.json", nbragg.refine(3.0 * data, START, "beam.fluence", noise=noise, threads=1))
 
 
+def test_amplitudes(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The command does what the function does; what was seen is in the MTZ file and in the recipe."""
+    cell = (20.0, 24.0, 28.0, 90.0, 90.0, 90.0)
+    factors = nbragg.datasets.wilson(cell, 3.5, carbon_atoms=500)
+    setup = TRUTH.replace(cell=cell, structure_factors=factors, fpixels=20, spixels=20, pixel_mm=3.0)
+    setup = setup.replace(fluence=1e29, N=(8, 8, 8))
+    nbragg.dump(setup, "s.json")
+    photons = nbragg.Noise().draw(nbragg.Simulator(setup).render().image + 0.5, seed=1)
+    np.save("i.npy", photons)
+    words = ["--start", "s.json", "--free", "crystal.orientation", "--background", "0.5", "--stages", "none"]
+    more = ["--amplitudes", "P1", "--amplitude-prior", "20%", "--out-mtz", "a.mtz", "--out", "r.json"]
+    assert refine("i.npy", *words, *more) == 0
+    out = capsys.readouterr().out
+    found = nbragg.refine(
+        photons, setup, "crystal.orientation", background=0.5, stages="none", threads=1,
+        amplitudes="P1", amplitude_prior=0.2,
+    ).amplitudes  # fmt: skip
+    assert found is not None
+    seen = np.isfinite(found.sigma)
+    assert f"amplitudes  {int(seen.sum())} of {len(found.F)} reflections seen, P1" in out
+    written = nbragg.StructureFactors.from_file("a.mtz")
+    recipe = nbragg.load("r.json")
+    assert isinstance(recipe, nbragg.Setup)
+    for index, F in list(zip(found.hkl[seen], found.F[seen], strict=True))[:20]:
+        for one in (written, recipe.crystal.structure_factors):
+            assert one.values is not None
+            place = tuple(index - one.origin)
+            assert one.values[place] == pytest.approx(F, rel=1e-5)
+
+
 def test_not_converged(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -239,6 +269,9 @@ def test_undetermined(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (["--free", "beam.fluence", "--out", "nowhere/r.json"], "does not exist"),
         (["--free", "beam.fluence", "--out", "start.json"], "--overwrite"),
         (["--free", "beam.fluence", "--mask", "small.npy"], "(3, 3)"),
+        (["--free", "beam.fluence", "--out-mtz", "a.mtz"], "--amplitudes"),
+        (["--free", "beam.fluence", "--amplitudes", "P1", "--amplitude-prior", "20"], "20% say"),
+        (["--free", "beam.fluence", "--amplitudes", "P1", "--out-mtz", "a.hkl"], ".mtz"),
         (["--free", "beam.fluence", "--shraed", "x"], "did you mean --shared"),
     ],
 )

@@ -19,6 +19,7 @@ from .refine_input import (
     mask_from,
     measured,
     noise_from,
+    percent_from,
     sigmas_from,
     starts_from,
 )
@@ -63,6 +64,11 @@ def _parser() -> ToolParser:
     add("--offset", type=number, metavar="X", help="taken off every pixel; default what the file says, or 0")
     add("--stages", choices=("auto", "none"), default="auto", help="auto (default): from coarse to fine; "
         "none: from a start within a spot's width")  # fmt: skip
+    add("--amplitudes", metavar="SPACEGROUP", help="find structure factors too, those of symmetry mates as "
+        "one, shared by all images: P43212 say")  # fmt: skip
+    add("--amplitude-prior", metavar="PERCENT", help="what is known of them beforehand: 20%% of their values "
+        "at the start")  # fmt: skip
+    add("--out-mtz", metavar="FILE", help="write the amplitudes that were found")
     add("--out", metavar="FILE", help="write the set-up as a recipe; of several images name_0001.json ...")
     add("--out-expt", metavar="FILE", help="write DIALS experiments, one for each crystal of each image")
     add("--plot", metavar="PNG", help="draw data, model, residual and convergence")
@@ -80,6 +86,9 @@ def _run(arguments: argparse.Namespace) -> int:
     noise = noise_from(arguments.noise)
     background = background_from(arguments.background)
     bounds = bounds_from(arguments.bounds)
+    prior = percent_from("--amplitude-prior", arguments.amplitude_prior)
+    if arguments.amplitudes is None and (arguments.amplitude_prior or arguments.out_mtz):
+        raise InputError("--amplitude-prior and --out-mtz are of --amplitudes, which is not given")
     outputs = _outputs(arguments)
     setups = starts_from(arguments, len(arguments.images))
     count = len(arguments.images)
@@ -105,6 +114,8 @@ def _run(arguments: argparse.Namespace) -> int:
         bounds=bounds,
         shared=arguments.shared,
         mask=used,
+        amplitudes=arguments.amplitudes,
+        amplitude_prior=prior,
         stages=arguments.stages,
         progress=_say,
         threads=arguments.threads,
@@ -131,11 +142,12 @@ def _outputs(arguments: argparse.Namespace) -> list[str]:
             recipes = [numbered(arguments.out, k, count) for k in range(1, count + 1)]
     for option, name, suffix in (
         ("--out-expt", arguments.out_expt, ".expt"),
+        ("--out-mtz", arguments.out_mtz, ".mtz"),
         ("--plot", arguments.plot, ".png"),
     ):
         if name is not None and Path(name).suffix.lower() != suffix:
             raise InputError(f"{option} {name}: a name that ends in {suffix} was expected")
-    for name in (*recipes, arguments.out_expt, arguments.plot):
+    for name in (*recipes, arguments.out_expt, arguments.out_mtz, arguments.plot):
         if name is None:
             continue
         if any(Path(name).resolve() == Path(image).resolve() for image in arguments.images):
@@ -188,6 +200,7 @@ def _write(
     recipes: Sequence[str],
 ) -> None:
     from ...io import recipe
+    from ...scene.build import build_scene
     from ...simulation.truth import scenes_of, write_truth
 
     written = []
@@ -206,6 +219,12 @@ def _write(
             pedestal=images[0].offset,
         )
         written.append(arguments.out_expt)
+    if arguments.out_mtz is not None:
+        assert found.amplitudes is not None
+        first = found.setups[0]
+        cell = build_scene(first).placement.crystal.unit_cell.direct
+        found.amplitudes.save(arguments.out_mtz, cell, first.beam.wavelength_A)
+        written.append(arguments.out_mtz)
     if arguments.plot is not None:
         _plot(arguments, found, images)
         written.append(arguments.plot)
@@ -214,7 +233,7 @@ def _write(
 
 
 def _named(paths: Sequence[str], setup: Setup) -> dict[str, Any]:
-    """How experiments name the images: stills one by one, those of a rotation by a template, or not at all."""
+    """How experiments name the images: stills one by one, those of a rotation by a template if at all."""
     if not setup.sample.crystals[0].osc_deg:
         return {"images": list(paths)}
     parts = [re.fullmatch(r"(.*?)(\d+)(\.\w+)", path) for path in paths]
@@ -246,11 +265,15 @@ def _plot(arguments: argparse.Namespace, found: Refinement, images: Sequence[Mea
     residual = found.residual(worst)
     gain = noise_from(arguments.noise).gain
     data = np.where(np.isfinite(residual), images[worst].pixels / gain, np.nan)
-    steps = [(line.stage, line.cost) for line in found.history]
+    stages: list[list[float]] = []
+    for line in found.history:
+        if line.step == 1:
+            stages.append([])
+        stages[-1].append(line.cost)
     title = f"{Path(arguments.images[worst]).name}: chi square of all pixels {chi_squares(found)[worst]:.3f}"
     if len(images) > 1:
         title += f", the highest of {len(images)} images"
-    fit = Fit(data, found.expected(worst), residual, steps)
+    fit = Fit(data, found.expected(worst), residual, stages)
     figure = draw_fit(build_scene(found.setups[worst]), fit, title=title)
     with open_atomic(arguments.plot) as stream:
         stream.write(picture.png_bytes(figure))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import math
 import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -32,6 +33,7 @@ __all__ = [
     "mask_from",
     "measured",
     "noise_from",
+    "percent_from",
     "sigmas_from",
     "starts_from",
     "vary_from",
@@ -117,6 +119,15 @@ def sigmas_from(option: str, words: Sequence[str], setup: Setup, free: Sequence[
                 raise InputError(f"{option} {name}={value}: {one} is 0, of which {value} is nothing")
             found[one] = part * abs(known[one])
     return found
+
+
+def percent_from(option: str, word: str | None) -> float:
+    """PERCENT% as a part of 1; infinite where nothing is known."""
+    if word is None:
+        return math.inf
+    if not word.endswith("%"):
+        raise InputError(f"{option} {word}: a part in percent was expected, 20% say")
+    return check.number(option, _number(option, word[:-1]), above=0) / 100
 
 
 def bounds_from(words: Sequence[str]) -> dict[str, tuple[float, float]]:

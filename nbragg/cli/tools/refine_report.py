@@ -48,6 +48,7 @@ def report(found: Refinement) -> Iterator[str]:
             yield from _summary(found, own)
             yield ""
     yield f"chi_square  {found.chi_square:.4f}"
+    yield from _amplitudes(found)
     yield from _undetermined(found)
 
 
@@ -100,6 +101,21 @@ def _summary(found: Refinement, names: list[str]) -> Iterator[str]:
     rows.append(("chi square of all pixels", "", f"{chi.mean():.4f}", f"{chi.std():.4f}", "", ""))
     heads = ("parameter", "unit", "mean value", "spread", "rms change", "median sigma")
     yield from table(heads, rows)
+
+
+def _amplitudes(found: Refinement) -> Iterator[str]:
+    """How many, and how well they are known."""
+    known = found.amplitudes
+    if known is None:
+        return
+    seen = np.isfinite(known.sigma) & (known.F > 0)
+    yield f"amplitudes  {int(seen.sum())} of {len(known.F)} reflections seen, {known.space_group}"
+    if seen.any():
+        parts = known.sigma[seen] / known.F[seen]
+        yield (
+            f"            sigma {100 * float(np.median(parts)):.3g} % of the amplitude (median), "
+            f"{int((parts < 0.1).sum())} below 10 %"
+        )
 
 
 def _undetermined(found: Refinement) -> Iterator[str]:
