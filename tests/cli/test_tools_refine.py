@@ -58,8 +58,7 @@ def refine(*words: str) -> int:
 
 
 def test_recipe_to_every_file(folder: Path, data: np.ndarray, capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("matplotlib")
-    outputs = ["--out", "r.json", "--out-expt", "r.expt", "--plot", "r.png"]
+    outputs = ["--out", "r.json", "--out-expt", "r.expt"]
     words = ["image.cbf", "--start", "start.json", "--free", *FREE, "--sigma", "detector.distance_mm=0.5%"]
     assert refine(*words, *outputs) == 0
     out = capsys.readouterr().out.splitlines()
@@ -78,8 +77,7 @@ def test_recipe_to_every_file(folder: Path, data: np.ndarray, capsys: pytest.Cap
     assert sigma == pytest.approx(found.sigma[0][3], rel=0.06)
     assert any(line.startswith("background.constant") for line in out)
     assert f"chi_square  {found.chi_square:.4f}" in out
-    assert out[-3:] == ["wrote r.json", "wrote r.expt", "wrote r.png"]
-    assert Path("r.png").read_bytes()[:4] == b"\x89PNG"
+    assert out[-2:] == ["wrote r.json", "wrote r.expt"]
     # the recipe is what was found, and so is the file of experiments, up to what only a set-up says
     again = nbragg.load("r.json")
     assert isinstance(again, nbragg.Setup)
@@ -169,6 +167,66 @@ def test_pixels_left_out(folder: Path, data: np.ndarray, capsys: pytest.CaptureF
         _same("r.json", nbragg.refine(data, START, "beam.fluence", mask=used, threads=1))
     assert refine("bad.npy", *words, "--mask", "mask.npy") == 0
     _same("r.json", nbragg.refine(data, START, "beam.fluence", mask=used & (mask != 0), threads=1))
+
+
+def test_masks_of_the_file_itself(folder: Path, data: np.ndarray, capsys: pytest.CaptureFixture[str]) -> None:
+    h5py = pytest.importorskip("h5py")
+    scene = nbragg.build_scene(TRUTH)
+    nbragg.io.save_image("n.nxs", data, scene=scene, scale=1.0, dtype="uint16")
+    with h5py.File("n.nxs", "r+") as file:
+        group = next(g for name, g in file["entry/instrument"].items() if name.startswith("detector"))
+        group["pixel_mask"] = np.where(np.arange(48) < 5, 2, 1 << 20) * np.ones((48, 1), np.uint32)
+    assert refine("n.nxs", "--start", "start.json", "--free", "beam.fluence", "--out", "r.json") == 0
+    assert "n.nxs: pixels left out: 240 flagged in the file\n" in capsys.readouterr().out
+    used = np.arange(48) * np.ones((48, 1)) >= 5
+    _same("r.json", nbragg.refine(data, START, "beam.fluence", mask=used, threads=1))
+
+
+def test_panels(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Images and masks of several panels, and a picture of them."""
+    pytest.importorskip("matplotlib")
+    panels = tuple(
+        nbragg.Panel(
+            origin_mm=(100, 22 * i - 21, -15), fast=(0, 1, 0), slow=(0, 0, 1),
+            fpixels=20, spixels=30, pixel_mm=1.0,
+        )
+        for i in range(2)
+    )  # fmt: skip
+    setup = TRUTH.replace(detector=nbragg.Detector(panels=panels))
+    nbragg.dump(setup, "s.json")
+    photons = nbragg.Noise().draw(nbragg.Simulator(setup).render().image + 0.5, seed=1)
+    np.save("p.npy", photons)
+    mask = np.ones(photons.shape, np.uint8)
+    mask[1, :9] = 0
+    np.save("mask.npy", mask)
+    words = ["p.npy", "--start", "s.json", "--free", "beam.fluence", "--mask", "mask.npy", "--plot", "p.png"]
+    assert refine(*words, "--out", "r.json", "--out-expt", "r.expt") == 0
+    out = capsys.readouterr().out
+    assert "1 image of 2 x 30 x 20 pixels" in out and out.endswith("wrote p.png\n")
+    assert Path("p.png").read_bytes()[:4] == b"\x89PNG"
+    _same("r.json", nbragg.refine(photons, setup, "beam.fluence", mask=mask, threads=1))
+    assert len(json.loads(Path("r.expt").read_text())["detector"][0]["panels"]) == 2
+
+
+def test_images_of_a_scan(folder: Path) -> None:
+    """The crystal stands still while the spindle turns; its images are named by a template."""
+    setup = TRUTH.replace(osc_deg=0.5, phisteps=2, fpixels=24, spixels=24, pixel_mm=2.6)
+    series = nbragg.Series.frames(setup, 2)
+    for k, one in enumerate(series, 1):
+        np.save(f"f_{k:02d}.npy", nbragg.Noise().draw(nbragg.Simulator(one).render().image + 0.5, seed=k))
+    series.save_truth("scan.expt")
+    line = ["-default_F", "100", "-N", "6", "-fluence", "2e27", "-phisteps", "2", "-physics", "exact"]
+    words = ["--free", "crystal.orientation", "--shared", "crystal.orientation", "--stages", "none"]
+    images = ["f_01.npy", "f_02.npy"]
+    whole = ["refine", *images, "--start", "scan.expt", *words, "--out-expt", "r.expt", "--", *line]
+    assert tools.main([*whole, "-oversample", "2"]) == 0
+    expt = json.loads(Path("r.expt").read_text())
+    assert expt["imageset"][0]["template"] == "f_##.npy" and expt["scan"][0]["image_range"] == [1, 2]
+    axes = [
+        json.loads(Path(name).read_text())["crystal"][0]["real_space_a"] for name in ("scan.expt", "r.expt")
+    ]
+    np.testing.assert_allclose(axes[1], axes[0], atol=0.2)
+    assert tools.main([*whole[:2], *images, *whole[3:]]) == 2  # more images than the scan has
 
 
 def _same(path: str, found: nbragg.Refinement) -> None:
