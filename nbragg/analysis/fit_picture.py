@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -76,28 +77,47 @@ def draw_fit(scene: Scene, fit: Fit, *, title: str = "", figure: Any = None) -> 
     """
     if figure is None:
         figure = require("matplotlib.figure", extra="plot", purpose="pictures").Figure()
-    close = _close(scene, fit)
-    rows = 2 if close is None else 3
-    figure.set_size_inches(14.0, 4.6 * rows - 1.0)
-    figure.set_layout_engine("constrained")
-    if title:
-        figure.suptitle(title, fontsize=11)
-    grid = figure.add_gridspec(rows, 1, height_ratios=[1.0] * (rows - 1) + [0.75])
-    grey = _grey(fit)
-    top = grid[0].subgridspec(1, 3).subplots()
     plates = [_plate(scene, image) for image in (fit.data, fit.model)]
     plates.append(_extremes(scene, fit.residual))
     step = -(-max(plates[0].size) // _MOST)
     far = f"residual (farthest from 0 of {step} x {step} pixels)" if step > 1 else "residual"
-    _three(figure, top, plates, grey, ("data", "model", far))
+    rows = [(plates, ("data", "model", far))]
+    close = _close(scene, fit)
     if close is not None:
-        middle = grid[1].subgridspec(1, 3).subplots()
-        names = ("data about the brightest pixel", "model", "residual")
-        _three(figure, middle, close, grey, names)
-    left, right = grid[rows - 1].subgridspec(1, 2).subplots()
-    _convergence(left, fit.stages)
-    _histogram(right, fit.residual)
+        rows.append((close, ("data about the brightest pixel", "model", "residual")))
+    heights = [_height(of_row[0]) for of_row, _ in rows]
+    place = _places(figure, sum(heights) + _BELOW * (len(rows) + 1) + _CURVES + _ABOVE)
+    if title:
+        figure.suptitle(title, fontsize=11, y=1 - 0.12 / figure.get_figheight())
+    grey, bottom = _grey(fit), _BELOW + _CURVES
+    for (of_row, names), height in reversed(list(zip(rows, heights, strict=True))):
+        bottom += _BELOW
+        _three(figure, partial(place, bottom=bottom, height=height), of_row, grey, names)
+        bottom += height
+    _convergence(place(0.85, 5.9, bottom=_BELOW, height=_CURVES), fit.stages)
+    _histogram(place(7.8, 5.9, bottom=_BELOW, height=_CURVES), fit.residual)
     return figure
+
+
+#: inches: from the top to the pictures, between them and under them, height of the curves, width of a picture
+_ABOVE, _BELOW, _CURVES, _WIDE = 0.65, 0.75, 2.6, 3.65
+
+
+def _height(plate: Plate) -> float:
+    """Of a picture, inches."""
+    left, right, bottom, top = plate.window
+    return min(max(_WIDE * abs((bottom - top) / (right - left)), 1.0), 1.6 * _WIDE)
+
+
+def _places(figure: Any, high: float) -> Any:
+    """Makes axes by their left and lower edge, width and height in inches."""
+    wide = 14.0
+    figure.set_size_inches(wide, high)
+
+    def place(left: float, width: float, *, bottom: float, height: float) -> Any:
+        return figure.add_axes((left / wide, bottom / high, width / wide, height / high))
+
+    return place
 
 
 def _plate(scene: Scene, image: FloatArray) -> Plate:
@@ -151,25 +171,32 @@ def _grey(fit: Fit) -> tuple[Any, list[float]]:
 
 
 def _three(
-    figure: Any, axes: Any, plates: Sequence[Plate], grey: tuple[Any, list[float]], names: Sequence[str]
+    figure: Any, row: Any, plates: Sequence[Plate], grey: tuple[Any, list[float]], names: Sequence[str]
 ) -> None:
-    """Data and model with one grey scale, the residual with colours alike on both sides of 0."""
+    """Data and model with one grey scale, the residual with colours alike on both sides of 0.
+
+    ``row(left, width)`` makes axes.
+    """
     norm, ticks = grey
-    for place, plate, name in zip(axes, plates, names, strict=True):
-        kind = {"norm": norm, "cmap": with_gaps("gray_r")}
-        if place is axes[2]:
-            kind = {"vmin": -_ENDS, "vmax": _ENDS, "cmap": with_gaps("RdBu_r")}
-        drawn = place.imshow(plate.pixels, interpolation="nearest", extent=plate.extent, **kind)
-        place.set_xlim(plate.window[:2])
-        place.set_ylim(plate.window[2:])
-        place.set_title(name, fontsize=10)
-        place.set_xlabel(plate.labels[0])
-        if place is axes[0]:
-            place.set_ylabel(plate.labels[1])
-        if place is axes[1]:
-            figure.colorbar(drawn, ax=list(axes[:2]), label="photons", ticks=ticks, format="%g", pad=0.01)
-        if place is axes[2]:
-            figure.colorbar(drawn, ax=place, label="standard deviations", extend="both")
+    greys = {"norm": norm, "cmap": with_gaps("gray_r")}
+    colours = {"vmin": -_ENDS, "vmax": _ENDS, "cmap": with_gaps("RdBu_r")}
+    for plate, name, left, kind in zip(plates, names, (0.85, 4.7, 9.5), (greys, greys, colours), strict=True):
+        axes = row(left, _WIDE)
+        drawn = axes.imshow(plate.pixels, interpolation="nearest", extent=plate.extent, **kind)
+        axes.set_xlim(plate.window[:2])
+        axes.set_ylim(plate.window[2:])
+        axes.set_title(name, fontsize=10)
+        axes.set_xlabel(plate.labels[0])
+        if name == names[0]:
+            axes.set_ylabel(plate.labels[1])
+        else:
+            axes.tick_params(labelleft=False)
+        if name == names[1]:
+            bar = row(left + _WIDE + 0.1, 0.15)
+            figure.colorbar(drawn, cax=bar, label="photons", ticks=ticks, format="%g")
+        if name == names[2]:
+            bar = row(left + _WIDE + 0.1, 0.15)
+            figure.colorbar(drawn, cax=bar, label="standard deviations", extend="both", extendfrac=0.03)
 
 
 def _convergence(axes: Any, stages: Sequence[Sequence[float]]) -> None:
