@@ -93,7 +93,7 @@ def test_recipe_to_every_file(folder: Path, data: np.ndarray, capsys: pytest.Cap
 def test_start_from_experiments(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The rest comes from a command line, or from a recipe; both end where the recipe's start does."""
     nbragg.simulate(START).save_truth("start.expt", frame="laboratory")
-    words = ["--free", *FREE[:1], "beam.fluence"]
+    words = ["--free", *FREE[:1], "crystal.cell", "beam.fluence"]
     assert refine("image.cbf", "--start", "start.json", *words, "--out", "a.json") == 0
     line = ["-default_F", "100", "-N", "6", "-fluence", "3e27", "-oversample", "2", "-physics", "exact"]
     assert (

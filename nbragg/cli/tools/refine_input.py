@@ -258,7 +258,33 @@ def _joined(base: Setup, experiments: Experiments, shot: int, image: int) -> Set
     )
     parts: dict[str, Any] = {"files": base.files, "response": base.response}
     parts |= {name: getattr(base, name) for name in ("sampling", "backgrounds", "surroundings")}
-    return found.replace(**parts)
+    return _with_cells(found.replace(**parts))
+
+
+def _with_cells(setup: Setup) -> Setup:
+    """Crystals by cell and orientation instead of by their matrices, so that ``crystal.cell`` can be free."""
+    import numpy as np
+
+    from ...base.unit_cell import standard_reciprocal_axes
+
+    crystals = []
+    for crystal in setup.sample.crystals:
+        crystals.append(crystal)
+        if crystal.a_matrix is None or crystal.cell is not None:
+            continue
+        matrix = np.asarray(crystal.a_matrix)
+        axes = np.linalg.inv(matrix)
+        edges = np.linalg.norm(axes, axis=1)
+        cosines = (axes / edges[:, np.newaxis]) @ (axes / edges[:, np.newaxis]).T
+        angles = np.degrees(np.arccos(cosines[[1, 0, 0], [2, 2, 1]]))
+        a, b, c, alpha, beta, gamma = (float(x) for x in (*edges, *angles))
+        cell = (a, b, c, alpha, beta, gamma)
+        standard = standard_reciprocal_axes(cell, exact=setup.rules.true_cell)
+        left, _, right = np.linalg.svd(matrix @ np.linalg.inv(standard.T))
+        turn = left @ right
+        if np.abs(turn @ standard.T - matrix).max() < 1e-9 * np.abs(matrix).max() and np.linalg.det(turn) > 0:
+            crystals[-1] = crystal.replace(a_matrix=None, cell=cell, orientation=turn)
+    return setup.replace(sample=setup.sample.replace(crystals=tuple(crystals)))
 
 
 # ---- images ----

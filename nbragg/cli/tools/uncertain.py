@@ -14,7 +14,7 @@ def writer(value: float, sigma: float) -> Callable[[float], str]:
         return lambda x: f"{x:.6g}"
     last = math.floor(math.log10(sigma)) - 1
     size = max(abs(value), sigma)
-    if 1e-4 <= size < 1e7:
+    if 1e-6 <= size < 1e7:
         return lambda x: f"{x:.{min(max(-last, 0), 12)}f}"
     top = math.floor(math.log10(size))
 
