@@ -10,8 +10,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from ...base.errors import InputError
 from .common import ToolParser, add_scene_arguments, run_tool, setup_from, write_text
 from .refine_input import (
@@ -184,7 +182,7 @@ def _content(found: Information, scans: Sequence[InformationScan]) -> dict[str, 
     """Plain values; null where a parameter is not determined."""
 
     def plain(values: Any) -> Any:
-        if isinstance(values, (list, tuple, np.ndarray)):
+        if not isinstance(values, float) and hasattr(values, "__len__"):
             return [plain(value) for value in values]
         return float(values) if math.isfinite(values) else None
 
