@@ -25,7 +25,8 @@ class Misfit(NamedTuple):
     Attributes
     ----------
     cost : ndarray
-        -ln L of each pixel, less that of an expectation equal to the data; of Gaussian noise with ln V/2.
+        -ln L of each pixel, less that of an expectation equal to the data, or to 0 where readout makes
+        data + sigma^2 negative; of Gaussian noise with ln V/2.
     residual : ndarray
         Derivative of ln L by the expected photons.
     weights : ndarray
@@ -132,8 +133,10 @@ class Noise(Record):
             residual = self.gain * off / V + rise * (square - 1) / (2 * V)
             return Misfit((square + np.log(V)) / 2, residual, self.gain**2 / V + rise**2 / (2 * V**2))
         extra = self.readout**2
-        mean, seen = m + extra, np.maximum(d + extra, 0.0)
-        cost = mean - seen + seen * np.log(np.where(seen > 0, seen, 1) / mean)
+        mean, seen = m + extra, d + extra
+        # below 0 no expectation equals the data; not cut off, which would bias the background
+        least = np.where(seen > 0, seen, extra if extra > 0 else 1.0)
+        cost = mean - seen + seen * np.log(least / mean)
         return Misfit(cost, (d - m) / mean, 1 / mean)
 
     def draw(self, photons: ArrayLike, seed: int) -> Array:

@@ -143,6 +143,9 @@ class Problem(NamedTuple):
         H[np.arange(p), np.arange(p)] += importance
         b[:p] -= importance * (values[:p] - middle)
         slope = np.array([scale.slope(x) for scale, x in zip(self.scales[k], values, strict=True)])
+        for i, (scale, x) in enumerate(zip(self.scales[k], values, strict=True)):
+            if scale.kind == "log" and x <= scale.low * 1.001 and b[i] < 0:  # at its end: held there
+                H[i, :i] = H[i, i + 1 :] = H[:i, i] = H[i + 1 :, i] = b[i] = 0
         return Normal(found.cost + self.strain(k, values), H * np.outer(slope, slope), b * slope)
 
     def plain(self, k: int, values: Array, found: Normal) -> Normal:

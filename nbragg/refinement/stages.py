@@ -73,7 +73,7 @@ def plan(scene: Scene, parameters: Sequence[str]) -> tuple[Stage, ...]:
         return (SHARP,)
     width = _spot_width(scene)
     if _COARSE[0][0] * width < _LEAST_WIDTH:  # less than pixels see
-        return (SHARP,)
+        return (SHARP, SHARP)  # pixels are chosen at the start, then anew
     stages = []
     for divide, d_min, kinds in _COARSE:
         block = 2 * int(width * divide / 3.6 + 0.25) + 1

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from ..base.errors import InputError
 from ..base.names import suggestion
+from ..inverse.noise import FLOOR
 
 __all__ = ["Scale", "scales_of"]
 
@@ -18,6 +19,9 @@ _POSITIVE = (
     "dispersion_pct", "background.constant", "background.radial",
 )  # fmt: skip
 
+#: logarithms that are taken, however long the step: squares of the values are numbers too
+_FAR = 300.0
+
 
 class Scale(NamedTuple):
     """Between a parameter's value and the minimiser's number.
@@ -26,7 +30,7 @@ class Scale(NamedTuple):
     ----------
     kind : {"plain", "log", "range"}
     low, high : float
-        Of "range": the value is in the middle plus half the width times a sine.
+        Of "range": the value is in the middle plus half the width times a sine.  Of "log" the least value.
     """
 
     kind: str = "plain"
@@ -47,7 +51,7 @@ class Scale(NamedTuple):
         if self.kind == "plain":
             return number
         if self.kind == "log":
-            return math.exp(number)
+            return max(math.exp(max(-_FAR, min(_FAR, number))), self.low)
         middle, half = (self.low + self.high) / 2, (self.high - self.low) / 2
         return middle + half * math.sin(number)
 
@@ -81,7 +85,7 @@ def scales_of(
                 raise InputError(f"{name} starts at {value:g}, outside its bounds {low:g} to {high:g}")
             found.append(Scale("range", low, high))
         elif value > 0 and _positive(name):
-            found.append(Scale("log"))
+            found.append(Scale("log", FLOOR if name == "background.constant" else 0.0))
         else:
             found.append(Scale())
     for name in given:
