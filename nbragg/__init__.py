@@ -51,6 +51,8 @@ _EXPORTS = {
     "Information": "inverse.information",
     "refine": "refinement.refine",
     "Refinement": "refinement.result",
+    "information": "refinement.planning",
+    "InformationScan": "refinement.planning",
     "GaussNewton": "inverse.linearization",
     "Simulator": "simulation.simulator",
     "simulate_batch": "simulation.simulator",

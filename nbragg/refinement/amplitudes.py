@@ -208,7 +208,7 @@ def amplitude_step(
         for total, part in zip((slope, bound), frame.table_slopes(), strict=True):
             total += mates.sums(part)
     information = np.where(F > 0, bound / np.maximum(F, 1e-300), 0)
-    known = np.where(begun > 0, 1 / (prior * np.maximum(begun, 1e-300)) ** 2, 0)
+    known = np.where(begun > 0, 1 / (prior * np.maximum(begun, 1e-100)) ** 2, 0)
     whole = information + known
     rise = slope - known * (F - begun)
     step = np.where(mates.free & (whole > 0), rise / np.maximum(whole, 1e-300), 0)

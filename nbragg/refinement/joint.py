@@ -146,12 +146,13 @@ class Problem(NamedTuple):
         for i, (scale, x) in enumerate(zip(self.scales[k], values, strict=True)):
             if scale.kind == "log" and x <= scale.low * 1.001 and b[i] < 0:  # at its end: held there
                 H[i, :i] = H[i, i + 1 :] = H[:i, i] = H[i + 1 :, i] = b[i] = 0
-        return Normal(found.cost + self.strain(k, values), H * np.outer(slope, slope), b * slope)
+        cost = found.cost + self.strain(k, values)
+        return Normal(cost, H * np.outer(slope, slope), b * slope, found.scatter)
 
     def plain(self, k: int, values: Array, found: Normal) -> Normal:
         """By the values themselves."""
         slope = np.array([scale.slope(x) for scale, x in zip(self.scales[k], values, strict=True)])
-        return Normal(found.cost, found.H / np.outer(slope, slope), found.b / slope)
+        return Normal(found.cost, found.H / np.outer(slope, slope), found.b / slope, found.scatter)
 
     def move(self, k: int, values: Array) -> float:
         p = len(self.parameters)
@@ -183,7 +184,8 @@ def minimise(
         cost = sum(n.cost for n in normals)
         gain = solve(normals, problem.shared, 0.0).gain
         say(step, cost, gain, damping)
-        if gain < stage.gain * len(normals):
+        # of a model that does not hold, the likelihood tells as much finer than the data can
+        if gain < stage.gain * sum(max(n.scatter, 1.0) for n in normals):
             return values, stand()
         while True:
             solved = solve(normals, problem.shared, damping)

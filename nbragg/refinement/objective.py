@@ -78,10 +78,11 @@ def normal(
     misfit = pixels.noise.misfit(pixels.data, pixels.mean(image, background))
     cost, w, r = float(misfit.cost.sum()), misfit.weights, misfit.residual
     p, K = len(linear), len(pixels.basis)
+    scatter = float(np.mean(r**2 / w))
     if room is not None:
         J = np.concatenate([pixels.number * linear.derivatives_at(pixels.at, room), pixels.basis])
         H = (J * w) @ J.T
-        return Normal(cost, (H + H.T) / 2, J @ r)
+        return Normal(cost, (H + H.T) / 2, J @ r, scatter)
     own = linear.gauss_newton(
         pixels.spread(r / (w * pixels.number), image.shape), pixels.spread(w * pixels.number**2, image.shape)
     )
@@ -90,4 +91,4 @@ def normal(
     for k, phi in enumerate(pixels.basis):
         mixed = list(linear.vjp(pixels.spread(pixels.number * w * phi, image.shape)).values())
         H[p + k, :p] = H[:p, p + k] = mixed
-    return Normal(cost, H, np.concatenate([own.b, pixels.basis @ r]))
+    return Normal(cost, H, np.concatenate([own.b, pixels.basis @ r]), scatter)

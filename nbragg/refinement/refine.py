@@ -224,6 +224,8 @@ class _Run:
         self.turned = [np.zeros(len(free)) for _ in frames]
         self.history: list[Line] = []
         self.found: Amplitudes | None = None
+        #: how many of them the data say something of
+        self.amplitudes_free = 0.0
         shares = [values[common] for values in self.begun]
         if common.any() and any((other != shares[0]).any() for other in shares):
             mean = np.mean(shares, axis=0)
@@ -331,6 +333,9 @@ class _Run:
             sigma = np.where(seen, 1 / np.sqrt(np.maximum(information, 1e-300)), np.inf)
             if np.sqrt(np.mean(((F - before)[seen] / sigma[seen]) ** 2)) < _STILL:
                 break
+        self.amplitudes_free = float(
+            np.sum(information[seen] * F[seen] ** 2 / (1 + information[seen] * F[seen] ** 2))
+        )
         self.found = Amplitudes(mates.hkl, F, sigma, mates.space_group)
         return stand
 
@@ -346,5 +351,5 @@ class _Run:
     def result(self, stand: Stand) -> Refinement:
         """After the sharp stage."""
         found = Refinement(self.frames, self.free, self.common, self.begun, self.turned, stand, self.history)
-        found.amplitudes = self.found
+        found.amplitudes, found._amplitudes_free = self.found, self.amplitudes_free
         return found

@@ -61,6 +61,7 @@ class Refinement:
     ) -> None:
         self._frames = tuple(frames)
         self.amplitudes: Amplitudes | None = None
+        self._amplitudes_free = 0.0
         self.setups = tuple(frame.setup for frame in frames)
         self.parameters, self.history = free, tuple(history)
         self.shared = tuple(name for name, one in zip(free, common, strict=True) if one)
@@ -145,4 +146,4 @@ class Refinement:
             off = self.residual(k).reshape(-1)[frame.pixels.at]
             total, number = total + float(np.sum(off**2)), number + len(off)
         free = len(self.setups) * int((~self._common).sum()) + int(self._common.sum())
-        return total / max(number - free, 1)
+        return total / max(number - free - self._amplitudes_free, 1)

@@ -26,11 +26,14 @@ class Normal(NamedTuple):
         Fisher information.
     b : ndarray (p,)
         Derivative of ln L.
+    scatter : float
+        Mean square of the pixels' slopes by their information: 1 where the model holds.
     """
 
     cost: float
     H: Array
     b: Array
+    scatter: float = 1.0
 
 
 class Step(NamedTuple):
