@@ -26,6 +26,7 @@ ROOMS = (
     "io",
     "inverse",
     "simulation",
+    "refinement",
     "cli",
     "nbragg",
 )
@@ -47,6 +48,7 @@ TITLES = {
     "io": "recipes, crystals from files; the face of io",
     "inverse": "from images back to parameters: derivatives",
     "simulation": "simulate, Simulator, Series, Result",
+    "refinement": "likelihood, steps, stages: refine",
     "cli": "commands",
     "nbragg": "the public face, datasets, demo, torch, jax",
 }

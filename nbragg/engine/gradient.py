@@ -170,6 +170,27 @@ class Gradient:
             result[j] = total
         return result
 
+    def tables_vjp(self, cotangent: FloatArray) -> list[FloatArray | None]:
+        """What one electron more of each listed structure factor is worth to sum(cotangent * image).
+
+        Parameters
+        ----------
+        cotangent : ndarray of float64, of the scene's ``image_shape``
+
+        Returns
+        -------
+        list of ndarray or None
+            As the scene's tables; None without a list, and where no tangent names an entry.
+        """
+        terms = self._terms
+        needed = {number for entry in terms.entries for number, _ in entry}
+        tables: list[FloatArray | None] = [
+            None if number not in needed or table.values is None else np.zeros(table.values.shape)
+            for number, table in enumerate(self.scene.tables)
+        ]
+        self._sums(terms.asked, terms.asks, cotangent, None, tables)
+        return tables
+
     def scene_vjp(self, cotangent: FloatArray) -> SceneTangent:
         """The cotangent of the Scene: what one unit of each of its fields is worth to sum(cotangent * image).
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from ..scene.record import Scene
     from ..scene.tangent import SceneTangent
     from .composite import CompositeGradient
+    from .information import Information
+    from .noise import Noise
 
 __all__ = ["GaussNewton", "Linearization", "LogLikelihood"]
 
@@ -270,6 +272,33 @@ class Linearization:
         _check_finite(found, f"the gradient by {', '.join(self.parameters)}")
         return dict(zip(self.parameters, found.tolist(), strict=True))
 
+    def factors_vjp(self, cotangent: Any) -> list[NDArray[np.float64] | None]:
+        """The gradient of a function of the image by all structure factors of lists with a parameter.
+
+        Parameters
+        ----------
+        cotangent : array_like, shape of `image`
+            As of `vjp`.
+
+        Returns
+        -------
+        list of ndarray or None
+            Of each table of the Scene, the shape of its list; None for one of which no parameter is an entry.
+
+        Raises
+        ------
+        InputError
+            As `vjp`, and for a scene with a background, surroundings or atoms that move.
+        RenderError
+        """
+        gradient = self._gradient
+        if not hasattr(gradient, "tables_vjp"):
+            raise InputError(
+                "the gradient by all structure factors is that of the spots alone, and this image has "
+                "backgrounds, surroundings, atoms that move or a detector's response"
+            )
+        return gradient.tables_vjp(self._image_array("cotangent", cotangent))
+
     def jacobian(
         self,
         *,
@@ -328,6 +357,82 @@ class Linearization:
                 image[~used] = 0
             _check_finite(image, f"the derivative by {name}")
         return out
+
+    def derivatives_at(
+        self, pixels: NDArray[np.int64], room: NDArray[np.float64] | None = None
+    ) -> NDArray[np.float64]:
+        """Derivatives of chosen pixels alone.
+
+        Parameters
+        ----------
+        pixels : ndarray of int (n,)
+            Image indices.
+        room : ndarray of float64 of the shape of `jacobian`, optional
+            Used meanwhile, in place of new memory; what it holds then means nothing.
+
+        Returns
+        -------
+        ndarray of float64, shape (p, n)
+
+        Raises
+        ------
+        MemoryLimitError, RenderError
+        """
+        shape = (len(self.parameters), *self._scene.image_shape)
+        if room is None:
+            memory.require(8 * len(shape) * self._pixels, "derivatives of all pixels", _INSTEAD)
+            room = np.zeros(shape)
+        self._gradient.jacobian(room)
+        found = room.reshape(len(room), -1)[:, pixels]
+        for name, row in zip(self.parameters, found, strict=True):
+            _check_finite(row, f"the derivative by {name}")
+        return found
+
+    def information(
+        self,
+        noise: Noise | None = None,
+        *,
+        background: Any = 0.0,
+        free_background: str = "none",
+        priors: Mapping[str, float] | None = None,
+        mask: Any = None,
+    ) -> Information:
+        """What data of this image would say of the parameters: Fisher information, before any are taken.
+
+        Parameters
+        ----------
+        noise : Noise, optional
+            None: photons are counted.
+        background : float or array_like of the shape of `image`
+            Photons a pixel beside those of the model.
+        free_background : {"none", "constant", "plane", "radial"}
+            What of it is not known and would be refined too, as of `nbragg.refine`.
+        priors : mapping of str to float, optional
+            Standard deviation of what is known of a parameter beforehand, in its unit.
+        mask : array_like of the shape of `image`, optional
+            0: a pixel that says nothing.
+
+        Returns
+        -------
+        Information
+            Of the parameters, whatever the background is.
+
+        Raises
+        ------
+        InputError
+            For arrays of another shape, names that are not free, and an image of counts.
+
+        Examples
+        --------
+        >>> import nbragg
+        >>> setup = nbragg.from_cli("-cell 70 80 90 -default_F 100 -N 5 -detpixels 32 -fluence 1e28")
+        >>> found = nbragg.Simulator(setup).linearize(["beam.wavelength_A"]).information(background=1)
+        >>> found.sigma["beam.wavelength_A"] < 0.01
+        True
+        """
+        from .forecast import information_in
+
+        return information_in(self, self._scene, noise, background, free_background, priors, mask)
 
     def gauss_newton(self, residual: Any, weights: Any = None) -> GaussNewton:
         """The normal equations of a least-squares step, in one pass that never holds J.

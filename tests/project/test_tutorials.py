@@ -18,6 +18,7 @@ PAGES = sorted(
                 "errors",
                 "truth",
                 "derivatives",
+                "refinement",
                 "spectra",
                 "surroundings",
                 "background",

@@ -25,6 +25,8 @@ TOOLS = {
     "trace": "every intermediate value of one pixel",
     "truth": "what an image or a series holds, as files of DIALS, CrystFEL, XDS and CCP4",
     "background": "scattering of amorphous material alone, as nonBragg.c has it, or its table from an image",
+    "refine": "parameters of a set-up from measured images",
+    "information": "how well an exposure would determine parameters, before it is made",
     "noise": "photon noise on an image that is already rendered",
 }
 
@@ -38,7 +40,7 @@ def help_text() -> str:
         "Tools around diffraction images; nanobragg renders them, nb-compare compares with nanoBragg.c.",
         "",
     ]
-    lines += [f"  {name:<10} {text}" for name, text in TOOLS.items()]
+    lines += [f"  {name:<11} {text}" for name, text in TOOLS.items()]
     return "\n".join(lines) + "\n"
 
 

@@ -15,6 +15,9 @@ from ...base.warn import warn
 from ..terminal import guarded
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from ...io.images import ImageFile
     from ...model.setup import Setup
     from ...scene.record import Scene
@@ -23,6 +26,8 @@ __all__ = [
     "ToolParser",
     "add_scene_arguments",
     "add_shape_argument",
+    "beside",
+    "flagged",
     "number",
     "positive",
     "read_image",
@@ -52,8 +57,10 @@ class ToolParser(argparse.ArgumentParser):
         return found
 
 
-def run_tool(parser: ToolParser, words: Sequence[str], action: Callable[[argparse.Namespace], None]) -> int:
-    """Parse, run, and turn errors into one line and an exit status.
+def run_tool(
+    parser: ToolParser, words: Sequence[str], action: Callable[[argparse.Namespace], int | None]
+) -> int:
+    """Parse, run, and turn errors into one line and an exit status; of what ends well the action's own, or 0.
 
     What follows ``--`` is left alone, as ``arguments.command_line``: words of a nanobragg command line, or
     None.
@@ -69,8 +76,7 @@ def run_tool(parser: ToolParser, words: Sequence[str], action: Callable[[argpars
         except SystemExit:  # only -h ends this way
             return 0
         arguments.command_line = command_line
-        action(arguments)
-        return 0
+        return action(arguments) or 0
 
     return guarded(parser.prog, run)
 
@@ -184,6 +190,18 @@ def read_image(
             f"{file} has the shape {content.image.shape}; the set-up's is {scene.image_shape} (slow, fast)"
         )
     return content
+
+
+def flagged(content: ImageFile) -> NDArray[np.bool_]:
+    """True where a file says, by the numbers that makers' files have in gaps, that there is no pixel."""
+    import numpy as np
+
+    image, form = content.image, content.metadata.get("format")
+    if form == "cbf" and image.dtype.kind == "i":
+        return np.asarray((image == -1) | (image == -2))
+    if form == "nexus" and image.dtype.kind == "u":
+        return np.asarray(image == np.iinfo(image.dtype).max)
+    return np.zeros(image.shape, bool)
 
 
 def _beneath(content: ImageFile) -> ImageFile:

@@ -12,6 +12,7 @@ from .common import (
     add_scene_arguments,
     add_shape_argument,
     beside,
+    flagged,
     number,
     positive,
     read_image,
@@ -92,17 +93,9 @@ def _panels(content: ImageFile, scene: Scene | None) -> PanelView | None:
 
 def _used(content: ImageFile, scene: Scene | None) -> NDArray[np.bool_]:
     """False in gaps: what a set-up masks, and the numbers that makers' files have there."""
-    import numpy as np
-
-    image = content.image
-    used = np.ones(image.shape, bool)
-    if scene is not None and scene.mask_image is not None and scene.mask_image.shape == image.shape:
+    used = ~flagged(content)
+    if scene is not None and scene.mask_image is not None and scene.mask_image.shape == used.shape:
         used &= scene.mask_image
-    form = content.metadata.get("format")
-    if form == "cbf" and image.dtype.kind == "i":
-        used &= (image != -1) & (image != -2)
-    elif form == "nexus" and image.dtype.kind == "u":
-        used &= image != np.iinfo(image.dtype).max
     return used
 
 

@@ -1,0 +1,130 @@
+"""What ``nbragg refine`` prints of what it found."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .uncertain import direction, table, writer
+
+if TYPE_CHECKING:
+    from ...refinement.result import Refinement
+
+__all__ = ["chi_squares", "report"]
+
+#: with more images their numbers are summed up
+_MOST = 5
+_HEADS = ("parameter", "unit", "start", "value", "change", "sigma")
+
+
+def chi_squares(found: Refinement) -> list[float]:
+    """Mean square of each image's residuals, over all pixels that the mask leaves."""
+    return [float(np.nanmean(found.residual(k) ** 2)) for k in range(len(found.setups))]
+
+
+def report(found: Refinement) -> Iterator[str]:
+    """Lines: tables, chi square, directions that are not determined."""
+    images = len(found.setups)
+    shared = [name for name in found.parameters if name in found.shared]
+    own = [name for name in found.parameters if name not in found.shared]
+    if images == 1:
+        yield from table(_HEADS, _rows(found, 0, (*shared, *own)))
+    else:
+        if shared:
+            yield f"shared by {images} images"
+            yield from table(_HEADS, _rows(found, 0, shared, background=False))
+            yield ""
+        if images <= _MOST:
+            chi = chi_squares(found)
+            for k in range(images):
+                yield f"image {k + 1}, chi square of all pixels {chi[k]:.4f}"
+                yield from table(_HEADS, _rows(found, k, own))
+                yield ""
+        else:
+            yield f"of {images} images"
+            yield from _summary(found, own)
+            yield ""
+    yield f"chi_square  {found.chi_square:.4f}"
+    yield from _amplitudes(found)
+    yield from _undetermined(found)
+
+
+def _rows(
+    found: Refinement, k: int, names: tuple[str, ...] | list[str], *, background: bool = True
+) -> Iterator[tuple[str, ...]]:
+    for name in names:
+        i = found.parameters.index(name)
+        start, value, sigma = (float(x[k, i]) for x in (found.start, found.values, found.sigma))
+        yield _row(name, found.units[i], start, value, sigma)
+    if background and found.background[k]:
+        sigmas = found.information(k).sigma
+        for name, value in found.background[k].items():
+            yield _row(name, "photons", None, value, sigmas[name])
+
+
+def _row(name: str, unit: str, start: float | None, value: float, sigma: float) -> tuple[str, ...]:
+    write = writer(value, sigma)
+    spread = write(sigma) if math.isfinite(sigma) else "undetermined"
+    if start is None:
+        return (name, unit, "", write(value), "", spread)
+    return (name, unit, write(start), write(value), write(value - start), spread)
+
+
+def _summary(found: Refinement, names: list[str]) -> Iterator[str]:
+    """Of many images: how far each parameter went, and how well it is known."""
+    rows = []
+    for name in names:
+        i = found.parameters.index(name)
+        values, sigma = found.values[:, i], found.sigma[:, i]
+        change = values - found.start[:, i]
+        typical = float(np.median(sigma))
+        write = writer(float(values.mean()), typical)
+        spread = write(typical) if math.isfinite(typical) else "undetermined"
+        rows.append(
+            (
+                name,
+                found.units[i],
+                write(float(values.mean())),
+                write(float(values.std())),
+                write(float(np.sqrt((change**2).mean()))),
+                spread,
+            )
+        )
+    for name in found.background[0]:
+        values = np.array([one[name] for one in found.background])
+        write = writer(float(values.mean()), float(values.std()) or math.inf)
+        rows.append((name, "photons", write(float(values.mean())), write(float(values.std())), "", ""))
+    chi = np.array(chi_squares(found))
+    rows.append(("chi square of all pixels", "", f"{chi.mean():.4f}", f"{chi.std():.4f}", "", ""))
+    heads = ("parameter", "unit", "mean value", "spread", "rms change", "median sigma")
+    yield from table(heads, rows)
+
+
+def _amplitudes(found: Refinement) -> Iterator[str]:
+    """How many, and how well they are known."""
+    known = found.amplitudes
+    if known is None:
+        return
+    seen = np.isfinite(known.sigma) & (known.F > 0)
+    yield f"amplitudes  {int(seen.sum())} of {len(known.F)} reflections seen, {known.space_group}"
+    if seen.any():
+        parts = known.sigma[seen] / known.F[seen]
+        yield (
+            f"            sigma {100 * float(np.median(parts)):.3g} % of the amplitude (median), "
+            f"{int((parts < 0.1).sum())} below 10 %"
+        )
+
+
+def _undetermined(found: Refinement) -> Iterator[str]:
+    """Each direction once, with the images that have it."""
+    seen: dict[str, list[int]] = {}
+    for k in range(len(found.setups)):
+        for _, parts in found.information(k).undetermined:
+            names = " ".join(sorted(parts))
+            if names not in seen:
+                seen[names] = []
+                yield f"undetermined, left as it was: {direction(parts)}"
+            seen[names].append(k)
