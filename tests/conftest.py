@@ -40,6 +40,7 @@ MARKERS = {
     "dials": "dials",
     "io": "files",
     "project": "project",
+    "refinement": "numbers",
     "response": "numbers",
 }
 

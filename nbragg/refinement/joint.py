@@ -184,7 +184,7 @@ def minimise(
         cost = sum(n.cost for n in normals)
         gain = solve(normals, problem.shared, 0.0).gain
         say(step, cost, gain, damping)
-        # of a model that does not hold, the likelihood tells as much finer than the data can
+        # where the model does not hold, differences of the likelihood say less by as much
         if gain < stage.gain * sum(max(n.scatter, 1.0) for n in normals):
             return values, stand()
         while True:
