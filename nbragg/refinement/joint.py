@@ -19,6 +19,7 @@ Array = NDArray[np.float64]
 
 _STEPS = 60
 _MOST_DAMPING = 1e8
+_MOST_SCATTER = 100.0
 
 
 class Line(NamedTuple):
@@ -184,8 +185,11 @@ def minimise(
         cost = sum(n.cost for n in normals)
         gain = solve(normals, problem.shared, 0.0).gain
         say(step, cost, gain, damping)
-        # where the model does not hold, differences of the likelihood say less by as much
-        if gain < stage.gain * sum(max(n.scatter, 1.0) for n in normals):
+        # where the sharp model does not hold, differences of the likelihood say less by as much
+        sharp = stage.divide == 1
+        if gain < stage.gain * sum(
+            min(max(n.scatter, 1.0), _MOST_SCATTER) if sharp else 1.0 for n in normals
+        ):
             return values, stand()
         while True:
             solved = solve(normals, problem.shared, damping)

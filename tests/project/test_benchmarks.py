@@ -39,6 +39,13 @@ def run(module: str, *words: str, reference: str = "") -> str:
     return done.stdout
 
 
+def test_refinement(tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    run("benchmarks.refinement", "--quick", "--out", str(path))
+    (level,) = read(path)["results"].values()
+    assert level["worst_error_in_sigmas"][0] < 5 and level["chi_square"] == pytest.approx(1, abs=0.05)
+
+
 @pytest.fixture(scope="module")
 def result(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("benchmarks") / "result.json"
