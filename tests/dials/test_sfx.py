@@ -14,7 +14,10 @@ import nbragg
 from nbragg.datasets import LYSOZYME_CELL, lysozyme
 from nbragg.io.images.metadata import imgcif_frame
 
-pytestmark = pytest.mark.filterwarnings("ignore::nbragg.base.errors.NbraggWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::nbragg.base.errors.NbraggWarning"),
+    pytest.mark.timeout(1200),  # twenty stills are indexed, perhaps beside other work
+]
 
 #: of a Jungfrau 4M four modules about the beam, so that DIALS takes seconds
 MODULES = {"modules": (2, 2), "module": (1030, 514), "gap": (8, 36), "pixel_mm": 0.075, "distance_mm": 80.0}

@@ -49,6 +49,6 @@ def command(name: str, *arguments: Any, folder: Path) -> str:
     program = shutil.which(name, path=_CLEAN["PATH"])
     assert program is not None, name
     words = [program, *map(str, arguments)]
-    done = subprocess.run(words, env=_CLEAN, cwd=folder, capture_output=True, text=True, timeout=240)
+    done = subprocess.run(words, env=_CLEAN, cwd=folder, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
