@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from ..base import validate as check
 from ..base.errors import InputError
 from .information import Information, information_of
-from .noise import Noise
+from .noise import checked_noise
 from .places import BACKGROUNDS, background_basis
 
 if TYPE_CHECKING:
     from ..scene.record import Scene
     from .linearization import Linearization
+    from .noise import Noise
 
 __all__ = ["information_in"]
 
@@ -38,7 +39,7 @@ def information_in(
     kind = check.choice("free_background", free_background, BACKGROUNDS)
     image = linear.image
     mean = image + _behind(background, image.shape)
-    weights = (Noise() if noise is None else noise).weights(mean)
+    weights = checked_noise(noise).weights(mean)
     weights = np.where(_used(scene, mask), weights, 0.0)
     F = linear.gauss_newton(np.zeros(image.shape), weights).H
     basis = background_basis(kind, scene, np.arange(image.size))

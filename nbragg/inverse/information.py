@@ -12,12 +12,12 @@ from ..base.errors import InputError
 from ..base.names import suggestion
 from ..base.records import FrozenArrays, frozen
 
-__all__ = ["Information", "information_of"]
+__all__ = ["LEAST", "Information", "information_of"]
 
 Array = NDArray[np.float64]
 
-#: of the scaled matrix, beside the largest: directions below are not determined
-_LEAST = 1e-7
+#: eigenvalues of a scaled Fisher matrix below this part of the largest: such directions are not determined
+LEAST = 1e-7
 #: parameters with a smaller part in such a direction stay determined
 _PART = 1e-2
 
@@ -100,7 +100,7 @@ def information_of(
     scale[blind] = 1.0
     eigenvalues, axes = np.linalg.eigh(F / np.outer(scale, scale))
     largest = max(float(eigenvalues[-1]), np.finfo(float).tiny)
-    kept = eigenvalues > _LEAST * largest
+    kept = eigenvalues > LEAST * largest
     inverse = (axes[:, kept] / eigenvalues[kept]) @ axes[:, kept].T
     covariance = inverse / np.outer(scale, scale)
     lost = (np.abs(axes[:, ~kept]) > _PART).any(axis=1) | blind

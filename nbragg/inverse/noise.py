@@ -11,7 +11,7 @@ from ..base import validate as check
 from ..base.errors import InputError
 from ..base.records import Record, frozen
 
-__all__ = ["Misfit", "Noise"]
+__all__ = ["Misfit", "Noise", "checked_noise"]
 
 Array = NDArray[np.float64]
 
@@ -148,10 +148,12 @@ class Noise(Record):
         Raises
         ------
         InputError
-            For a seed that is not a whole number from 0.
+            For a seed that is not a whole number from 0, and photons that are negative or no numbers.
         """
         random = np.random.default_rng(check.count("seed", seed, at_least=0))
         m = np.asarray(photons, np.float64)
+        if not (np.isfinite(m) & (m >= 0)).all():
+            raise InputError("photons that are expected are numbers from 0: there are negative or NaN ones")
         if self.flicker:
             m = np.maximum(m * (1 + self.flicker * random.standard_normal(m.shape)), 0)
         drawn = self.gain * random.poisson(m)
@@ -160,3 +162,18 @@ class Noise(Record):
     def _rise(self, m: Array) -> Array:
         """dV/dm."""
         return self.gain**2 + 2 * (self.flicker * self.gain) ** 2 * m
+
+
+def checked_noise(given: object) -> Noise:
+    """A Noise; None: that of photons which are counted.
+
+    Raises
+    ------
+    InputError
+        For anything else.
+    """
+    if given is None:
+        return Noise()
+    if not isinstance(given, Noise):
+        raise InputError(f"noise must be a Noise, nbragg.Noise(readout=3) say, or None, not {given!r}")
+    return given

@@ -43,10 +43,7 @@ def positions(scene: Scene, at: NDArray[np.int64], off: tuple[float, float] = (0
 
 def resolution(scene: Scene, at: NDArray[np.int64]) -> Array:
     """Spacing d that pixels see with the middle of the beam, angstrom; infinite in the beam."""
-    place = positions(scene, at)
-    incident = scene.sources.incident.mean(axis=0)
-    cosine = place @ incident / np.linalg.norm(place, axis=1) / np.linalg.norm(incident)
-    twice_sine = np.sqrt(np.maximum(2 - 2 * cosine, 0))
+    twice_sine = 2 * np.sin(_angle(scene, at) / 2)
     with np.errstate(divide="ignore"):
         return np.asarray(float(scene.sources.wavelength.mean()) * 1e10 / twice_sine)
 

@@ -8,12 +8,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..inverse.information import LEAST
 from .frame import Frame
-from .scoring import LEAST, Normal
+from .scoring import Normal
 from .stages import Stage
 from .transforms import Scale
 
-__all__ = ["Line", "Solved", "Stand", "minimise", "pseudo_inverse", "solve"]
+__all__ = ["Line", "Problem", "Solved", "Stand", "minimise", "pseudo_inverse", "solve"]
 
 Array = NDArray[np.float64]
 
@@ -45,7 +46,7 @@ class Line(NamedTuple):
 
 
 class Solved(NamedTuple):
-    """Steps of all images, and their covariance where that was asked for."""
+    """Steps of all images, and by how much they should lower the cost."""
 
     changes: list[Array]
     gain: float

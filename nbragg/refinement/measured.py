@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,7 @@ def checked_images(
         As `refine`.
     """
     one = isinstance(start, Setup)
-    setups = [start] if one else list(start)
+    setups = [start] if one else list(start) if isinstance(start, Iterable) else []
     if not setups or not all(isinstance(setup, Setup) for setup in setups):
         raise InputError("start takes a Setup, or a sequence of at least one")
     stages = Stages()
@@ -52,7 +52,13 @@ def checked_images(
 def _images(name: str, given: Any, scenes: Sequence[Scene]) -> list[NDArray[Any]]:
     """One array for each image."""
     shape = scenes[0].image_shape
-    single = not isinstance(given, (list, tuple)) or np.ndim(given[0] if given else 0) < len(shape)
+    if isinstance(given, (list, tuple)) and not given:
+        raise InputError(f"{name} holds no image")
+    if given is None or isinstance(given, (str, bytes)):
+        raise InputError(
+            f"{name} takes the pixels of an image, nbragg.io.read_image(file) say, not {given!r}"
+        )
+    single = not isinstance(given, (list, tuple)) or np.ndim(given[0]) < len(shape)
     arrays = [np.asarray(given)] if single else [np.asarray(one) for one in given]
     if len(arrays) == 1 and arrays[0].ndim == len(shape) + 1:
         arrays = list(arrays[0])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from ..base.errors import InputError
 from ..base.names import suggestion
 from ..base.warn import said_before
 from ..engine.options import RenderOptions
-from ..inverse.noise import Noise
+from ..inverse.noise import Noise, checked_noise
 from ..inverse.places import BACKGROUNDS, background_names
 from ..model.setup import Setup
 from ..scene.parameters import expand
@@ -116,10 +116,17 @@ def refine(
     >>> found.converged
     True
     """
+    if not isinstance(parameters, Iterable):
+        raise InputError(f"parameters must be names or a list of them, not {parameters!r}")
     names = (parameters,) if isinstance(parameters, str) else tuple(parameters)
+    for name, given in (("restraints", restraints), ("bounds", bounds)):
+        if not isinstance(given, (Mapping, type(None))):
+            raise InputError(f"{name} take a dictionary by the names of parameters, not {given!r}")
+    if progress is not None and not callable(progress):
+        raise InputError(f"progress is called with each Line, print say, not {progress!r}")
     check.choice("stages", stages, ("auto", "none"))
     prior = check.number("amplitude_prior", amplitude_prior, above=0, infinity=True)
-    noise = Noise() if noise is None else noise
+    noise = checked_noise(noise)
     kind, known = _background(background)
     frames = [
         Frame(
@@ -128,7 +135,7 @@ def refine(
             used,
             noise,
             kind,
-            np.broadcast_to(known, pixels.shape),
+            _over(known, pixels.shape),
             RenderOptions(**options),
         )
         for setup, pixels, used in checked_images(data, start, mask, noise)
@@ -161,6 +168,12 @@ def _background(given: Any) -> tuple[str, Array]:
     if not np.isfinite(known).all() or (known < 0).any():
         raise InputError("background: photons a pixel are numbers from 0")
     return "none", known
+
+
+def _over(known: Array, shape: tuple[int, ...]) -> Array:
+    if known.shape not in ((), shape):
+        raise InputError(f"background has the shape {known.shape}; the image has {shape}")
+    return np.broadcast_to(known, shape)
 
 
 def _free(frames: Sequence[Frame], names: tuple[str, ...]) -> tuple[str, ...]:
@@ -333,6 +346,9 @@ class _Run:
             sigma = np.where(seen, 1 / np.sqrt(np.maximum(information, 1e-300)), np.inf)
             if np.sqrt(np.mean(((F - before)[seen] / sigma[seen]) ** 2)) < _STILL:
                 break
+        else:
+            text = f"amplitudes still move after {_TURNS} turns"
+            stand = stand._replace(converged=False, message=stand.message or text)
         self.amplitudes_free = float(
             np.sum(information[seen] * F[seen] ** 2 / (1 + information[seen] * F[seen] ** 2))
         )

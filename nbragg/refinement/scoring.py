@@ -1,4 +1,4 @@
-"""Fisher scoring with damping: steps that raise a likelihood, and directions left alone (gradients 8.3)."""
+"""What Fisher scoring knows of an image at a point (gradients 8.3)."""
 
 from __future__ import annotations
 
@@ -7,12 +7,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Normal", "Step", "damped_step"]
+__all__ = ["Normal"]
 
 Array = NDArray[np.float64]
-
-#: eigenvalues of the scaled matrix below this part of the largest are not determined: no step along them
-LEAST = 1e-7
 
 
 class Normal(NamedTuple):
@@ -34,22 +31,3 @@ class Normal(NamedTuple):
     H: Array
     b: Array
     scatter: float = 1.0
-
-
-class Step(NamedTuple):
-    """A change of all numbers, and by how much it should lower the cost."""
-
-    change: Array
-    promise: float
-
-
-def damped_step(normal: Normal, damping: float) -> Step:
-    """(H + damping diag H) change = b, without directions that are not determined."""
-    scale = np.sqrt(np.diag(normal.H))
-    scale[scale == 0] = 1.0
-    values, axes = np.linalg.eigh(normal.H / np.outer(scale, scale))
-    kept = values > LEAST * values[-1]
-    along = axes[:, kept].T @ (normal.b / scale)
-    step = along / (values[kept] + damping)
-    promise = float(step @ (along - values[kept] * step / 2))
-    return Step(axes[:, kept] @ step / scale, promise)

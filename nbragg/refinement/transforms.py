@@ -78,7 +78,7 @@ def scales_of(
     found = []
     for name, value in zip(parameters, values, strict=True):
         if name in given:
-            low, high = (float(x) for x in given.pop(name))
+            low, high = _ends(name, given.pop(name))
             if not (math.isfinite(low) and math.isfinite(high) and low < high):
                 raise InputError(f"bounds of {name}: {low:g} to {high:g} is no range")
             if not low <= value <= high:
@@ -96,3 +96,12 @@ def scales_of(
 def _positive(name: str) -> bool:
     field = name.split("=")[0].partition("[")[0] if not name.startswith("sample.") else name
     return field.endswith(_POSITIVE) or field.endswith(".N")
+
+
+def _ends(name: str, given: object) -> tuple[float, float]:
+    """Of a range."""
+    try:
+        low, high = (float(x) for x in given)  # type: ignore[attr-defined]
+    except (TypeError, ValueError):
+        raise InputError(f"bounds of {name} are two numbers, (low, high), not {given!r}") from None
+    return low, high

@@ -164,6 +164,17 @@ def test_found_of_stills(folder: Path) -> None:
     assert back.n_listed
 
 
+def test_turns_that_do_not_suffice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nbragg.refinement.refine._TURNS", 1)
+    truth = still(nbragg.random_orientations(1, seed=7)[0], fluence=1e26)
+    mates = Mates(FACTORS, GROUP)
+    flat = mates.factors_of(np.full(len(mates.F), 90.0))
+    data = Noise().draw(Simulator(truth).render().image + 0.5, 1)
+    start = truth.replace(structure_factors=flat)
+    found = nbragg.refine(data, start, ["beam.fluence"], stages="none", amplitudes=GROUP, threads=1)
+    assert not found.converged and "amplitudes still move after 1 turns" in found.message
+
+
 @pytest.mark.parametrize(
     ("changes", "group", "message"),
     [
