@@ -18,13 +18,12 @@ from ..base.errors import InputError
 from ..base.optional import require
 from ..base.records import FrozenArrays, frozen
 from ..model.structure_factors import StructureFactors
-from ..scene.reach import resolution_range
 
 if TYPE_CHECKING:
+    from ..base.crew import Crew
     from ..base.unit_cell import Cell
     from ..io.files.atomic import PathLike
     from ..model.setup import Setup
-    from ..scene.record import Scene
     from .frame import Frame
 
 __all__ = ["Amplitudes", "Mates", "amplitude_step", "check_alike", "cropped"]
@@ -159,18 +158,20 @@ def check_alike(setups: Sequence[Setup]) -> StructureFactors:
     return first
 
 
-def cropped(factors: StructureFactors, scenes: Sequence[Scene]) -> StructureFactors:
-    """The list without planes that no pixel of any of the scenes sees; gradients are of the whole list."""
+def cropped(factors: StructureFactors, reaches: Sequence[Array]) -> StructureFactors:
+    """The list without planes that no pixel sees; gradients are of the whole list.
+
+    Parameters
+    ----------
+    factors : StructureFactors
+    reaches : sequence of ndarray (3,)
+        Farthest indices that pixels of each image see.
+    """
     if factors.values is None or factors.default_F != 0:
         return factors
-    reach = np.zeros(3)
-    for scene in scenes:
-        farthest = 1 / (resolution_range(scene)[0] * 1e-10)
-        for block in scene.crystals:
-            edges = np.linalg.norm(block.orientations, axis=2).max(axis=0)
-            reach = np.maximum(reach, farthest * edges + 1)
-    low = np.maximum(np.array(factors.origin), -np.ceil(reach).astype(int))
-    high = np.minimum(np.array(factors.origin) + factors.values.shape, np.ceil(reach).astype(int) + 1)
+    reach = np.ceil(np.max(reaches, axis=0)).astype(int)
+    low = np.maximum(np.array(factors.origin), -reach)
+    high = np.minimum(np.array(factors.origin) + factors.values.shape, reach + 1)
     part = tuple(slice(int(a - o), int(b - o)) for a, b, o in zip(low, high, factors.origin, strict=True))
     kept = factors.values[part]
     if not kept.size:
@@ -180,13 +181,13 @@ def cropped(factors: StructureFactors, scenes: Sequence[Scene]) -> StructureFact
 
 
 def amplitude_step(
-    frames: Sequence[Frame], mates: Mates, F: Array, begun: Array, prior: float
+    frames: Crew[Frame], mates: Mates, F: Array, begun: Array, prior: float
 ) -> tuple[Array, Array]:
     """One step of all amplitudes.
 
     Parameters
     ----------
-    frames : sequence of Frame
+    frames : Crew of Frame
         In their sharp stage.
     mates : Mates
     F : ndarray
@@ -203,10 +204,7 @@ def amplitude_step(
     information : ndarray
         Bound of each amplitude's Fisher information where it stood, without the prior.
     """
-    slope, bound = np.zeros(len(F)), np.zeros(len(F))
-    for frame in frames:
-        for total, part in zip((slope, bound), frame.table_slopes(), strict=True):
-            total += mates.sums(part)
+    slope, bound = frames.total(_slopes, common=(mates,))
     information = np.where(F > 0, bound / np.maximum(F, 1e-300), 0)
     known = np.where(begun > 0, 1 / (prior * np.maximum(begun, 1e-100)) ** 2, 0)
     whole = information + known
@@ -214,3 +212,8 @@ def amplitude_step(
     step = np.where(mates.free & (whole > 0), rise / np.maximum(whole, 1e-300), 0)
     there = np.maximum(F + step, _LEAST * F)
     return there, information
+
+
+def _slopes(frame: Frame, mates: Mates) -> tuple[Array, Array]:
+    slope, bound = frame.table_slopes()
+    return mates.sums(slope), mates.sums(bound)

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
+from weakref import WeakValueDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..base.errors import InputError, RenderError
+from ..base.warn import said_before
 from ..inverse.composite import gradient_of
 from ..inverse.linearization import Linearization
 from ..inverse.noise import FLOOR
 from ..inverse.places import background_basis, background_names, resolution
 from ..inverse.region import restricted
 from ..model.sample import Sample
+from ..scene.parameters import expand
+from ..scene.reach import resolution_range
 from ..simulation.simulator import Simulator
+from .fitted import Fitted, expected, residual
+from .measured import Loaded, Source
 from .objective import Pixels, likelihood, normal
 from .scoring import Normal
 from .seen import reflections_seen
+from .spill import Slot, fetched, spilled
 from .stages import Stage, blurred
 
 if TYPE_CHECKING:
@@ -27,7 +35,7 @@ if TYPE_CHECKING:
     from ..model.setup import Setup
     from ..model.structure_factors import StructureFactors
 
-__all__ = ["Frame"]
+__all__ = ["Frame", "settled"]
 
 Array = NDArray[np.float64]
 
@@ -43,8 +51,41 @@ _PURE = 0.7
 _HELD = 1 << 29
 
 
+class Room:
+    """Memory for derivatives of an image, which the frames of a thread use in turn."""
+
+    _of: ClassVar[WeakValueDictionary[int, Room]] = WeakValueDictionary()
+
+    def __init__(self) -> None:
+        self._array = np.zeros((0,))
+
+    @classmethod
+    def of_thread(cls) -> Room:
+        """That of the others, which the last of them lets go of."""
+        return cls._of.setdefault(threading.get_ident(), cls())
+
+    def shaped(self, shape: tuple[int, ...]) -> Array:
+        """Whatever was in it."""
+        if self._array.shape != shape:
+            self._array = np.zeros(shape)
+        return self._array
+
+
 class Frame:
     """An image, and where the refinement of it stands.
+
+    Parameters
+    ----------
+    setup : Setup
+    source : Source
+    names : tuple of str
+        Parameters and groups.
+    noise : Noise
+    kind : str
+        Of the background.
+    known : ndarray
+        Of the background, photons: a number or an image.
+    options : RenderOptions
 
     Attributes
     ----------
@@ -52,45 +93,148 @@ class Frame:
         Where it stands.
     background : ndarray (K,)
         Coefficients.
-    pixels : Pixels
-        Those that count in the stage that was opened.
+    free : tuple of str
+        Single parameters.
+    begun, turned : ndarray
+        Their values at the start; by how much rotations, which each stage takes up into the orientation,
+        have moved.
+    said : str
+        What of the data is left out.
+
+    Notes
+    -----
+    What `rest` lets go of is made again from a few numbers, or read again, when it is asked for.
     """
 
     def __init__(
         self,
         setup: Setup,
-        data: Array,
-        used: NDArray[np.bool_],
+        source: Source,
+        names: tuple[str, ...],
         noise: Noise,
         kind: str,
-        fixed: Array,
+        known: Array,
         options: RenderOptions,
     ) -> None:
-        self.setup, self.options, self.noise, self.kind, self.fixed = setup, options, noise, kind, fixed
-        self.simulator = Simulator(setup, options)
-        self.used, self.data = used, data
-        self._room: Array | None = None
-        self._base = setup
+        self.source, self.options, self.noise, self.kind, self._known = source, options, noise, kind, known
+        self._simulator: Simulator | None = None
+        self._loaded: Loaded | None = None
+        self._pixels: Pixels | None = None
+        self._slot: Slot | None = None
+        self._block_noise = noise
+        self._room: Room | None = None
         self._made: tuple[Simulator, Array] | None = None
+        self._mask: NDArray[np.uint8] | None = None
+        self.setup = self._base = self._now = settled(setup, names, options)
+        self.first = self.setup
+        self.free = tuple(p.name for p in expand(names, self.setup, scene=self.simulator.scene))
+        self.said = self.loaded.said
         self.background = np.zeros(len(background_names(kind)))
         level = self._level()
         if kind in ("constant", "plane"):
             self.background[0] = level
         elif kind == "radial":
             self.background[:] = level
+        self.begun, self.turned = self._free_values(), np.zeros(len(self.free))
+
+    # ---- what is made or read when it is asked for ----
+
+    @property
+    def simulator(self) -> Simulator:
+        """Of the stage that is open."""
+        if self._simulator is None:
+            with said_before():
+                self._simulator = Simulator(self._now, self.options)
+        return self._simulator
+
+    @simulator.setter
+    def simulator(self, simulator: Simulator) -> None:
+        self._simulator, self._now = simulator, simulator.setup
+
+    @property
+    def loaded(self) -> Loaded:
+        """The data."""
+        if self._loaded is None:
+            self._loaded = self.source.load(self.simulator.scene, self.noise)
+        return self._loaded
+
+    @property
+    def fixed(self) -> Array:
+        """Known background, photons, of the data's shape."""
+        shape = self.loaded.pixels.shape
+        if self._known.shape not in ((), shape):
+            raise InputError(f"background has the shape {self._known.shape}; the image has {shape}")
+        return np.broadcast_to(self._known, shape)
+
+    @property
+    def pixels(self) -> Pixels:
+        """Those that count in the stage that was opened."""
+        if self._pixels is None:
+            assert self._slot is not None
+            at, data, number, basis, fixed = fetched(self._slot)
+            self._pixels = Pixels(at, data, number, basis, fixed, self._block_noise)
+        return self._pixels
+
+    @property
+    def mask(self) -> NDArray[np.uint8]:
+        """1: a pixel that counts."""
+        if self._mask is None:
+            ones = np.ones(len(self.pixels.at))
+            self._mask = self.pixels.spread(ones, self.simulator.scene.image_shape).astype(np.uint8)
+        return self._mask
+
+    def rest(self) -> None:
+        """Let go of what takes memory."""
+        self.source.rest()
+        if self._pixels is not None:
+            self._slot = spilled(list(self._pixels[:-1]), self._slot)
+        self._simulator = self._loaded = self._pixels = self._made = self._mask = None
+
+    @property
+    def nbytes(self) -> int:
+        """About what `rest` frees."""
+        loaded, pixels, made = self._loaded, self._pixels, self._made
+        arrays = [] if loaded is None else [loaded.pixels, loaded.used]
+        arrays += [] if pixels is None else list(pixels[:-1])
+        arrays += [] if made is None else [made[1]]
+        scene = None if self._simulator is None else self._simulator.scene
+        blocks = () if scene is None else scene.crystals
+        arrays += [block.orientations for block in blocks]
+        return sum(array.nbytes for array in arrays)
+
+    # ---- stages ----
 
     def _level(self) -> float:
-        """Of the background, photons: the mean without the brightest tenth."""
-        light = (self.data / self.noise.gain - self.fixed)[self.used]
+        """Of the background, photons: the mean without what shines."""
+        light = (self.loaded.pixels / self.noise.gain - self.fixed)[self.loaded.used]
         return max(float(light[light <= np.quantile(light, 0.9)].mean()), 0.01)
 
-    def open(self, stage: Stage, parameters: Sequence[str], scale: bool) -> Array:
-        """Begin a stage; returns the values of parameters.
+    def _free_values(self) -> Array:
+        return np.array([p.value for p in expand(self.free, self.setup, scene=self.simulator.scene)])
+
+    def share(self, names: Sequence[str], values: Array) -> None:
+        """Begin with the same values as other images."""
+        self.simulator = self.simulator.moved(names, values)
+        self.setup = self.first = self._base = self._now
+
+    def start(self, names: Sequence[str]) -> Array:
+        """Values of parameters, then coefficients of the background, in the stage that is open."""
+        return np.concatenate([self._linear(names).values, self.background])
+
+    def weighed(self) -> float:
+        """By how much -ln L of the sharp model is less for where it stands than at the start, negative."""
+        return self.compared(self.first, self.setup)
+
+    def back(self) -> None:
+        """To the start."""
+        self.setup, self.turned = self.first, np.zeros(len(self.free))
+
+    def open(self, stage: Stage, scale: bool) -> None:
+        """Begin a stage.
 
         Parameters
         ----------
         stage : Stage
-        parameters : sequence of str
         scale : bool
             Begin with the fluence that makes the model as bright as the data.
         """
@@ -98,26 +242,25 @@ class Frame:
         self.simulator, self._base = full, self.setup
         if stage.divide > 1:
             self.simulator = Simulator(blurred(self.setup, full.scene, stage.divide), self.options)
-        self.pixels = self._sharp(full) if stage.divide == 1 else self._blocks(stage)
-        shape = self.simulator.scene.image_shape
-        self._made = None
-        self._mask = self.pixels.spread(np.ones(len(self.pixels.at)), shape).astype(np.uint8)
+        self._pixels = self._sharp(full) if stage.divide == 1 else self._blocks(stage)
+        self._block_noise = self._pixels.noise
+        self._made = self._mask = None
         if scale:
+            shape = self.simulator.scene.image_shape
             model = self.pixels.number * self._image().reshape(-1)[self.pixels.at]
             rest = self.pixels.data / self.noise.gain - self.pixels.mean(np.zeros(shape), self.background)
             if model.sum() > 0 and rest.sum() > 0:
                 fluence = self.simulator.scene.fluence * float(rest.sum() / model.sum())
                 self.simulator = self.simulator.replace(fluence=fluence, flux=0.0)
-        return np.array(self._linear(parameters).values)
 
     def _linear(self, parameters: Sequence[str]) -> Linearization:
-        scene = restricted(self.simulator.scene, None, self._mask)
+        scene = restricted(self.simulator.scene, None, self.mask)
         return Linearization(self.simulator.setup, scene, self.options, parameters)
 
     def _image(self) -> Array:
         """That of `_linear`, whatever its parameters; made once."""
         if self._made is None or self._made[0] is not self.simulator:
-            scene = restricted(self.simulator.scene, None, self._mask)
+            scene = restricted(self.simulator.scene, None, self.mask)
             self._made = self.simulator, np.asarray(gradient_of(scene, [], (), self.options).image)
         return self._made[1]
 
@@ -137,9 +280,15 @@ class Frame:
         shape = (len(linear), *self.simulator.scene.image_shape)
         if 8 * np.prod(shape, dtype=float) > _HELD:
             return normal(self.pixels, linear, self._image(), background, None)
-        if self._room is None or self._room.shape != shape:
-            self._room = np.zeros(shape)
-        return normal(self.pixels, linear, self._image(), background, self._room)
+        self._room = Room.of_thread()
+        return normal(self.pixels, linear, self._image(), background, self._room.shaped(shape))
+
+    def reach(self) -> Array:
+        """Farthest indices along each axis that pixels see."""
+        scene = self.simulator.scene
+        farthest = 1 / (resolution_range(scene)[0] * 1e-10)
+        edges = (np.linalg.norm(block.orientations, axis=2).max(axis=0) for block in scene.crystals)
+        return np.asarray(np.max([farthest * edge + 1 for edge in edges], axis=0))
 
     def table_slopes(self) -> tuple[Array, Array]:
         """Of ln L by each entry of the crystals' list, and F times the bound of its information.
@@ -184,35 +333,52 @@ class Frame:
         self.simulator = Simulator(setup, self.options)
         return likelihood(self.pixels, self._image(), self.background)
 
-    def values(self, parameters: Sequence[str]) -> Array:
-        """Where it stands."""
-        return np.array(self._linear(parameters).values)
+    def close(self, found: Array, begun: Array, names: tuple[str, ...], moving: Sequence[str]) -> None:
+        """Take the values of a stage up into the set-up.
 
-    def close(self, parameters: Sequence[str], background: Array) -> None:
-        """Take the values of a stage up into the set-up."""
-        self.background, self._room = background, None
-        if parameters:
-            values = self._linear(parameters).values
-            self.setup = Simulator(self._base, self.options).moved(parameters, values, fold=True).setup
+        Parameters
+        ----------
+        found, begun : ndarray (p + K,)
+            Of the stage's parameters and the coefficients, after and before.
+        names : tuple of str
+            Of the p.
+        moving : sequence of str
+            Those that are kept.
+        """
+        self.background = found[len(names) :]
+        if moving:
+            values = self._linear(moving).values
+            self.setup = Simulator(self._base, self.options).moved(moving, values, fold=True).setup
+        for i, name in enumerate(self.free):
+            if name in names:
+                at = names.index(name)
+                self.turned[i] += found[at] - begun[at]
 
     def compared(self, one: Setup, other: Setup) -> float:
         """By how much -ln L is less for one set-up: one sub-pixel, as bright as the data, the sharp model."""
-        basis = background_basis(self.kind, self.simulator.scene, np.arange(self.data.size))
-        behind = (self.background @ basis).reshape(self.data.shape) + self.fixed
-        found = float(np.where(self.used, self.data / self.noise.gain - behind, 0).sum())
+        basis = background_basis(self.kind, self.simulator.scene, np.arange(self.loaded.pixels.size))
+        behind = (self.background @ basis).reshape(self.loaded.pixels.shape) + self.fixed
+        found = float(np.where(self.loaded.used, self.loaded.pixels / self.noise.gain - behind, 0).sum())
         lights = []
         for setup in (one, other):
             image = Simulator(setup.replace(oversample=1), self.options).render().image
             light = np.asarray(image, np.float64)
-            lights.append(light * (max(found, 1.0) / max(float(light[self.used].sum()), 1e-300)))
-        lit = self.used & (np.maximum(*lights) > FLOOR)
-        costs = (self.noise.misfit(self.data[lit], (light + behind)[lit]).cost.sum() for light in lights)
+            lights.append(light * (max(found, 1.0) / max(float(light[self.loaded.used].sum()), 1e-300)))
+        lit = self.loaded.used & (np.maximum(*lights) > FLOOR)
+        costs = (
+            self.noise.misfit(self.loaded.pixels[lit], (light + behind)[lit]).cost.sum() for light in lights
+        )
         first, second = map(float, costs)
         return second - first
 
-    def full_image(self) -> Array:
-        """Of the set-up as it stands, every pixel."""
-        return Simulator(self.setup, self.options).linearize("beam.fluence").image
+    def fitted(self) -> Fitted:
+        """Where it ended."""
+        photons = expected(self.setup, self.background, self.kind, self._known, self.options)
+        off = residual(photons, self.loaded, self.noise)
+        return Fitted(
+            self.setup, self.background, self.begun, self.turned, self.said, len(self.pixels.at),
+            float(np.sum(off.reshape(-1)[self.pixels.at] ** 2)), float(np.nanmean(off**2)),
+        )  # fmt: skip
 
     def _blocks(self, stage: Stage) -> Pixels:
         """Sums over blocks, at their middles."""
@@ -221,8 +387,10 @@ class Frame:
         for panel, first in zip(scene.panels, scene.offsets, strict=False):
             width, height = panel.fpixels, panel.spixels
             part = slice(first, first + width * height)
-            used = self.used.reshape(-1)[part]
-            values = (np.where(used, image.reshape(-1)[part], 0) for image in (self.data, self.fixed))
+            used = self.loaded.used.reshape(-1)[part]
+            values = (
+                np.where(used, image.reshape(-1)[part], 0) for image in (self.loaded.pixels, self.fixed)
+            )
             data, known, count = (
                 image.reshape(height, width)[: height // b * b, : width // b * b]
                 .reshape(height // b, b, width // b, b)
@@ -256,19 +424,25 @@ class Frame:
         light = np.asarray(image, np.float64)
         basis = background_basis(self.kind, full.scene, np.arange(light.size))
         behind = (self.background @ basis).reshape(light.shape) + self.fixed
-        found = (np.where(self.used, self.data / self.noise.gain - behind, 0)).sum()
-        light *= max(float(found), 1.0) / max(float(light[self.used].sum()), 1e-300)
+        found = (np.where(self.loaded.used, self.loaded.pixels / self.noise.gain - behind, 0)).sum()
+        light *= max(float(found), 1.0) / max(float(light[self.loaded.used].sum()), 1e-300)
         worth = light**2 * self.noise.weights(light + behind) > _WORTH
         others = np.random.default_rng(0).random(light.shape) < _OTHERS
-        at = np.flatnonzero(self.used & (worth | others))
+        at = np.flatnonzero(self.loaded.used & (worth | others))
         return Pixels(
             at,
-            self.data.reshape(-1)[at],
+            self.loaded.pixels.reshape(-1)[at],
             np.ones(len(at)),
             basis[:, at],
             self.fixed.reshape(-1)[at],
             self.noise,
         )
+
+
+def settled(setup: Setup, names: tuple[str, ...], options: RenderOptions) -> Setup:
+    """With every number set that is free: a centre that was that of the image, a fluence that was a flux."""
+    simulator = Simulator(setup, options)
+    return simulator.moved(names, simulator.linearize(names).values).setup
 
 
 def _with_factors(setup: Setup, factors: StructureFactors) -> Setup:

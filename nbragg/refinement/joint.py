@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..inverse.information import LEAST
-from .frame import Frame
 from .scoring import Normal
 from .stages import Stage
 from .transforms import Scale
+
+if TYPE_CHECKING:
+    from ..base.crew import Crew
+    from .frame import Frame
 
 __all__ = ["Line", "Problem", "Solved", "Stand", "minimise", "pseudo_inverse", "solve"]
 
 Array = NDArray[np.float64]
 
-_STEPS = 60
+_STEPS, _DAMPING = 60, 1e-3
 _MOST_DAMPING = 1e8
 _MOST_SCATTER = 100.0
 
@@ -35,6 +38,11 @@ class Line(NamedTuple):
     gain : float
         By how much the next step would lower it, as far as the likelihood is quadratic.
     damping : float
+        The highest of the images.
+    image : int
+        From 1; 0: of all together.
+    turn : int
+        Of amplitudes, from 1; 0: before.
     """
 
     stage: int
@@ -43,13 +51,15 @@ class Line(NamedTuple):
     cost: float
     gain: float
     damping: float
+    image: int = 0
+    turn: int = 0
 
 
 class Solved(NamedTuple):
-    """Steps of all images, and by how much they should lower the cost."""
+    """Steps of all images, and by how much each should lower its cost."""
 
     changes: list[Array]
-    gain: float
+    gains: Array
 
 
 class Stand(NamedTuple):
@@ -73,7 +83,12 @@ def pseudo_inverse(H: Array, damping: float) -> Array:
     return np.asarray(inner / np.outer(scale, scale))
 
 
-def solve(normals: Sequence[Normal], shared: NDArray[np.bool_], damping: float) -> Solved:
+def solve(
+    normals: Sequence[Normal],
+    shared: NDArray[np.bool_],
+    damping: float = 0.0,
+    own_damping: Array | None = None,
+) -> Solved:
     """One step of all numbers: local ones are eliminated, (H_gg - sum of H_gl H_ll^-1 H_lg) g = ...
 
     Parameters
@@ -83,26 +98,30 @@ def solve(normals: Sequence[Normal], shared: NDArray[np.bool_], damping: float) 
     shared : ndarray of bool (p,)
         Which of an image's numbers all images share.
     damping : float
+        Of the diagonal.
+    own_damping : ndarray, optional
+        That of the numbers of each image.
     """
     g, own = shared, ~shared
+    dampings = np.full(len(normals), damping) if own_damping is None else own_damping
     raised = sum((n.H[np.ix_(g, g)] for n in normals), np.zeros((g.sum(),) * 2))
     right = sum((n.b[g] for n in normals), np.zeros(g.sum()))
     schur = raised + damping * np.diag(np.diag(raised))
     inverses = []
-    for n in normals:
-        inverse, mixed = pseudo_inverse(n.H[np.ix_(own, own)], damping), n.H[np.ix_(g, own)]
+    for n, raise_by in zip(normals, dampings, strict=True):
+        inverse, mixed = pseudo_inverse(n.H[np.ix_(own, own)], float(raise_by)), n.H[np.ix_(g, own)]
         inverses.append(inverse)
         schur = schur - mixed @ inverse @ mixed.T
         right = right - mixed @ inverse @ n.b[own]
     common = pseudo_inverse((schur + schur.T) / 2, 0.0) @ right
-    changes, gain = [], 0.0
-    for n, inverse in zip(normals, inverses, strict=True):
+    changes, gains = [], np.zeros(len(normals))
+    for k, (n, inverse) in enumerate(zip(normals, inverses, strict=True)):
         change = np.zeros(len(g))
         change[g] = common
         change[own] = inverse @ (n.b[own] - n.H[np.ix_(own, g)] @ common)
         changes.append(change)
-        gain += float(n.b @ change - change @ n.H @ change / 2)
-    return Solved(changes, gain)
+        gains[k] = float(n.b @ change - change @ n.H @ change / 2)
+    return Solved(changes, gains)
 
 
 class Problem(NamedTuple):
@@ -110,7 +129,7 @@ class Problem(NamedTuple):
 
     Attributes
     ----------
-    frames : sequence of Frame
+    frames : Crew of Frame
     parameters : tuple of str
     shared : ndarray of bool (p + K,)
     scales : list of tuple of Scale
@@ -119,7 +138,7 @@ class Problem(NamedTuple):
         Of each image, for its p parameters: middle, and one over the square of sigma.
     """
 
-    frames: Sequence[Frame]
+    frames: Crew[Frame]
     parameters: tuple[str, ...]
     shared: NDArray[np.bool_]
     scales: list[tuple[Scale, ...]]
@@ -136,10 +155,14 @@ class Problem(NamedTuple):
         middle, importance = self.restraints[k]
         return float(((values[: len(middle)] - middle) ** 2 * importance).sum() / 2)
 
-    def normal(self, k: int, values: Array) -> Normal:
-        """By numbers of the minimiser, restraints included."""
+    def normals(self, values: Sequence[Array]) -> list[Normal]:
+        """Of each image, by numbers of the minimiser, restraints included."""
         p = len(self.parameters)
-        found = self.frames[k].normal(self.parameters, values[p:])
+        found = self.frames.each(_normal, [x[p:] for x in values], common=(self.parameters,))
+        return [self._restrained(k, x, n) for k, (x, n) in enumerate(zip(values, found, strict=True))]
+
+    def _restrained(self, k: int, values: Array, found: Normal) -> Normal:
+        p = len(self.parameters)
         middle, importance = self.restraints[k]
         H, b = found.H.copy(), found.b.copy()
         H[np.arange(p), np.arange(p)] += importance
@@ -156,9 +179,53 @@ class Problem(NamedTuple):
         slope = np.array([scale.slope(x) for scale, x in zip(self.scales[k], values, strict=True)])
         return Normal(found.cost, found.H / np.outer(slope, slope), found.b / slope, found.scatter)
 
-    def move(self, k: int, values: Array) -> float:
+    def moved(self, values: Sequence[Array]) -> Array:
+        """The cost of each image at values, where it then stands."""
         p = len(self.parameters)
-        return self.frames[k].move(self.parameters, values[:p], values[p:]) + self.strain(k, values)
+        parts = [x[:p] for x in values], [x[p:] for x in values]
+        costs = self.frames.each(_move, *parts, common=(self.parameters,))
+        return np.array(costs) + [self.strain(k, x) for k, x in enumerate(values)]
+
+
+def _normal(frame: Frame, parameters: tuple[str, ...], background: Array) -> Normal:
+    return frame.normal(parameters, background)
+
+
+def _move(frame: Frame, parameters: tuple[str, ...], values: Array, background: Array) -> float:
+    return frame.move(parameters, values, background)
+
+
+class _Damping:
+    """Of each image's own numbers, and of those that images share (Levenberg and Marquardt).
+
+    An image that its step has made less likely is held back alone; the others go on.
+    """
+
+    def __init__(self, images: int, joint: bool) -> None:
+        self.own, self.common, self._joint, self._refused = np.full(images, _DAMPING), _DAMPING, joint, 0
+
+    @property
+    def highest(self) -> float:
+        return max(float(self.own.max()), self.common if self._joint else 0.0)
+
+    def refuse(self, fall: Array, gains: Array) -> None:
+        """After a step that was not taken: how costs fell, and how they should have."""
+        bad = fall <= gains - 0.999 * np.abs(gains)
+        self._raise(bad if bad.any() else np.ones(len(bad), bool))
+        if self._refused:
+            self.common = max(8 * self.common, _DAMPING)
+        self._refused += 1
+
+    def accept(self, fall: Array, gains: Array) -> None:
+        """After one that was."""
+        self.own[fall > gains - 0.5 * np.abs(gains)] /= 10
+        self._raise(fall <= gains - 0.999 * np.abs(gains))
+        if fall.sum() > 0.5 * gains.sum():
+            self.common /= 10
+        self._refused = 0
+
+    def _raise(self, which: NDArray[np.bool_]) -> None:
+        self.own[which] = np.maximum(8 * self.own[which], _DAMPING)
 
 
 def minimise(
@@ -175,17 +242,17 @@ def minimise(
     say : callable
         Told step, cost, gain and damping.
     """
-    values, damping, each = list(start), 1e-3, range(len(problem.frames))
+    values, damping = list(start), _Damping(len(start), bool(problem.shared.any()))
 
     def stand(message: str = "") -> Stand:
-        plain = [problem.plain(k, values[k], normals[k]) for k in each]
+        plain = [problem.plain(k, x, n) for k, (x, n) in enumerate(zip(values, normals, strict=True))]
         return Stand(plain, cost, not message, message)
 
     for step in range(1, _STEPS + 1):
-        normals = [problem.normal(k, values[k]) for k in each]
-        cost = sum(n.cost for n in normals)
-        gain = solve(normals, problem.shared, 0.0).gain
-        say(step, cost, gain, damping)
+        normals = problem.normals(values)
+        costs = np.array([n.cost for n in normals])
+        cost, gain = float(costs.sum()), float(solve(normals, problem.shared).gains.sum())
+        say(step, cost, gain, damping.highest)
         # where the sharp model does not hold, differences of the likelihood say less by as much
         sharp = stage.divide == 1
         if gain < stage.gain * sum(
@@ -193,17 +260,18 @@ def minimise(
         ):
             return values, stand()
         while True:
-            solved = solve(normals, problem.shared, damping)
-            there = [problem.outer(k, problem.inner(k, values[k]) + solved.changes[k]) for k in each]
-            reached = sum(problem.move(k, there[k]) for k in each)
-            if cost - reached > 1e-3 * solved.gain:
+            solved = solve(normals, problem.shared, damping.common, damping.own)
+            there = [
+                problem.outer(k, problem.inner(k, x) + change)
+                for k, (x, change) in enumerate(zip(values, solved.changes, strict=True))
+            ]
+            fall = costs - problem.moved(there)
+            if fall.sum() > 1e-3 * solved.gains.sum():
                 break
-            for k in each:
-                problem.move(k, values[k])
-            damping = max(8 * damping, 1e-3)
-            if damping > _MOST_DAMPING:
+            damping.refuse(fall, solved.gains)
+            if damping.highest > _MOST_DAMPING:
+                problem.moved(values)
                 return values, stand("no step lowers the cost, though its slope promises one")
-        if cost - reached > 0.5 * solved.gain:
-            damping /= 10
+        damping.accept(fall, solved.gains)
         values = there
     return values, stand(f"{_STEPS} steps did not end it")

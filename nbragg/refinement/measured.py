@@ -2,97 +2,243 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+import os
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..base.errors import InputError
 from ..inverse.noise import Noise
+from ..io.images import ImageFile
+from ..io.images.left_out import flagged, masked_in_file
 from ..model.setup import Setup
 from ..scene.build import make_scene
 from ..scene.record import Scene
 from ..scene.stages import Stages
+from .spill import Slot, fetched, spilled
 
-__all__ = ["checked_images"]
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["Loaded", "Source", "of_file", "paired", "with_one_list"]
 
 
-def checked_images(
-    data: Any, start: Any, mask: Any, noise: Noise
-) -> Iterator[tuple[Setup, NDArray[np.float64], NDArray[np.bool_]]]:
-    """Set-up, pixels, and which of them count, of each image.
+#: that are compared with the next one
+_LISTS = 4
+
+
+class Loaded(NamedTuple):
+    """An image as it is refined.
+
+    Attributes
+    ----------
+    pixels : ndarray of float
+        Photons, or units of the data less their offset where a gain is given.
+    used : ndarray of bool
+        Which of them count.
+    said : str
+        What is left out.
+    """
+
+    pixels: NDArray[np.float64]
+    used: NDArray[np.bool_]
+    said: str = ""
+
+
+def of_file(content: ImageFile, path: str | Path | None, noise: Noise, offset: float | None = None) -> Loaded:
+    """What an image file holds; 0 where pixels do not count.
+
+    Parameters
+    ----------
+    content : ImageFile
+    path : path-like, optional
+        Of a NeXus file, which may have a mask.
+    noise : Noise
+    offset : float, optional
+        That is taken off; None: what the file says, or 0.
+    """
+    raw = content.image.astype(np.float64)
+    if offset is None:
+        offset = content.metadata.get("offset") or 0.0
+    units = 1.0 if noise.gain != 1 else content.metadata.get("scale") or 1.0
+    pixels = (raw - offset) / units
+    below = -6 * noise.readout if noise.readout else 0.0
+    saturation = content.metadata.get("saturation")
+    none = np.zeros(raw.shape, bool)
+    reasons = {
+        "not numbers": ~np.isfinite(raw),
+        "flagged in the file": flagged(content) | (none if path is None else masked_in_file(path, content)),
+        "saturated": none if saturation is None else raw >= float(saturation),
+        "below 0" if not noise.readout else "too far below 0": none if noise.gaussian else pixels < below,
+    }
+    used = np.ones(raw.shape, bool)
+    said = []
+    for reason, lost in reasons.items():
+        count = int((lost & used).sum())
+        used &= ~lost
+        if count:
+            said.append(f"{count} {reason}")
+    return Loaded(np.where(used, pixels, 0.0), used, ", ".join(said))
+
+
+class Source:
+    """One measured image, read when it is needed.
+
+    Parameters
+    ----------
+    name : str
+        For messages.
+    given : array_like, path-like or callable
+        A callable returns an array, an `ImageFile` or a `Loaded`.
+    mask : array_like, optional
+        0: the pixel does not count.
+    """
+
+    def __init__(self, name: str, given: Any, mask: Any) -> None:
+        self.name, self._given, self._mask = name, given, mask
+        #: whether arrays are of this process alone, which may put them away
+        self._mine = False
+        self._slot: Slot | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_mine": True}
+
+    def rest(self) -> None:
+        """Put arrays of this process away."""
+        if self._mine and self._slot is None and isinstance(self._given, np.ndarray):
+            mask = [] if self._mask is None else [np.asarray(self._mask)]
+            self._slot, self._given, self._mask = spilled([self._given, *mask]), None, None
+
+    def load(self, scene: Scene, noise: Noise) -> Loaded:
+        """Pixels, checked.
+
+        Raises
+        ------
+        InputError
+            As `refine`.
+        FileError
+        """
+        given, mask = self._given, self._mask
+        if self._slot is not None:
+            given, *rest = fetched(self._slot)
+            mask = rest[0] if rest else None
+        path = None
+        if isinstance(given, (str, os.PathLike)):
+            from ..io import images
+
+            path, given = os.fspath(given), images.read_image(os.fspath(given))
+        elif callable(given):
+            given = given()
+        if isinstance(given, ImageFile):
+            given = of_file(given, path, noise)
+        found = given if isinstance(given, Loaded) else Loaded(np.asarray(given), np.ones((), bool))
+        return self._checked(found, mask, scene, noise)
+
+    def _checked(self, found: Loaded, mask: Any, scene: Scene, noise: Noise) -> Loaded:
+        image = found.pixels
+        for which, array in ((self.name, image), (f"mask of {self.name}", mask)):
+            if array is not None:
+                _check(which, np.asarray(array), scene)
+        used = np.broadcast_to(found.used, image.shape)
+        if mask is not None:
+            used = used & (np.asarray(mask) != 0)
+        if scene.mask_image is not None:
+            used = used & scene.mask_image
+        if not used.any():
+            raise InputError(f"{self.name}: no pixel is left by the mask")
+        lost = used & ~np.isfinite(image)
+        if lost.any():
+            raise InputError(
+                f"{self.name}: {int(lost.sum())} pixels are not numbers, the first at "
+                f"{scene.pixel_name(int(lost.argmax()))}: mask them, mask=np.isfinite(data)"
+            )
+        if not noise.gaussian:
+            below = used & (image < (-6 * noise.readout if noise.readout else 0))
+            if below.any():
+                raise InputError(
+                    f"{self.name}: {int(below.sum())} pixels are too far below 0 for photons, the first "
+                    f"at {scene.pixel_name(int(below.argmax()))}: mask them, mask=data >= 0, or give the "
+                    "noise a readout or a gain"
+                )
+        return Loaded(np.asarray(image, np.float64), np.asarray(used), found.said)
+
+
+def _check(name: str, array: NDArray[Any], scene: Scene) -> None:
+    if array.shape != scene.image_shape:
+        raise InputError(
+            f"{name} has the shape {array.shape}; the detector's image has the shape {scene.image_shape}"
+        )
+    if array.dtype.kind not in "biuf":
+        raise InputError(f"{name} holds {array.dtype}, not numbers")
+
+
+def paired(data: Any, start: Any, mask: Any) -> tuple[list[Setup], list[Source]]:
+    """A set-up for each image; nothing is read yet.
 
     Raises
     ------
     InputError
-        As `refine`.
+        For numbers that do not fit together, and things that are neither images nor set-ups.
     """
     one = isinstance(start, Setup)
     setups = [start] if one else list(start) if isinstance(start, Iterable) else []
     if not setups or not all(isinstance(setup, Setup) for setup in setups):
         raise InputError("start takes a Setup, or a sequence of at least one")
-    stages = Stages()
-    scenes = [make_scene(setup, stages) for setup in setups]
-    images = _images("data", data, scenes)
+    axes = len(make_scene(setups[0], Stages()).image_shape)
+    images = _images("data", data, axes)
     if one and len(images) > 1:
-        setups, scenes = setups * len(images), scenes * len(images)
+        setups = setups * len(images)
     if len(images) != len(setups):
         raise InputError(
             f"{len(images)} images and {len(setups)} set-ups: give as many, or one set-up for all"
         )
-    masks: Sequence[Any] = [None] * len(images) if mask is None else _images("mask", mask, scenes)
+    masks: list[Any] = [None] if mask is None else _images("mask", mask, axes)
     if len(masks) not in (1, len(images)):
         raise InputError(f"{len(masks)} masks and {len(images)} images: give as many, or one for all")
-    for k, (setup, scene, image) in enumerate(zip(setups, scenes, images, strict=True)):
-        chosen = masks[k if len(masks) > 1 else 0]
-        yield setup, np.array(image, np.float64), _used(k, len(images), scene, image, chosen, noise)
+    masks = masks * len(images) if len(masks) == 1 else masks
+    names = [f"data[{k}]" if len(images) > 1 else "data" for k in range(len(images))]
+    return setups, [Source(*each) for each in zip(names, images, masks, strict=True)]
 
 
-def _images(name: str, given: Any, scenes: Sequence[Scene]) -> list[NDArray[Any]]:
-    """One array for each image."""
-    shape = scenes[0].image_shape
+def _images(name: str, given: Any, axes: int) -> list[Any]:
+    """What stands for each image."""
     if isinstance(given, (list, tuple)) and not given:
         raise InputError(f"{name} holds no image")
-    if given is None or isinstance(given, (str, bytes)):
-        raise InputError(
-            f"{name} takes the pixels of an image, nbragg.io.read_image(file) say, not {given!r}"
-        )
-    single = not isinstance(given, (list, tuple)) or np.ndim(given[0]) < len(shape)
+    if given is None or isinstance(given, bytes):
+        raise InputError(f"{name} takes pixels of an image, or files that hold them, not {given!r}")
+    if _is_reader(given):
+        return [given]
+    if isinstance(given, (list, tuple)) and any(_is_reader(one) for one in given):
+        return list(given)
+    single = not isinstance(given, (list, tuple)) or np.ndim(given[0]) < axes
     arrays = [np.asarray(given)] if single else [np.asarray(one) for one in given]
-    if len(arrays) == 1 and arrays[0].ndim == len(shape) + 1:
+    if len(arrays) == 1 and arrays[0].ndim == axes + 1:
         arrays = list(arrays[0])
-    for k, array in enumerate(arrays):
-        expected = scenes[min(k, len(scenes) - 1)].image_shape
-        if array.shape != expected:
-            which = f"{name}[{k}]" if len(arrays) > 1 else name
-            raise InputError(
-                f"{which} has the shape {array.shape}; the detector's image has the shape {expected}"
-            )
-        if array.dtype.kind not in "biuf":
-            raise InputError(f"{name} holds {array.dtype}, not numbers")
     return arrays
 
 
-def _used(k: int, of: int, scene: Scene, image: NDArray[Any], mask: Any, noise: Noise) -> NDArray[np.bool_]:
-    name = f"data[{k}]" if of > 1 else "data"
-    used = np.ones(image.shape, bool) if mask is None else np.asarray(mask) != 0
-    if scene.mask_image is not None:
-        used = used & scene.mask_image
-    if not used.any():
-        raise InputError(f"{name}: no pixel is left by the mask")
-    lost = used & ~np.isfinite(image)
-    if lost.any():
-        raise InputError(
-            f"{name}: {int(lost.sum())} pixels are not numbers, the first at "
-            f"{scene.pixel_name(int(lost.argmax()))}: mask them, mask=np.isfinite(data)"
-        )
-    if not noise.gaussian:
-        below = used & (image < (-6 * noise.readout if noise.readout else 0))
-        if below.any():
-            raise InputError(
-                f"{name}: {int(below.sum())} pixels are too far below 0 for photons, the first at "
-                f"{scene.pixel_name(int(below.argmax()))}: mask them, mask=data >= 0, or give the noise a "
-                "readout or a gain"
-            )
-    return used
+def _is_reader(given: Any) -> bool:
+    return isinstance(given, (str, os.PathLike)) or callable(given)
+
+
+def with_one_list(setups: Sequence[Setup]) -> list[Setup]:
+    """Structure factors that are alike are one object, which memory and messages hold once."""
+    known: list[Any] = []
+    found = []
+    for setup in setups:
+        crystals = []
+        for crystal in setup.sample.crystals:
+            mine = crystal.structure_factors
+            same = next((one for one in known[-_LISTS:] if one is mine or one == mine), None)
+            if same is None:
+                known.append(mine)
+            elif same is not mine:
+                crystal = crystal.replace(structure_factors=same)
+            crystals.append(crystal)
+        if all(a is b for a, b in zip(crystals, setup.sample.crystals, strict=True)):
+            found.append(setup)
+        else:
+            found.append(setup.replace(sample=setup.sample.replace(crystals=tuple(crystals))))
+    return found

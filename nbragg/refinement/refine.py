@@ -10,22 +10,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..base import validate as check
+from ..base.crew import Crew
 from ..base.errors import InputError
 from ..base.names import suggestion
+from ..base.processes import hands
 from ..base.warn import said_before
 from ..engine.options import RenderOptions
 from ..inverse.noise import Noise, checked_noise
-from ..inverse.places import BACKGROUNDS, background_names
+from ..inverse.places import BACKGROUNDS
 from ..model.setup import Setup
+from ..scene.build import make_scene
 from ..scene.parameters import expand
-from ..simulation.simulator import Simulator
+from ..scene.stages import Stages
 from .amplitudes import Amplitudes, Mates, amplitude_step, check_alike, cropped
-from .frame import Frame
-from .joint import Line, Problem, Stand, minimise
-from .measured import checked_images
-from .result import Refinement
-from .stages import SHARP, Stage, kind_of, plan
-from .transforms import scales_of
+from .course import Course, Place, go, turn
+from .frame import Frame, settled
+from .joint import Line, Stand
+from .measured import Source, paired, with_one_list
+from .result import Outcome, Refinement
+from .stages import plan
 
 __all__ = ["refine"]
 
@@ -51,6 +54,7 @@ def refine(
     amplitudes: str | None = None,
     amplitude_prior: float = math.inf,
     stages: str = "auto",
+    workers: Any = 1,
     progress: Callable[[Line], None] | None = None,
     **options: Any,
 ) -> Refinement:
@@ -62,8 +66,10 @@ def refine(
 
     Parameters
     ----------
-    data : array_like, or sequence of them
-        Measured pixels of each image, shape as `Result.image`: photons, or ADU less their offset.
+    data : array_like, path-like or callable, or sequence of them
+        Measured pixels of each image, shape as `Result.image`: photons, or ADU less their offset.  A file is
+        read when it is needed, its offset taken off and its bad pixels left out, and so is what a callable
+        without arguments returns, an array or an `ImageFile`: many images then need no memory.
     start : Setup, or sequence of Setup
         Where to begin: of each image, or one for all.
     parameters : sequence of str
@@ -90,10 +96,13 @@ def refine(
         Standard deviation of what is known of an amplitude, its value at the start, as a part of it.
     stages : {"auto", "none"}
         "none": the sharp model at once, from a start within a spot's width.
+    workers : int, str or dask.distributed.Client
+        Processes among which images are divided, 1: this one; or the address of a Dask scheduler, or its
+        client, all of whose workers take part.  What is found is the same to rounding.
     progress : callable, optional
-        Called with a `Line` for each step.
+        Called with a `Line` for each step; of several images that share nothing, with the last of each.
     **options
-        Of `RenderOptions`: ``threads``, ``device``, ``precision``.
+        Of `RenderOptions`: ``threads`` (of each worker), ``device``, ``precision``.
 
     Returns
     -------
@@ -101,6 +110,10 @@ def refine(
 
     Raises
     ------
+    RenderError
+        When a worker ends.
+    MissingPackageError
+        For a scheduler, without Dask.
     InputError
         For unknown parameters, data that do not fit the detector, pixels that are not numbers or, of counted
         photons, negative and not masked, a mask without pixels, and parameters none of which is determined.
@@ -116,49 +129,72 @@ def refine(
     >>> found.converged
     True
     """
+    names = _checked(parameters, restraints, bounds, progress)
+    check.choice("stages", stages, ("auto", "none"))
+    prior = check.number("amplitude_prior", amplitude_prior, above=0, infinity=True)
+    noise = checked_noise(noise)
+    kind, known = _background(background)
+    setups, sources = paired(data, start, mask)
+    setups = with_one_list(setups)
+    if amplitudes is not None:
+        check_alike(setups)
+    settings = (names, noise, kind, known, RenderOptions(**options))
+    lists = {id(c.structure_factors): c.structure_factors for s in setups for c in s.sample.crystals}
+    say = progress or (lambda line: None)
+    with (
+        Crew(
+            hands(workers, len(setups), [known, *lists.values()]), _frame, setups, sources, common=settings
+        ) as frames,
+        said_before(),
+    ):
+        first = settled(setups[0], names, settings[-1])
+        course = _course(frames, first, shared, restraints or {}, bounds or {}, kind, stages)
+        lines, stand = go(frames, course, say)
+        _said_nothing(stand, course.free)
+        outcome = Outcome(course.free, course.common, lines, stand)
+        if amplitudes is not None:
+            mates = Mates(cropped(setups[0].crystal.structure_factors, frames.each(Frame.reach)), amplitudes)
+            outcome = _amplitudes(frames, course, mates, prior, outcome, say)
+        fitted = frames.each(Frame.fitted)
+    return Refinement(sources, fitted, outcome, noise, kind, known, settings[-1])
+
+
+def _checked(parameters: Any, restraints: Any, bounds: Any, progress: Any) -> tuple[str, ...]:
+    """Names; of all else that it is of the right kind."""
     if not isinstance(parameters, Iterable):
         raise InputError(f"parameters must be names or a list of them, not {parameters!r}")
-    names = (parameters,) if isinstance(parameters, str) else tuple(parameters)
     for name, given in (("restraints", restraints), ("bounds", bounds)):
         if not isinstance(given, (Mapping, type(None))):
             raise InputError(f"{name} take a dictionary by the names of parameters, not {given!r}")
     if progress is not None and not callable(progress):
         raise InputError(f"progress is called with each Line, print say, not {progress!r}")
-    check.choice("stages", stages, ("auto", "none"))
-    prior = check.number("amplitude_prior", amplitude_prior, above=0, infinity=True)
-    noise = checked_noise(noise)
-    kind, known = _background(background)
-    frames = [
-        Frame(
-            _settled(setup, names),
-            pixels,
-            used,
-            noise,
-            kind,
-            _over(known, pixels.shape),
-            RenderOptions(**options),
-        )
-        for setup, pixels, used in checked_images(data, start, mask, noise)
-    ]
-    free = _free(frames, names)
-    common = _common(frames[0].setup, free, shared)
-    way = plan(frames[0].simulator.scene, free) if stages == "auto" else plan(frames[0].simulator.scene, ())
-    run = _Run(frames, free, common, dict(restraints or {}), dict(bounds or {}), progress)
-    mates = None if amplitudes is None else run.mates(amplitudes)
-    with said_before():
-        for number, stage in enumerate(way, 1):
-            if number == len(way) > 1:
-                run.weigh()
-            stand = run.stage(stage, number, len(way))
-        if mates is not None:
-            stand = run.amplitudes(mates, prior, stand)
-        return run.result(stand)
+    return (parameters,) if isinstance(parameters, str) else tuple(parameters)
 
 
-def _settled(setup: Setup, names: tuple[str, ...]) -> Setup:
-    """With every number set that is free: a centre that was that of the image, a fluence that was a flux."""
-    simulator = Simulator(setup)
-    return simulator.moved(names, simulator.linearize(names).values).setup
+def _course(
+    frames: Crew[Frame],
+    setup: Setup,
+    shared: Sequence[str] | str,
+    restraints: Mapping[str, float],
+    bounds: Mapping[str, tuple[float, float]],
+    kind: str,
+    stages: str,
+) -> Course:
+    """What is refined; images begin alike in what they share."""
+    free = _free(frames)
+    sigma = {
+        one: check.number(f"restraints[{name}]", sigma, above=0)
+        for name, sigma in restraints.items()
+        for one in _members(setup, name, free, "restraints")
+    }
+    limits = {one: pair for name, pair in bounds.items() for one in _members(setup, name, free, "bounds")}
+    way = plan(make_scene(setup, Stages()), free if stages == "auto" else ())
+    course = Course(free, _common(setup, free, shared), sigma, limits, kind, way)
+    shares = [begun[course.common] for begun in frames.each(_begun)]
+    if course.common.any() and any((other != shares[0]).any() for other in shares):
+        names = [name for name, one in zip(free, course.common, strict=True) if one]
+        frames.each(Frame.share, common=(names, np.mean(shares, axis=0)))
+    return course
 
 
 def _background(given: Any) -> tuple[str, Array]:
@@ -170,29 +206,21 @@ def _background(given: Any) -> tuple[str, Array]:
     return "none", known
 
 
-def _over(known: Array, shape: tuple[int, ...]) -> Array:
-    if known.shape not in ((), shape):
-        raise InputError(f"background has the shape {known.shape}; the image has {shape}")
-    return np.broadcast_to(known, shape)
-
-
-def _free(frames: Sequence[Frame], names: tuple[str, ...]) -> tuple[str, ...]:
+def _free(frames: Crew[Frame]) -> tuple[str, ...]:
     """Single parameters, alike in all images."""
-    first: tuple[str, ...] = ()
-    for k, frame in enumerate(frames):
-        found = tuple(p.name for p in expand(names, frame.setup, scene=frame.simulator.scene))
-        first = first or found
-        if found != first:
+    names: list[tuple[str, ...]] = frames.each(_names)
+    for k, found in enumerate(names):
+        if found != names[0]:
             raise InputError(
-                f"start[{k}] has the parameters {', '.join(found)}, start[0] {', '.join(first)}: they must "
-                "be alike"
+                f"start[{k}] has the parameters {', '.join(found)}, start[0] {', '.join(names[0])}: they "
+                "must be alike"
             )
-    if not first:
+    if not names[0]:
         raise InputError('no parameter is named: give at least one, for example "crystal.orientation"')
-    own = [name for name in first if name.startswith("response.")]
+    own = [name for name in names[0] if name.startswith("response.")]
     if own:
         raise InputError(f"{own[0]} moves no photons: noise says what the detector makes of them")
-    return first
+    return names[0]
 
 
 def _members(setup: Setup, name: str, free: tuple[str, ...], what: str) -> list[str]:
@@ -210,162 +238,87 @@ def _common(setup: Setup, free: tuple[str, ...], shared: Sequence[str] | str) ->
     return np.array([name in given for name in free])
 
 
-class _Run:
-    """A refinement on its way."""
-
-    def __init__(
-        self,
-        frames: list[Frame],
-        free: tuple[str, ...],
-        common: NDArray[np.bool_],
-        restraints: dict[str, float],
-        bounds: dict[str, tuple[float, float]],
-        progress: Callable[[Line], None] | None,
-    ) -> None:
-        self.frames, self.free, self.common, self.progress = frames, free, common, progress
-        setup = frames[0].setup
-        self.sigma = {
-            one: check.number(f"restraints[{name}]", sigma, above=0)
-            for name, sigma in restraints.items()
-            for one in _members(setup, name, free, "restraints")
-        }
-        self.bounds = {
-            one: limits for name, limits in bounds.items() for one in _members(setup, name, free, "bounds")
-        }
-        self.begun = [self._values(frame) for frame in frames]
-        #: by how much rotations, which each stage takes up into the orientation, have moved
-        self.turned = [np.zeros(len(free)) for _ in frames]
-        self.history: list[Line] = []
-        self.found: Amplitudes | None = None
-        #: how many of them the data say something of
-        self.amplitudes_free = 0.0
-        shares = [values[common] for values in self.begun]
-        if common.any() and any((other != shares[0]).any() for other in shares):
-            mean = np.mean(shares, axis=0)
-            names = [name for name, one in zip(free, common, strict=True) if one]
-            for frame in frames:
-                frame.setup = frame.simulator.moved(names, mean).setup
-        self.first = [frame.setup for frame in frames]
-
-    def _values(self, frame: Frame) -> Array:
-        return np.array([p.value for p in expand(self.free, frame.setup, scene=frame.simulator.scene)])
-
-    def weigh(self) -> None:
-        """Go back to the start where the coarse stages led away from what the sharp model finds likely."""
-        now = [frame.setup for frame in self.frames]
-        better = sum(
-            frame.compared(first, later)
-            for frame, first, later in zip(self.frames, self.first, now, strict=True)
+def _said_nothing(stand: Stand, free: tuple[str, ...]) -> None:
+    if all(not np.diag(n.H)[: len(free)].any() for n in stand.normals):
+        raise InputError(
+            f"the data say nothing of {', '.join(free)}: no light of the model falls on pixels that count"
         )
-        if better > 0:
-            for frame, setup in zip(self.frames, self.first, strict=True):
-                frame.setup = setup
-            self.turned = [np.zeros(len(self.free)) for _ in self.frames]
 
-    def stage(self, stage: Stage, number: int, of: int) -> Stand:
-        """Run one; its values are taken up."""
-        sharp = stage.divide == 1
-        moving = self.free
-        if not sharp:
-            kinds = set(stage.kinds) - {"scale"}
-            moving = tuple(name for name in self.free if kind_of(name) in kinds)
-        names = moving if sharp else (*moving, "beam.fluence")
-        bright = "beam.fluence" in self.free and not self.common[self.free.index("beam.fluence")]
-        for frame in self.frames:
-            frame.open(stage, names, bright or not sharp)
-        return self._run(stage, names, moving, (number, of))
 
-    def _run(
-        self, stage: Stage, names: tuple[str, ...], moving: tuple[str, ...], place: tuple[int, int]
-    ) -> Stand:
-        """From where the frames stand, in the stage that is open."""
-        start = [np.concatenate([frame.values(names), frame.background]) for frame in self.frames]
-        problem = self._problem(names, moving, start)
+def _amplitudes(
+    frames: Crew[Frame],
+    course: Course,
+    mates: Mates,
+    prior: float,
+    outcome: Outcome,
+    say: Callable[[Line], None],
+) -> Outcome:
+    """After the sharp stage, in turns with all else, until amplitudes stay."""
+    F = begun = mates.F
+    weights: Array | None = None
+    cost = _cost(frames, mates, F)
+    lines, stand = list(outcome.lines), outcome.stand
+    for number in range(1, _TURNS + 1):
+        before = F
+        for _ in range(_STEPS_A_TURN):
+            there, information = amplitude_step(frames, mates, F, begun, prior)
+            F, cost = _reached(frames, mates, F, there, cost)
+        if "beam.fluence" in course.free:  # which no image tells from all amplitudes together
+            weights = information if weights is None else weights
+            scale = np.sqrt(float(weights @ begun**2) / float(weights @ F**2))
+            F = F * scale
+            _cost(frames, mates, F, 1 / scale**2)
+        place = Place(len(course.way), len(course.way), 0, number)
+        more, stand = turn(frames, course, place, say)
+        lines += more
+        cost = stand.cost
+        seen = mates.free & (information > 0)
+        sigma = np.where(seen, 1 / np.sqrt(np.maximum(information, 1e-300)), np.inf)
+        if np.sqrt(np.mean(((F - before)[seen] / sigma[seen]) ** 2)) < _STILL:
+            break
+    else:
+        text = f"amplitudes still move after {_TURNS} turns"
+        stand = stand._replace(converged=False, message=stand.message or text)
+    known = information[seen] * F[seen] ** 2
+    found = Amplitudes(mates.hkl, F, sigma, mates.space_group)
+    return outcome._replace(
+        lines=lines, stand=stand, amplitudes=found, amplitudes_free=float(np.sum(known / (1 + known)))
+    )
 
-        def say(step: int, cost: float, gain: float, damping: float) -> None:
-            self.history.append(Line(*place, step, cost, gain, damping))
-            if self.progress is not None:
-                self.progress(self.history[-1])
 
-        values, stand = minimise(problem, start, stage, say)
-        p = len(names)
-        if stage.divide == 1 and all(not np.diag(n.H)[:p].any() for n in stand.normals):
-            raise InputError(
-                f"the data say nothing of {', '.join(names)}: no light of the model falls on pixels that "
-                "count"
-            )
-        for frame, found, begun, turned in zip(self.frames, values, start, self.turned, strict=True):
-            frame.close(moving, found[p:])
-            for i, name in enumerate(self.free):
-                if name in names:
-                    at = names.index(name)
-                    turned[i] += found[at] - begun[at]
-        return stand
+def _cost(frames: Crew[Frame], mates: Mates, F: Array, brighter: float = 1.0) -> float:
+    """-ln L with these amplitudes, where images then stand."""
+    return float(frames.total(Frame.with_factors, common=(mates.factors_of(F), brighter)))
 
-    def _problem(self, names: tuple[str, ...], moving: tuple[str, ...], start: list[Array]) -> Problem:
-        shares = np.array([name in moving and self.common[self.free.index(name)] for name in names])
-        coefficients = background_names(self.frames[0].kind)
-        shares = np.concatenate([shares, np.zeros(len(coefficients), bool)])
-        bounds = {name: limits for name, limits in self.bounds.items() if name in names}
-        scales = [scales_of((*names, *coefficients), tuple(values), bounds) for values in start]
-        restraints = []
-        for k, values in enumerate(start):
-            importance, middle = np.zeros(len(names)), values[: len(names)].copy()
-            for name, sigma in self.sigma.items():
-                if name in moving:
-                    i, j = names.index(name), self.free.index(name)
-                    importance[i] = 1 / sigma**2 / (len(start) if shares[i] else 1)
-                    middle[i] -= self.turned[k][j]
-            restraints.append((middle, importance))
-        return Problem(self.frames, names, shares, scales, restraints)
 
-    def mates(self, space_group: str) -> Mates:
-        """Of the list that all images have, as far as their pixels see it."""
-        factors = check_alike([frame.setup for frame in self.frames])
-        return Mates(cropped(factors, [frame.simulator.scene for frame in self.frames]), space_group)
+def _reached(frames: Crew[Frame], mates: Mates, F: Array, there: Array, cost: float) -> tuple[Array, float]:
+    """As far towards new amplitudes as the cost falls."""
+    for _ in range(_HALVES):
+        reached = _cost(frames, mates, there)
+        if reached < cost:
+            return there, reached
+        there = (there + F) / 2
+    return F, _cost(frames, mates, F)
 
-    def amplitudes(self, mates: Mates, prior: float, stand: Stand) -> Stand:
-        """After the sharp stage, in turns with all else, until amplitudes stay."""
-        F = begun = mates.F
-        weights: Array | None = None
-        cost = sum(frame.with_factors(mates.factors_of(F)) for frame in self.frames)
-        for turn in range(1, _TURNS + 1):
-            before = F
-            for _ in range(_STEPS_A_TURN):
-                there, information = amplitude_step(self.frames, mates, F, begun, prior)
-                F, cost = self._reached(mates, F, there, cost)
-            if "beam.fluence" in self.free:  # which no image tells from all amplitudes together
-                weights = information if weights is None else weights
-                scale = np.sqrt(float(weights @ begun**2) / float(weights @ F**2))
-                F = F * scale
-                for frame in self.frames:
-                    frame.with_factors(mates.factors_of(F), 1 / scale**2)
-            stand = self._run(SHARP, self.free, self.free, (turn, _TURNS))
-            cost = stand.cost
-            seen = mates.free & (information > 0)
-            sigma = np.where(seen, 1 / np.sqrt(np.maximum(information, 1e-300)), np.inf)
-            if np.sqrt(np.mean(((F - before)[seen] / sigma[seen]) ** 2)) < _STILL:
-                break
-        else:
-            text = f"amplitudes still move after {_TURNS} turns"
-            stand = stand._replace(converged=False, message=stand.message or text)
-        self.amplitudes_free = float(
-            np.sum(information[seen] * F[seen] ** 2 / (1 + information[seen] * F[seen] ** 2))
-        )
-        self.found = Amplitudes(mates.hkl, F, sigma, mates.space_group)
-        return stand
 
-    def _reached(self, mates: Mates, F: Array, there: Array, cost: float) -> tuple[Array, float]:
-        """As far towards new amplitudes as the cost falls."""
-        for _ in range(_HALVES):
-            reached = sum(frame.with_factors(mates.factors_of(there)) for frame in self.frames)
-            if reached < cost:
-                return there, reached
-            there = (there + F) / 2
-        return F, sum(frame.with_factors(mates.factors_of(F)) for frame in self.frames)
+# ---- what frames are asked ----
 
-    def result(self, stand: Stand) -> Refinement:
-        """After the sharp stage."""
-        found = Refinement(self.frames, self.free, self.common, self.begun, self.turned, stand, self.history)
-        found.amplitudes, found._amplitudes_free = self.found, self.amplitudes_free
-        return found
+
+def _frame(
+    names: tuple[str, ...],
+    noise: Noise,
+    kind: str,
+    known: Array,
+    options: RenderOptions,
+    setup: Setup,
+    source: Source,
+) -> Frame:
+    return Frame(setup, source, names, noise, kind, known, options)
+
+
+def _names(frame: Frame) -> tuple[str, ...]:
+    return frame.free
+
+
+def _begun(frame: Frame) -> Array:
+    return frame.begun

@@ -14,6 +14,7 @@ from nbragg import Beam, Crystal, Detector, Noise, RenderOptions, Sampling, Setu
 from nbragg.base.errors import InputError
 from nbragg.refinement.amplitudes import Mates, cropped
 from nbragg.refinement.frame import Frame
+from nbragg.refinement.measured import Source
 from nbragg.refinement.seen import reflections_seen
 from nbragg.refinement.stages import SHARP
 
@@ -74,17 +75,20 @@ def test_mates() -> None:
 
 
 def test_what_no_pixel_sees_is_cropped() -> None:
-    simulator = Simulator(still(fpixels=30, spixels=30))
-    small = cropped(FACTORS, [simulator.scene])
+    setup = still(fpixels=30, spixels=30)
+    simulator = Simulator(setup)
+    small = cropped(FACTORS, [opened(setup, np.ones((30, 30))).reach()])
     assert small.values is not None and FACTORS.values is not None and small.values.size < FACTORS.values.size
     there = simulator.replace(structure_factors=small)
     assert np.array_equal(there.render().image, simulator.render().image)
 
 
 def opened(setup: Setup, data: Array) -> Frame:
-    used = np.ones(data.shape, bool)
-    frame = Frame(setup, data, used, Noise(), "constant", np.zeros(data.shape), RenderOptions(threads=1))
-    frame.open(SHARP, ("beam.fluence",), False)
+    noise, options = Noise(), RenderOptions(threads=1)
+    frame = Frame(
+        setup, Source("data", data, None), ("beam.fluence",), noise, "constant", np.zeros(()), options
+    )
+    frame.open(SHARP, False)
     return frame
 
 

@@ -1,0 +1,173 @@
+"""Hands of a crew: other processes of this machine, or workers of a Dask cluster."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from multiprocessing.connection import Connection, Pipe
+from typing import Any
+
+from . import validate as check
+from .crew import Hand, Keeper, Packer, Remote, Shelf, WorkerLost
+from .errors import InputError
+from .optional import require
+
+__all__ = ["hands", "serve"]
+
+_SECONDS = 10.0
+
+
+def hands(workers: Any, count: int, constants: Sequence[Any] = ()) -> list[Hand]:
+    """Who holds the items of a crew.
+
+    Parameters
+    ----------
+    workers : int, str or dask.distributed.Client
+        Processes of this machine, 1: this one; or the address of a Dask scheduler, or its client: all its
+        workers.
+    count : int
+        Of items.
+    constants : sequence
+        Objects that every process gets once.
+
+    Raises
+    ------
+    InputError
+    MissingPackageError
+        For a scheduler, without Dask.
+    """
+    if isinstance(workers, str) or hasattr(workers, "nthreads"):
+        return _of_cluster(workers, count, constants)
+    number = min(check.count("workers", workers, at_least=1), count)
+    if number == 1:
+        return [Shelf()]
+    found: list[Hand] = []
+    try:
+        for _ in range(number):
+            found.append(_Process(constants, number))
+    except BaseException:
+        for hand in found:
+            hand.close(at_once=True)
+        raise
+    return found
+
+
+# ---- processes of this machine ----
+
+#: which libraries beneath NumPy and the engine take their number of threads from
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+_CODE = (
+    "import sys, json; sys.path[:] = json.loads(sys.argv[2]); "
+    "from nbragg.base.processes import serve; serve(int(sys.argv[1]))"
+)
+
+
+class _Process(Remote):
+    """A new interpreter at the other end of a pair of sockets.
+
+    It needs no main module that can be imported, copies no thread of this process, and ends with it.
+    """
+
+    def __init__(self, constants: Sequence[Any], of: int) -> None:
+        self._link, there = Pipe()
+        threads = str(max(len(os.sched_getaffinity(0)) // of, 1))
+        environment = os.environ | {name: os.environ.get(name, threads) for name in _THREADS}
+        with there:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", _CODE, str(there.fileno()), json.dumps(list(map(str, sys.path)))],
+                pass_fds=[there.fileno()],
+                stdin=subprocess.DEVNULL,
+                env=environment,
+            )
+        super().__init__(self._told, Packer(constants))
+        #: sent with the first task, so that all begin at the same time
+        self._start: bytes | None = _packed(constants)
+
+    def _told(self, message: bytes) -> bytes:
+        try:
+            if self._start is not None:
+                self._link.send_bytes(self._start)
+                self._start = None
+            self._link.send_bytes(message)
+            return self._link.recv_bytes()
+        except (EOFError, OSError):
+            raise WorkerLost(f"a worker process ended: {self._fate()}") from None
+
+    def _fate(self) -> str:
+        try:
+            status = self._process.wait(_SECONDS)
+        except subprocess.TimeoutExpired:
+            return "it no longer answers"
+        if status == -signal.SIGKILL:
+            return "it was killed (signal 9), as the system does when memory runs out: take fewer workers"
+        return f"signal {-status}" if status < 0 else f"exit status {status}"
+
+    def close(self, *, at_once: bool) -> None:
+        if at_once:
+            self._process.kill()
+        self._link.close()
+        try:
+            self._process.wait(_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def serve(descriptor: int) -> None:
+    """Be a worker: answer until the other end is closed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that asks is interrupted, and ends this one
+    with Connection(descriptor) as link:
+        try:
+            keeper = Keeper(link.recv_bytes())
+            while True:
+                link.send_bytes(keeper.answer(link.recv_bytes()))
+        except (EOFError, OSError):
+            return
+
+
+# ---- workers of a cluster ----
+
+
+class _Worker(Remote):
+    """An actor on a worker of Dask."""
+
+    def __init__(self, client: Any, address: str, constants: Sequence[Any], own: bool) -> None:
+        self._client, self._address, self._own = client, address, own
+        start = _packed(constants)
+        self._actor = client.submit(Keeper, start, actor=True, workers=[address], pure=False).result()
+        super().__init__(self._told, Packer(constants))
+
+    def _told(self, message: bytes) -> bytes:
+        try:
+            answer: bytes = self._actor.answer(message).result()
+        except Exception as error:
+            raise WorkerLost(f"the worker {self._address} of the cluster is lost: {error}") from error
+        return answer
+
+    def close(self, *, at_once: bool) -> None:
+        self._actor = None
+        if self._own:
+            self._client.close()
+
+
+def _packed(constants: Sequence[Any]) -> bytes:
+    return pickle.dumps(tuple(constants), pickle.HIGHEST_PROTOCOL)
+
+
+def _of_cluster(given: Any, count: int, constants: Sequence[Any]) -> list[Hand]:
+    client = given
+    if isinstance(given, str):
+        distributed = require("dask.distributed", extra="cluster", purpose="workers of a cluster")
+        try:
+            client = distributed.Client(given, timeout=_SECONDS)
+        except (OSError, ValueError) as error:
+            raise InputError(f"workers: no Dask scheduler answers at {given!r}: {error}") from None
+    addresses = sorted(client.nthreads())[:count]
+    if not addresses:
+        raise InputError("workers: the Dask cluster has no worker yet")
+    return [_Worker(client, address, constants, client is not given) for address in addresses]
