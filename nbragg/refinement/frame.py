@@ -45,6 +45,8 @@ _WORTH = 1e-3
 _OTHERS = 0.02
 #: by how much spots are widened where pixels are looked for
 _WIDER = 1.5
+#: photons that a background begins with, and how often what is above it by three sigmas is left out
+_LEAST_LEVEL, _CLIPS = 0.01, 5
 #: of the light, that pixels with one reflection's must have
 _PURE = 0.7
 #: bytes of a Jacobian that is held; beyond them the normal equations come from more passes over the image
@@ -207,7 +209,12 @@ class Frame:
     def _level(self) -> float:
         """Of the background, photons: the mean without what shines."""
         light = (self.loaded.pixels / self.noise.gain - self.fixed)[self.loaded.used]
-        return max(float(light[light <= np.quantile(light, 0.9)].mean()), 0.01)
+        level = max(float(light[light <= np.quantile(light, 0.9)].mean()), _LEAST_LEVEL)
+        for _ in range(_CLIPS):
+            spread = float(np.sqrt(self.noise.variance(level))) / self.noise.gain
+            dark = light[light <= level + 3 * spread]
+            level = max(float(dark.mean()) if len(dark) else 0.0, _LEAST_LEVEL)
+        return level
 
     def _free_values(self) -> Array:
         return np.array([p.value for p in expand(self.free, self.setup, scene=self.simulator.scene)])

@@ -46,6 +46,13 @@ def test_refinement(tmp_path: Path) -> None:
     assert level["worst_error_in_sigmas"][0] < 5 and level["chi_square"] == pytest.approx(1, abs=0.05)
 
 
+def test_stills(tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    run("benchmarks.stills", "--quick", "--out", str(path))
+    one, two = read(path)["results"]
+    assert one["chi_square"] == two["chi_square"] == pytest.approx(1, abs=0.05) and two["converged"]
+
+
 @pytest.fixture(scope="module")
 def result(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("benchmarks") / "result.json"
