@@ -134,7 +134,7 @@ def test_images_together(folder: Path, capsys: pytest.CaptureFixture[str]) -> No
     out = capsys.readouterr().out
     assert "2 images of 32 x 32 pixels, 4 parameters each" in out and "shared by 2 images" in out
     assert out.count("detector.distance_mm") == 1 and out.count("crystal.rotation_deg[0]") == 2
-    assert "image 2, chi square" in out
+    assert "image 2, i1.npy: chi square" in out
     setups = [nbragg.load(f"r_{k:04d}.json") for k in (1, 2)]
     distances = [one.detector.distance_mm for one in setups if isinstance(one, nbragg.Setup)]
     assert distances[0] == distances[1] == pytest.approx(100, abs=0.2)

@@ -138,8 +138,8 @@ def setup_from(arguments: argparse.Namespace, *, needed: bool = False) -> Setup 
     return setup
 
 
-def add_shape_argument(parser: ToolParser) -> None:
-    """Let the parser take the shape of a raw image."""
+def add_shape_argument(parser: ToolParser, *, all_frames: bool = False) -> None:
+    """Let the parser take the shape of a raw image, and what of a file is read: one frame, or all of them."""
     parser.add_argument(
         "--shape",
         nargs=2,
@@ -147,7 +147,13 @@ def add_shape_argument(parser: ToolParser) -> None:
         metavar=("SLOW", "FAST"),
         help="pixels of a raw float image, which has no header",
     )
-    parser.add_argument("--frame", type=int, default=0, metavar="N", help="frame of a stack, from 0")
+    parser.add_argument(
+        "--frame",
+        type=int,
+        default=None if all_frames else 0,
+        metavar="N",
+        help=f"{'only this ' if all_frames else ''}frame of a stack, from 0",
+    )
     parser.add_argument("--dataset", metavar="NAME", help="dataset of an HDF5 file")
 
 
@@ -173,14 +179,16 @@ def read_image(
                 raise InputError(f"{file} has no header and is not square: give --shape SLOW FAST")
             warn(f"{file} has no header; taken as {edge} x {edge} pixels, --shape SLOW FAST says otherwise")
             shape = (edge, edge)
-    # what looks like frames may be panels
-    frame = None if several else arguments.frame
+    frame = arguments.frame or 0
+    if several and scene is not None:  # what looks like frames may be panels
+        stored = images.stored_shape(file, dataset=arguments.dataset, shape=shape) or ()
+        frame = frame if stored[1:] == scene.image_shape else None
     content = images.read_image(file, frame=frame, dataset=arguments.dataset, shape=shape)
-    if several and scene is not None and content.image.shape[1:] == scene.image_shape:
-        frames = len(content.image)
-        if not -frames <= arguments.frame < frames:
-            raise InputError(f"{file} has {frames} frames; frame {arguments.frame} was asked for")
-        content = content._replace(image=content.image[arguments.frame])
+    if several and scene is not None and content.image.shape[1:] == scene.image_shape:  # lists of pixels
+        frames, one = len(content.image), arguments.frame or 0
+        if not -frames <= one < frames:
+            raise InputError(f"{file} has {frames} frames; frame {one} was asked for")
+        content = content._replace(image=content.image[one])
     if scene is None and content.metadata.get("panels"):
         return _beneath(content) if beneath else content
     if content.image.ndim != 2 and not several:

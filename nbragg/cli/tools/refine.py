@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 from ...base.errors import FileError, InputError
 from ..terminal import FAILED, OK, complain
 from .common import ToolParser, add_scene_arguments, add_shape_argument, number, run_tool
+from .refine_images import Source, sources_from
 from .refine_input import (
     Measured,
+    Start,
     add_noise_arguments,
     background_from,
     bounds_from,
@@ -21,13 +23,11 @@ from .refine_input import (
     noise_from,
     percent_from,
     sigmas_from,
-    starts_from,
 )
 
 if TYPE_CHECKING:
     from ...inverse.noise import Noise
     from ...model.setup import Setup
-    from ...refinement.joint import Line
     from ...refinement.result import Refinement
     from ...scene.record import Scene
 
@@ -45,11 +45,15 @@ def _parser() -> ToolParser:
         "converged, 1 not converged (what was found is written all the same), 2 bad input.",
     )
     add = parser.add_argument
-    add("images", metavar="IMAGE", nargs="+", help="any image format; data of the set-up's detector")
+    add(
+        "images", metavar="IMAGE", nargs="+", help="any image format; data of the set-up's detector; each "
+        "frame of a stack is an image, of which FILE:3 or FILE:1-20 takes one or some, counted from 1",
+    )  # fmt: skip
     add(
         "--start", nargs="+", metavar="FILE",
         help="recipes, one for all images or one for each, or a DIALS .expt, whose crystals, detector and "
-        "beam are taken and the rest of --recipe or of the command line after --",
+        "beam are taken and the rest of --recipe or of the command line after --; its experiments belong to "
+        "the images whose file and frame they name",
     )  # fmt: skip
     add("--free", nargs="+", required=True, metavar="NAME",
         help="parameters and groups: crystal.orientation crystal.cell detector.distance_mm ...")  # fmt: skip
@@ -73,7 +77,7 @@ def _parser() -> ToolParser:
     add("--out-expt", metavar="FILE", help="write DIALS experiments, one for each crystal of each image")
     add("--plot", metavar="PNG", help="draw data, model, residual and convergence")
     add("--overwrite", action="store_true", help="replace files that exist")
-    add_shape_argument(parser)
+    add_shape_argument(parser, all_frames=True)
     add_scene_arguments(parser)
     return parser
 
@@ -82,6 +86,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from ...refinement.refine import refine
     from ...scene.build import make_scene
     from ...scene.stages import Stages
+    from .refine_report import Progress
 
     noise = noise_from(arguments.noise)
     background = background_from(arguments.background)
@@ -89,21 +94,20 @@ def _run(arguments: argparse.Namespace) -> int:
     prior = percent_from("--amplitude-prior", arguments.amplitude_prior)
     if arguments.amplitudes is None and (arguments.amplitude_prior or arguments.out_mtz):
         raise InputError("--amplitude-prior and --out-mtz are of --amplitudes, which is not given")
-    outputs = _outputs(arguments)
-    setups = starts_from(arguments, len(arguments.images))
-    count = len(arguments.images)
-    if len(setups) not in (1, count):
-        raise InputError(f"{len(setups)} starts and {count} images: give as many, or one start for all")
-    setups = setups * count if len(setups) == 1 else setups
+    start, stages = Start(arguments), Stages()
+    given = sources_from(arguments, make_scene(start.first, stages).image_shape)
+    sources, setups, said = start.of(given)
+    outputs = _outputs(arguments, sources, len(given))
     restraints = sigmas_from("--sigma", arguments.sigma, setups[0], arguments.free)
-    stages = Stages()
     scenes = [make_scene(setup, stages) for setup in setups]
     mask = mask_from(arguments.mask, scenes[0].image_shape)
     images = [
-        measured(arguments, path, scene, noise) for path, scene in zip(arguments.images, scenes, strict=True)
+        measured(arguments, source, scene, noise) for source, scene in zip(sources, scenes, strict=True)
     ]
     used = [image.used if mask is None else image.used & mask for image in images]
-    _announce(arguments, setups[0], scenes[0], images)
+    for line in said:
+        print(line)
+    _announce(arguments, setups[0], scenes[0], sources, images)
     found = refine(
         [image.pixels for image in images],
         setups,
@@ -117,29 +121,28 @@ def _run(arguments: argparse.Namespace) -> int:
         amplitudes=arguments.amplitudes,
         amplitude_prior=prior,
         stages=arguments.stages,
-        progress=_say,
+        progress=Progress(),
         threads=arguments.threads,
     )
-    _report(found)
-    _write(arguments, found, images, noise, outputs)
+    _report(found, sources)
+    _write(arguments, found, sources, images, noise, outputs)
     if not found.converged:
         complain(_PROGRAM, "not converged", found.message)
     return OK if found.converged else FAILED
 
 
-def _outputs(arguments: argparse.Namespace) -> list[str]:
-    """Names of the recipes; every file that would be written is checked before anything is read."""
+def _outputs(arguments: argparse.Namespace, sources: Sequence[Source], count: int) -> list[str]:
+    """Names of the recipes, numbered as the images are given; every file to be written is checked."""
     from ...io.files.atomic import check_writable
     from ...simulation.saving import numbered
 
-    count = len(arguments.images)
     recipes: list[str] = []
     if arguments.out is not None:
         if Path(arguments.out).suffix.lower() not in (".json", ".yaml", ".yml"):
             raise InputError(f"--out {arguments.out}: a recipe's name ends in .json, .yaml or .yml")
         recipes = [arguments.out]
         if count > 1:
-            recipes = [numbered(arguments.out, k, count) for k in range(1, count + 1)]
+            recipes = [numbered(arguments.out, source.number, count) for source in sources]
     for option, name, suffix in (
         ("--out-expt", arguments.out_expt, ".expt"),
         ("--out-mtz", arguments.out_mtz, ".mtz"),
@@ -150,7 +153,7 @@ def _outputs(arguments: argparse.Namespace) -> list[str]:
     for name in (*recipes, arguments.out_expt, arguments.out_mtz, arguments.plot):
         if name is None:
             continue
-        if any(Path(name).resolve() == Path(image).resolve() for image in arguments.images):
+        if any(Path(name).resolve() == Path(path).resolve() for path in {source.path for source in sources}):
             raise InputError(f"{name} is an image that is read; give another name")
         check_writable(name)
         if Path(name).exists() and not arguments.overwrite:
@@ -162,13 +165,19 @@ def _outputs(arguments: argparse.Namespace) -> list[str]:
     return recipes
 
 
-def _announce(arguments: argparse.Namespace, setup: Setup, scene: Scene, images: Sequence[Measured]) -> None:
+def _announce(
+    arguments: argparse.Namespace,
+    setup: Setup,
+    scene: Scene,
+    sources: Sequence[Source],
+    images: Sequence[Measured],
+) -> None:
     """What it will cost."""
     from ...scene.parameters import expand
 
-    for path, image in zip(arguments.images, images, strict=True):
+    for source, image in zip(sources, images, strict=True):
         if image.said:
-            print(f"{path}: pixels left out: {image.said}")
+            print(f"{source.name}: pixels left out: {image.said}")
     free = len(expand(arguments.free, setup, scene=scene))
     size = " x ".join(map(str, scene.image_shape))
     many = f"{len(images)} images" if len(images) > 1 else "1 image"
@@ -176,25 +185,18 @@ def _announce(arguments: argparse.Namespace, setup: Setup, scene: Scene, images:
     print(f"{many} of {size} pixels, {free} parameters{each}", flush=True)
 
 
-def _say(line: Line) -> None:
-    print(
-        f"stage {line.stage} of {line.stages}, step {line.step}: -ln L {line.cost:.3f}, "
-        f"the next step would gain {line.gain:.3g}",
-        flush=True,
-    )
-
-
-def _report(found: Refinement) -> None:
+def _report(found: Refinement, sources: Sequence[Source]) -> None:
     from .refine_report import report
 
     print()
-    for line in report(found):
+    for line in report(found, [f"image {source.number}, {source.name}" for source in sources]):
         print(line)
 
 
 def _write(
     arguments: argparse.Namespace,
     found: Refinement,
+    sources: Sequence[Source],
     images: Sequence[Measured],
     noise: Noise,
     recipes: Sequence[str],
@@ -213,7 +215,7 @@ def _write(
             [arguments.out_expt],
             found.setups[0],
             scenes_of(found.setups),
-            **_named(arguments.images, found.setups[0]),
+            **_named(sources, found.setups[0]),
             d_min_A=_NO_REFLECTIONS_A,
             gain=noise.gain,
             pedestal=images[0].offset,
@@ -226,23 +228,30 @@ def _write(
         found.amplitudes.save(arguments.out_mtz, cell, first.beam.wavelength_A)
         written.append(arguments.out_mtz)
     if arguments.plot is not None:
-        _plot(arguments, found, images)
+        _plot(arguments, found, sources, images)
         written.append(arguments.plot)
     for name in written:
         print(f"wrote {name}")
 
 
-def _named(paths: Sequence[str], setup: Setup) -> dict[str, Any]:
-    """How experiments name the images: stills one by one, those of a rotation by a template if at all."""
+def _named(sources: Sequence[Source], setup: Setup) -> dict[str, Any]:
+    """How experiments name the images: stills one by one, those of a rotation as a run of frames or files."""
+    paths = [source.path for source in sources]
+    frames = [source.frame for source in sources]
     if not setup.sample.crystals[0].osc_deg:
-        return {"images": list(paths)}
+        return {"images": list(zip(paths, frames, strict=True))}
+    begin = frames[0]
+    if begin is not None:
+        if len(set(paths)) > 1 or frames != list(range(begin, begin + len(frames))):
+            return {}
+        return {"images": list(zip(paths, frames, strict=True)), "first_image": begin + 1}
     parts = [re.fullmatch(r"(.*?)(\d+)(\.\w+)", path) for path in paths]
     first = parts[0]
     if first is None:
         return {}
     number, width = int(first[2]), len(first[2])
     wanted = [f"{first[1]}{number + k:0{width}d}{first[3]}" for k in range(len(paths))]
-    if list(paths) != wanted:
+    if paths != wanted:
         return {}
     return {"images": f"{first[1]}{'#' * width}{first[3]}", "first_image": number}
 
@@ -251,7 +260,9 @@ def _named(paths: Sequence[str], setup: Setup) -> dict[str, Any]:
 _NO_REFLECTIONS_A = 1e6
 
 
-def _plot(arguments: argparse.Namespace, found: Refinement, images: Sequence[Measured]) -> None:
+def _plot(
+    arguments: argparse.Namespace, found: Refinement, sources: Sequence[Source], images: Sequence[Measured]
+) -> None:
     """Of several images the one that the model fits least well."""
     import numpy as np
 
@@ -270,7 +281,7 @@ def _plot(arguments: argparse.Namespace, found: Refinement, images: Sequence[Mea
         if line.step == 1:
             stages.append([])
         stages[-1].append(line.cost)
-    title = f"{Path(arguments.images[worst]).name}: chi square of all pixels {chi_squares(found)[worst]:.3f}"
+    title = f"{Path(sources[worst].name).name}: chi square of all pixels {chi_squares(found)[worst]:.3f}"
     if len(images) > 1:
         title += f", the highest of {len(images)} images"
     fit = Fit(data, found.expected(worst), residual, stages)

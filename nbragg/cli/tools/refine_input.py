@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import math
 import re
+import warnings
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,6 +14,7 @@ from ...base import validate as check
 from ...base.errors import InputError
 from ...base.names import suggestion
 from .common import flagged, read_image, setup_from
+from .refine_images import Source, pair
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
     from ...inverse.noise import Noise
     from ...io.images import ImageFile
+    from ...model.detector import Detector
     from ...model.setup import Setup
     from ...scene.record import Scene
     from ...simulation.experiments import Experiments
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BACKGROUNDS",
     "Measured",
+    "Start",
     "add_noise_arguments",
     "background_from",
     "bounds_from",
@@ -35,7 +39,6 @@ __all__ = [
     "noise_from",
     "percent_from",
     "sigmas_from",
-    "starts_from",
     "vary_from",
 ]
 
@@ -144,24 +147,114 @@ def bounds_from(words: Sequence[str]) -> dict[str, tuple[float, float]]:
 # ---- starts ----
 
 
-def starts_from(arguments: argparse.Namespace, images: int) -> list[Setup]:
-    """Where the refinement of so many images begins: one set-up for all, or one for each."""
-    given: list[str] = arguments.start or []
-    listed = [path for path in given if path.lower().endswith(".expt")]
-    if not given:
-        setup = setup_from(arguments, needed=False)
-        if setup is None:
-            raise InputError("no start: give --start FILE, or -- and a nanobragg command line")
-        return [setup]
-    if not listed:
-        if arguments.command_line is not None or arguments.recipe is not None:
-            raise InputError("--start, --recipe and -- each say a whole set-up: give one of them")
-        return [_recipe(path) for path in given]
-    if len(given) > 1:
-        raise InputError(
-            f"--start takes one .expt, which holds an experiment for each image, not {len(given)}"
-        )
-    return _of_experiments(arguments, listed[0], images)
+class Start:
+    """Where a refinement begins: one set-up for all images, or one for each.
+
+    Parameters
+    ----------
+    arguments : Namespace
+        With ``start``, ``recipe`` and ``command_line``.
+
+    Attributes
+    ----------
+    first : Setup
+        Of the first image, whose detector that of the others is like.
+
+    Raises
+    ------
+    InputError
+        For no start, and more than one.
+    """
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        given: list[str] = arguments.start or []
+        listed = [path for path in given if path.lower().endswith(".expt")]
+        self._path = ""
+        self._experiments: Experiments | None = None
+        if not given:
+            setup = setup_from(arguments, needed=False)
+            if setup is None:
+                raise InputError("no start: give --start FILE, or -- and a nanobragg command line")
+            self._setups = [setup]
+        elif not listed:
+            if arguments.command_line is not None or arguments.recipe is not None:
+                raise InputError("--start, --recipe and -- each say a whole set-up: give one of them")
+            self._setups = [_recipe(path) for path in given]
+        elif len(given) > 1:
+            raise InputError(
+                f"--start takes one .expt, which holds an experiment for each image, not {len(given)}"
+            )
+        else:
+            self._of_experiments(arguments, listed[0])
+        self.first = self._setups[0]
+
+    def _of_experiments(self, arguments: argparse.Namespace, path: str) -> None:
+        """Cell, orientation, detector and beam from the file; the rest from a recipe or a command line."""
+        from ...simulation.experiments import read_experiments
+
+        experiments = read_experiments(path)
+        self._path, self._experiments = path, experiments
+        words: list[str] | None = arguments.command_line
+        self._has_words = words is not None and arguments.recipe is None
+        if words is not None and arguments.recipe is None:
+            from ..commandline import from_cli
+
+            with warnings.catch_warnings():  # of several experiments it takes the first; here all are used
+                warnings.filterwarnings("ignore", message=".*the first is taken")
+                self._base = from_cli(["-expt", path, *words])
+        else:
+            found = setup_from(arguments)
+            if found is None:
+                raise InputError(
+                    f"{path} says neither structure factors nor the size of the crystal: give --recipe FILE, "
+                    "or -- and a nanobragg command line without cell and detector: -hkl FILE -N 20 -physics "
+                    "exact"
+                )
+            self._base = found
+        self._setups = [self._joined(experiments, 0, 0)]
+
+    def _joined(self, experiments: Experiments, shot: int, image: int) -> Setup:
+        setup = _joined(self._base, experiments, shot, image)
+        if not self._has_words:
+            return setup
+        first = experiments[0].geometry.detector  # the command line's options say more of it: sensors, a mask
+        return setup.replace(detector=_said_more(setup.detector, first, self._base.detector))
+
+    def of(self, sources: Sequence[Source]) -> tuple[list[Source], list[Setup], list[str]]:
+        """Images that have a start, the start of each, and what there is to say of the others."""
+        if self._experiments is not None:
+            found = pair(self._path, self._experiments, sources)
+            setups = [self._joined(self._experiments, *place) for place in found.places]
+            return found.sources, setups, found.said
+        count = len(self._setups)
+        if count not in (1, len(sources)):
+            raise InputError(f"{count} starts and {len(sources)} images: give as many, or one start for all")
+        return list(sources), self._setups * (len(sources) if count == 1 else 1), []
+
+
+def _said_more(detector: Detector, first: Detector, base: Detector) -> Detector:
+    """A detector of the file, with what options changed of the first one."""
+    if detector == first:
+        return base
+    parts = [one.panels or () for one in (detector, first, base)]
+    if len({len(panels) for panels in parts}) > 1:
+        return detector
+    panels = [one.replace(**_changes(before, after)) for one, before, after in zip(*parts, strict=True)]
+    return detector.replace(**_changes(first, base) | {"panels": tuple(panels)})
+
+
+def _changes(before: Any, after: Any) -> dict[str, Any]:
+    """Fields of a record in which another differs."""
+    found = {}
+    for field in dataclasses.fields(before):
+        old, new = getattr(before, field.name), getattr(after, field.name)
+        try:
+            same = bool(old == new)
+        except ValueError:  # arrays
+            same = False
+        if not same:
+            found[field.name] = new
+    return found
 
 
 def _recipe(path: str) -> Setup:
@@ -172,47 +265,6 @@ def _recipe(path: str) -> Setup:
     if not isinstance(setup, Setup):
         raise InputError(f"{path} holds a {type(setup).__name__}; a whole set-up was expected")
     return setup
-
-
-def _of_experiments(arguments: argparse.Namespace, path: str, images: int) -> list[Setup]:
-    """Cell, orientation, detector and beam from the file; the rest from a recipe or a command line."""
-    from ...simulation.experiments import read_experiments
-
-    experiments = read_experiments(path)
-    words: list[str] | None = arguments.command_line
-    if words is not None and arguments.recipe is None:
-        from ..commandline import from_cli
-
-        base = from_cli(["-expt", path, *words])
-    else:
-        found = setup_from(arguments)
-        if found is None:
-            raise InputError(
-                f"{path} says neither structure factors nor the size of the crystal: give --recipe FILE, or "
-                "-- and a nanobragg command line without cell and detector: -hkl FILE -N 20 -physics exact"
-            )
-        base = found
-    places = _places(path, experiments, images)
-    joined = [_joined(base, experiments, *place) for place in places]
-    if words is None:
-        return joined
-    first = experiments[0].geometry.detector  # the command line's options say more of it: sensors, a mask
-    return [one.replace(detector=base.detector) if one.detector == first else one for one in joined]
-
-
-def _places(path: str, experiments: Experiments, images: int) -> list[tuple[int, int]]:
-    """Shot, and image of its scan, of each image."""
-    shots = experiments.shots
-    scan = experiments[0].scan
-    if len(shots) == 1 and scan is not None:
-        if images > scan.images:
-            raise InputError(f"{path} has a scan of {scan.images} images, and {images} are given")
-        return [(0, k) for k in range(images)]
-    if len(shots) != images:
-        raise InputError(
-            f"{path} holds {len(shots)} shots, and {images} images are given: give one image for each"
-        )
-    return [(k, 0) for k in range(images)]
 
 
 #: what an experiment says of a beam
@@ -310,11 +362,12 @@ class Measured(NamedTuple):
     offset: float
 
 
-def measured(arguments: argparse.Namespace, path: str, scene: Scene, noise: Noise) -> Measured:
+def measured(arguments: argparse.Namespace, source: Source, scene: Scene, noise: Noise) -> Measured:
     """Read an image of the set-up's detector."""
     import numpy as np
 
-    content = read_image(argparse.Namespace(**vars(arguments) | {"image": path}), scene)
+    wanted = {"image": source.path, "frame": source.frame or 0}
+    content = read_image(argparse.Namespace(**vars(arguments) | wanted), scene)
     raw = content.image.astype(np.float64)
     offset = content.metadata.get("offset") or 0.0 if arguments.offset is None else arguments.offset
     units = 1.0 if noise.gain != 1 else content.metadata.get("scale") or 1.0
@@ -323,7 +376,7 @@ def measured(arguments: argparse.Namespace, path: str, scene: Scene, noise: Nois
     saturation = content.metadata.get("saturation")
     reasons = {
         "not numbers": ~np.isfinite(raw),
-        "flagged in the file": flagged(content) | _own_mask(path, content),
+        "flagged in the file": flagged(content) | _own_mask(source.path, content),
         "saturated": np.zeros(raw.shape, bool) if saturation is None else raw >= float(saturation),
         "below 0" if not noise.readout else "too far below 0": (
             np.zeros(raw.shape, bool) if noise.gaussian else pixels < below

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,13 +11,33 @@ import numpy as np
 from .uncertain import direction, table, writer
 
 if TYPE_CHECKING:
+    from ...refinement.joint import Line
     from ...refinement.result import Refinement
 
-__all__ = ["chi_squares", "report"]
+__all__ = ["Progress", "chi_squares", "report"]
 
 #: with more images their numbers are summed up
 _MOST = 5
 _HEADS = ("parameter", "unit", "start", "value", "change", "sigma")
+
+
+class Progress:
+    """A line for each step; what follows the last stage are turns of amplitudes, seldom as many as may be."""
+
+    def __init__(self) -> None:
+        self._last = False  # whether the last stage has begun
+        self._turns = False
+
+    def __call__(self, line: Line) -> None:
+        if line.step == 1:
+            self._turns = self._last
+            self._last = self._last or line.stage == line.stages
+        place = f"turn {line.stage} of at most" if self._turns else f"stage {line.stage} of"
+        print(
+            f"{place} {line.stages}, step {line.step}: -ln L {line.cost:.3f}, "
+            f"the next step would gain {line.gain:.3g}",
+            flush=True,
+        )
 
 
 def chi_squares(found: Refinement) -> list[float]:
@@ -25,8 +45,8 @@ def chi_squares(found: Refinement) -> list[float]:
     return [float(np.nanmean(found.residual(k) ** 2)) for k in range(len(found.setups))]
 
 
-def report(found: Refinement) -> Iterator[str]:
-    """Lines: tables, chi square, directions that are not determined."""
+def report(found: Refinement, names: Sequence[str]) -> Iterator[str]:
+    """Lines: tables of images, which are called so, chi square, directions that are not determined."""
     images = len(found.setups)
     shared = [name for name in found.parameters if name in found.shared]
     own = [name for name in found.parameters if name not in found.shared]
@@ -40,7 +60,7 @@ def report(found: Refinement) -> Iterator[str]:
         if images <= _MOST:
             chi = chi_squares(found)
             for k in range(images):
-                yield f"image {k + 1}, chi square of all pixels {chi[k]:.4f}"
+                yield f"{names[k]}: chi square of all pixels {chi[k]:.4f}"
                 yield from table(_HEADS, _rows(found, k, own))
                 yield ""
         else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,10 +21,20 @@ from ...model.setup import Setup
 from ...model.structure_factors import StructureFactors
 from .record import Geometry, Vector
 
-__all__ = ["Experiment", "Scan", "ScanChanges", "Varying", "crystals_of", "half_way", "setup_of"]
+__all__ = ["Experiment", "ImageOf", "Scan", "ScanChanges", "Varying", "crystals_of", "half_way", "setup_of"]
 
 #: fields of a crystal that an experiment says
 _SAID = ("a_matrix", "cell", "orientation", "misset_deg", "spindle_axis")
+
+
+class ImageOf(NamedTuple):
+    """An image of an experiment: its file as it is named there, and which frame of it, from 0.
+
+    None: the file holds one image, as far as the experiment says.
+    """
+
+    file: str
+    frame: int | None = None
 
 
 @frozen
@@ -100,6 +110,8 @@ class Experiment(Record):
     identifier : str
     shot : tuple
         What tells images apart: experiments of one shot share everything but the crystal.
+    images : tuple of ImageOf
+        Of a still one, of a scan all; () where the file does not tell.
     """
 
     geometry: Geometry
@@ -110,6 +122,7 @@ class Experiment(Record):
     space_group: str = ""
     identifier: str = ""
     shot: tuple[int | None, ...] = ()
+    images: tuple[ImageOf, ...] = ()
 
     def __post_init__(self) -> None:
         if self.a_matrix is not None:

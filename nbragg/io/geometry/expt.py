@@ -8,6 +8,7 @@ R(S axis, phi) S, that is our crystal of the matrix S F A, turned by phi about t
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,13 +17,16 @@ import numpy as np
 from ...base.errors import FileError
 from ...base.vectors import FloatArray, axis_rotation, unit
 from ...model.panel import Panel
-from .experiment import Experiment, Scan, Varying
+from ..images.sensor import sensor_from_file
+from .experiment import Experiment, ImageOf, Scan, Varying
 from .record import Geometry, Readout, Vector, check_values
 from .tree import Node, blamed, load_json
 
 __all__ = ["read", "read_experiments"]
 
 _FRAME = "dxtbx laboratory"
+#: of a scan that are named; a damaged file may say any number
+_MOST_IMAGES = 10**6
 _VALUES = ("attenuation_um", "thickness_um", "material")
 
 
@@ -108,8 +112,37 @@ def _experiment(top: Node, entry: Node, detectors: dict[int, Geometry], values: 
         scan=scan,
         shot=tuple(index[name] for name in ("imageset", "beam", "detector", "goniometer", "scan")),
         identifier=entry["identifier"].text() if entry.has("identifier") else "",
+        images=_images(top, index["imageset"], scan_node),
         **parts,
     )
+
+
+def _images(top: Node, imageset: int | None, scan: Node | None) -> tuple[ImageOf, ...]:
+    """The images of an experiment, as dxtbx finds them; () where the file does not tell."""
+    listed = top.value.get("imageset")
+    if imageset is None or not isinstance(listed, list) or imageset >= len(listed):
+        return ()
+    node = Node(listed[imageset], top.file, f"imageset[{imageset}]")
+    numbers: list[int] | None = None  # from 1, of a scan; a still is one of a single image
+    if scan is not None:
+        first, last = (int(n) for n in scan["image_range"].numbers(2))
+        numbers = list(range(first, min(last, first + _MOST_IMAGES) + 1))
+    if node.has("template") and numbers is not None:
+        template = node["template"].text()
+        marks = re.search(r"#+(?=[^#/]*$)", template)
+        if marks is None:
+            return tuple(ImageOf(template, number - 1) for number in numbers)
+        head, tail, width = template[: marks.start()], template[marks.end() :], len(marks.group())
+        return tuple(ImageOf(f"{head}{number:0{width}d}{tail}", None) for number in numbers)
+    if not node.has("images"):
+        return ()
+    names = [entry.text() for entry in node["images"].items()]
+    frames: list[int | None] = [None] * len(names)
+    if node.has("single_file_indices"):
+        frames = [entry.count() for entry in node["single_file_indices"].items()]
+    if len(frames) != len(names) or len(names) != (1 if numbers is None else len(numbers)):
+        return ()
+    return tuple(map(ImageOf, names, frames))
 
 
 # ---- detector ----------------------------------------------------------------------------------------------
@@ -180,7 +213,7 @@ def _descend(
 def _panel(node: Node, axes: FloatArray, origin: FloatArray) -> Panel:
     fpixels, spixels = (int(n) for n in node["image_size"].numbers(2))
     edges = node["pixel_size"].numbers(2)
-    thickness = node["thickness"].number() if node.has("thickness") else 0.0
+    thickness_um = sensor_from_file(1e3 * node["thickness"].number() if node.has("thickness") else 0.0)
     mu = node["mu"].number() if node.has("mu") else 0.0
     with blamed(f"{node.file}: {node.place}"):
         return Panel(
@@ -190,8 +223,8 @@ def _panel(node: Node, axes: FloatArray, origin: FloatArray) -> Panel:
             fpixels=fpixels,
             spixels=spixels,
             pixel_mm=(edges[0], edges[1]),
-            thickness_um=thickness * 1e3,
-            attenuation_um=1e3 / mu if thickness and mu else None,
+            thickness_um=thickness_um,
+            attenuation_um=1e3 / mu if thickness_um and mu else None,
             mask=_mask(node, fpixels, spixels),
             name=node["name"].text() if node.has("name") else "",
         )

@@ -38,6 +38,7 @@ __all__ = [
     "read_image",
     "read_mask",
     "save_image",
+    "stored_shape",
     "to_integers",
     "whole_number_scale",
 ]
@@ -294,6 +295,35 @@ def read_image(
         raise FileError(f"{file} is not an image that can be read; these are: {able}")
     image: ImageFile = resolve(entry.read)(file, ReadRequest(frame, dataset, shape))
     return image
+
+
+def stored_shape(
+    path: PathLike, *, dataset: str | None = None, shape: tuple[int, ...] | None = None
+) -> tuple[int, ...] | None:
+    """Shape of what `read_image` gives for ``frame=None``, told without reading the pixels.
+
+    Parameters
+    ----------
+    path, dataset, shape
+        As of `read_image`.
+
+    Returns
+    -------
+    tuple of int or None
+        (n, slow, fast) of a stack of n frames; with several panels (n, panel, slow, fast) where a file says
+        so, else their number is in the place of n.  None: of a format whose files are one image.
+
+    Raises
+    ------
+    FileError, InputError
+        As `read_image`.
+    """
+    file = check_file(path, what="image")
+    entry = formats.FORMATS["raw"] if shape is not None else formats.of_file(file)
+    if entry is None or not entry.shape or (entry.name == "raw" and shape is None):
+        return None
+    found: tuple[int, ...] = resolve(entry.shape)(file, ReadRequest(None, dataset, shape))
+    return found
 
 
 def read_mask(

@@ -58,6 +58,9 @@ class ImageFormat:
         ``"module:function"`` of a `WriteRequest`.
     read : str
         Function of the path and a `ReadRequest` that returns an `ImageFile`; "" where it is not read.
+    shape : str
+        Function of the path and a `ReadRequest` that returns the shape of all pixels, (n, slow, fast) of a
+        stack, without reading them; "": a file is one image.
     read_mask : str
         Function of the path and a `ReadRequest` that returns True where a pixel counts; "": those above 0.
     packages : tuple of (module, extra)
@@ -90,6 +93,7 @@ class ImageFormat:
     dtypes: tuple[str, ...]
     write: str
     read: str = ""
+    shape: str = ""
     read_mask: str = ""
     packages: tuple[tuple[str, str | None], ...] = ()
     options: tuple[str, ...] = ()
@@ -141,6 +145,7 @@ for _entry in (
         ("float32",),
         f"{_HERE}.raw:save",
         f"{_HERE}.raw:load",
+        f"{_HERE}.raw:shape",
         counts="float32",
         frames=True,
         panels=True,
@@ -163,6 +168,7 @@ for _entry in (
         ("float32", "uint16", "uint32"),
         f"{_HERE}.tiff:save",
         f"{_HERE}.tiff:load",
+        f"{_HERE}.tiff:shape",
         packages=(("tifffile", None),),
         geometry=True,
         any_axes=True,
@@ -188,6 +194,7 @@ for _entry in (
         ("float32", "uint16", "uint32", "int32"),
         f"{_HERE}.nexus_writer:save",
         f"{_HERE}.nexus:load",
+        f"{_HERE}.nexus:shape",
         f"{_HERE}.nexus:load_mask",
         packages=(("h5py", "io"),),
         options=("angles_deg", "compression", "start_time"),
@@ -205,6 +212,7 @@ for _entry in (
         ("float32", "float64", "uint16", "uint32", "int32"),
         f"{_HERE}.npy:save",
         f"{_HERE}.npy:load",
+        f"{_HERE}.npy:shape",
         counts="int32",
         frames=True,
         panels=True,

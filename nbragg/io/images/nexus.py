@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ from .metadata import ImageMetadata
 from .panel_layout import PanelLayout
 from .requests import ImageFile, ReadRequest
 
-__all__ = ["OWN", "RECORD", "Stack", "dataset_path", "load", "load_mask", "read"]
+__all__ = ["OWN", "RECORD", "Stack", "dataset_path", "load", "load_mask", "read", "shape"]
 
 #: where the recipe and the exact record are kept
 RECORD = "entry/nanobragg/metadata"
@@ -41,6 +42,7 @@ _MASKS = (
 )
 
 Stack = NDArray[Any]
+_Found = TypeVar("_Found")
 
 
 def load(file: Path, request: ReadRequest) -> ImageFile:
@@ -86,14 +88,38 @@ def read(
         This package's record, or what a foreign NXmx file says of wavelength, distance, pixel and beam
         centre.
     """
+
+    def found(file: Any, h5py: Any) -> tuple[Stack, str, dict[str, Any]]:
+        where = dataset_path(file, h5py, path, dataset, mask)
+        pixels = _take_frame(file[where], path, where, frame)
+        return pixels, where, _metadata(file, frame)
+
+    return _opened(path, found)
+
+
+def shape(file: Path, request: ReadRequest) -> tuple[int, ...]:
+    """Of all pixels, for `nbragg.io.images.stored_shape`."""
+
+    def found(opened: Any, h5py: Any) -> tuple[tuple[int, ...], dict[str, Any]]:
+        where = dataset_path(opened, h5py, file, request.dataset, False)
+        return tuple(opened[where].shape), _metadata(opened, None)
+
+    stored, metadata = _opened(file, found)
+    if metadata.get("panels"):
+        known = ImageMetadata.from_dict(metadata)
+        if stored[-2:] == PanelLayout.of(known).shape:
+            return (*stored[:-2], *known.image_shape)
+    return stored
+
+
+def _opened(path: Path, use: Callable[[Any, Any], _Found]) -> _Found:
+    """What a function finds in an open file, whose damages are told in one way."""
     h5py = require("h5py", extra="io", purpose="reading HDF5 files")
     with suppress(MissingPackageError):
         require("hdf5plugin", extra="io")  # registers the filters of compressed data
     try:
         with h5py.File(path, "r") as file:
-            where = dataset_path(file, h5py, path, dataset, mask)
-            pixels = _take_frame(file[where], path, where, frame)
-            return pixels, where, _metadata(file, frame)
+            return use(file, h5py)
     except NbraggError:
         raise
     except Exception as error:  # h5py raises many kinds on damaged files

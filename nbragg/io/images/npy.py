@@ -13,7 +13,7 @@ from ...base.errors import FileError, MemoryLimitError
 from ..files.atomic import open_atomic
 from .requests import ImageFile, ReadRequest, WriteRequest, one_frame
 
-__all__ = ["load", "read", "save"]
+__all__ = ["load", "read", "save", "shape"]
 
 
 def save(request: WriteRequest) -> None:
@@ -24,11 +24,20 @@ def save(request: WriteRequest) -> None:
 
 def load(file: Path, request: ReadRequest) -> ImageFile:
     """Read an image for `nbragg.io.read_image`."""
-    return ImageFile(one_frame(read(file), request.frame, file), {"format": "npy"})
+    return ImageFile(one_frame(read(file, request.frame), request.frame, file), {"format": "npy"})
 
 
-def read(file: Path) -> NDArray[Any]:
-    """Pixels, (slow, fast), (n, slow, fast) or (pixels,).
+def shape(file: Path, request: ReadRequest) -> tuple[int, ...]:
+    """Of all pixels, for `nbragg.io.images.stored_shape`."""
+    try:
+        mapped: NDArray[Any] = np.load(file, mmap_mode="r", allow_pickle=False)
+        return mapped.shape
+    except Exception as error:  # as below
+        raise FileError(f"{file} cannot be read as a NumPy array: {error}") from None
+
+
+def read(file: Path, frame: int | None = None) -> NDArray[Any]:
+    """Pixels, (slow, fast), (n, slow, fast) or (pixels,); of a stack one frame where it is named and there.
 
     Raises
     ------
@@ -39,6 +48,8 @@ def read(file: Path) -> NDArray[Any]:
     """
     try:
         mapped = np.load(file, mmap_mode="r", allow_pickle=False)
+        if frame is not None and mapped.ndim == 3 and -len(mapped) <= frame < len(mapped):
+            mapped = mapped[frame]
         memory.require(mapped.nbytes, f"array {file}", "read a smaller file")
         array = np.array(mapped)
     except MemoryLimitError:

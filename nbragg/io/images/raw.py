@@ -13,7 +13,7 @@ from ...base.errors import FileError, InputError
 from ..files.atomic import PathLike, write_files
 from .requests import ImageFile, ReadRequest, WriteRequest, one_frame
 
-__all__ = ["chunks", "load", "read_float", "save", "write_float"]
+__all__ = ["chunks", "load", "read_float", "save", "shape", "write_float"]
 
 #: images of more pixels are refused before anything is allocated (1 Gpixel: 32768 squared)
 MAX_PIXELS = 2**30
@@ -46,6 +46,11 @@ def load(file: Path, request: ReadRequest) -> ImageFile:
             "(n, slow, fast)"
         )
     return ImageFile(one_frame(read_float(file, shape), request.frame, file), {"format": "raw"})
+
+
+def shape(file: Path, request: ReadRequest) -> tuple[int, ...]:
+    """The shape that is given, for `nbragg.io.images.stored_shape`."""
+    return request.shape or ()
 
 
 def read_float(path: PathLike, shape: tuple[int, ...]) -> NDArray[np.float32]:

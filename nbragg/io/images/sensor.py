@@ -11,7 +11,13 @@ from ...base import constants
 from ...base.warn import warn
 from .metadata import ImageMetadata
 
-__all__ = ["depth_for_readers", "material_for_readers", "sensor_for_readers", "warn_of_attenuation"]
+__all__ = [
+    "depth_for_readers",
+    "material_for_readers",
+    "sensor_for_readers",
+    "sensor_from_file",
+    "warn_of_attenuation",
+]
 
 #: formulas of sensors that readers know; every other is written as the first
 _KNOWN = ("Si", "CdTe", "GaAs")
@@ -27,6 +33,11 @@ _TOLD = 0.1
 def sensor_for_readers(sensor_um: float) -> float:
     """Thickness (micrometre) to be written: that of the sensor, or a very thin one that stands for none."""
     return sensor_um if sensor_um > 0.0 else IDEAL_UM
+
+
+def sensor_from_file(thickness_um: float) -> float:
+    """Thickness (micrometre) that a file's stands for: 0 where `sensor_for_readers` wrote that of none."""
+    return thickness_um if thickness_um > 1.001 * IDEAL_UM else 0.0
 
 
 def material_for_readers(metadata: ImageMetadata) -> str:

@@ -6,8 +6,9 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,10 +20,12 @@ from ..files.atomic import PathLike, open_atomic
 from .metadata import ImageMetadata
 from .requests import ImageFile, ReadRequest, WriteRequest, one_frame
 
-__all__ = ["load", "read", "save", "write"]
+__all__ = ["load", "read", "save", "shape", "write"]
 
 #: begins the description: JSON alone would be taken by tifffile for its own
 _MARK = "nanobragg "
+
+_Found = TypeVar("_Found")
 
 
 def write(
@@ -86,6 +89,11 @@ def _described(text: str) -> dict[str, Any]:
     return {"description": text} if text else {}
 
 
+def shape(file: Path, request: ReadRequest) -> tuple[int, ...]:
+    """Of all pixels, for `nbragg.io.images.stored_shape`."""
+    return _opened(file, lambda tiff: tuple(int(n) for n in tiff.series[0].shape))
+
+
 def read(path: Path) -> tuple[NDArray[Any], str]:
     """Pixels, (slow, fast) or (n, slow, fast), and the image description.
 
@@ -96,22 +104,33 @@ def read(path: Path) -> tuple[NDArray[Any], str]:
     MemoryLimitError
         Larger than the memory left.
     """
+
+    def found(tiff: Any) -> tuple[NDArray[Any], bool, str]:
+        series = tiff.series[0]
+        nbytes = int(np.prod(series.shape, dtype=object)) * series.dtype.itemsize
+        if nbytes > path.stat().st_size and series.keyframe.compression == 1:
+            raise FileError(
+                f"{path} is truncated: {path.stat().st_size} bytes, its pixels alone take {nbytes}"
+            )
+        memory.require(nbytes, f"image {path}", "read a smaller image")
+        colour = int(series.keyframe.samplesperpixel) > 1
+        return series.asarray(), colour, str(tiff.pages[0].description or "")
+
+    image, colour, description = _opened(path, found)
+    if image.ndim not in (2, 3) or colour:
+        raise FileError(f"{path} has the shape {image.shape}; a grey image (slow, fast) was expected")
+    return image, description
+
+
+def _opened(path: Path, use: Callable[[Any], _Found]) -> _Found:
+    """What a function finds in an open file, whose damages are told in one way."""
     tifffile = require("tifffile", purpose="reading TIFF files")
     logger = logging.getLogger("tifffile")
     level = logger.level
     logger.setLevel(logging.CRITICAL)  # what it logs of damaged files is raised here
     try:
         with tifffile.TiffFile(path) as tiff:
-            series = tiff.series[0]
-            nbytes = int(np.prod(series.shape, dtype=object)) * series.dtype.itemsize
-            if nbytes > path.stat().st_size and series.keyframe.compression == 1:
-                raise FileError(
-                    f"{path} is truncated: {path.stat().st_size} bytes, its pixels alone take {nbytes}"
-                )
-            memory.require(nbytes, f"image {path}", "read a smaller image")
-            image = series.asarray()
-            colour = int(series.keyframe.samplesperpixel) > 1
-            description = str(tiff.pages[0].description or "")
+            return use(tiff)
     except FileError:
         raise
     except MemoryLimitError:
@@ -120,6 +139,3 @@ def read(path: Path) -> tuple[NDArray[Any], str]:
         raise FileError(f"{path} cannot be read as a TIFF image: {error}") from None
     finally:
         logger.setLevel(level)
-    if image.ndim not in (2, 3) or colour:
-        raise FileError(f"{path} has the shape {image.shape}; a grey image (slow, fast) was expected")
-    return image, description

@@ -238,17 +238,18 @@ def _imageset(truth: Truth, sweep: Sweep) -> dict[str, Any] | None:
     if not images.names:
         return None
     names = images.names[sweep.first : sweep.first + sweep.images]
-    places = list(range(sweep.first, sweep.first + sweep.images))
+    places = range(sweep.first, sweep.first + sweep.images)
     none = dict.fromkeys(("mask", "gain", "pedestal", "dx", "dy"))
     if not sweep.turns:
         stills: dict[str, Any] = {"__id__": "ImageSet", "images": list(names), **none, "params": {}}
-        if images.together:
-            stills["single_file_indices"] = places
+        frame = images.frame(sweep.first)
+        if frame is not None:
+            stills["single_file_indices"] = [frame]
         return stills
     # dxtbx numbers the files of a template by the scan
     whole: dict[str, Any] = {"__id__": "ImageSequence", "template": images.template or names[0], **none}
     if not images.template:
-        whole["single_file_indices"] = places
+        whole["single_file_indices"] = [k if images.frame(k) is None else images.frame(k) for k in places]
     return {**whole, "params": {}}
 
 

@@ -99,15 +99,23 @@ class Images:
         Of names that are numbered: ``image_####.cbf``; "" for others.
     first : int
         Number of the first image.
+    frames : tuple of (int or None)
+        Of each image in its file, from 0, None where the file holds no other; () where that is not said.
     """
 
     names: tuple[str, ...] = ()
     template: str = ""
     first: int = 1
+    frames: tuple[int | None, ...] = ()
 
     @classmethod
-    def of(cls, given: str | os.PathLike[str] | Sequence[str] | None, count: int, first: int = 1) -> Images:
-        """From a template, one file of many frames, or one name for each image.
+    def of(
+        cls,
+        given: str | os.PathLike[str] | Sequence[str | tuple[str, int | None]] | None,
+        count: int,
+        first: int = 1,
+    ) -> Images:
+        """From a template, one file of many frames, or one name, or (name, frame), for each image.
 
         Raises
         ------
@@ -127,10 +135,17 @@ class Images:
                 f"{tail[: marks.start()]}{first + i:0{width}d}{tail[marks.end() :]}" for i in range(count)
             )
             return cls(tuple(head + one for one in numbered), name, first)
-        names = tuple(os.fspath(one) for one in given)
+        pairs = [one if isinstance(one, tuple) else (os.fspath(one), None) for one in given]
+        names, frames = tuple(name for name, _ in pairs), tuple(frame for _, frame in pairs)
         if len(names) != count:
             raise InputError(f"{len(names)} image names for {count} images: give one for each, or a template")
-        return cls(names, "", first)
+        return cls(names, "", first, frames if any(frame is not None for frame in frames) else ())
+
+    def frame(self, image: int) -> int | None:
+        """Frame of an image in its file, from 0; None where the file holds no other."""
+        if self.frames:
+            return self.frames[image]
+        return image if self.together else None
 
     @property
     def together(self) -> bool:
@@ -190,8 +205,8 @@ def gather(
         In the order of the images; the Beam gives flux and exposure.
     names : sequence of str
         Of the panels; missing ones are p0, p1, ...
-    images : str, path, sequence of str or None
-        Template ``image_####.cbf``, a file of many frames, or one name for each image.
+    images : str, path, sequence of str or (str, int), or None
+        Template ``image_####.cbf``, a file of many frames, or one name for each image, with its frame from 0.
     first_image : int
         Number of the first image.
     factors : sequence of StructureFactors

@@ -70,8 +70,9 @@ def _chunk(truth: Truth, sweep: Sweep) -> Iterator[str]:
     distance = sweep.placement.panels[0].distance
     yield "----- Begin chunk -----"
     yield f"Image filename: {name}"
-    if images.together:
-        yield f"Event: //{sweep.first}"
+    frame = images.frame(sweep.first)
+    if frame is not None:
+        yield f"Event: //{frame}"
     yield f"Image serial number: {sweep.first + 1}"
     yield "hit = 1"
     yield "indexed_by = none"
