@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 import nbragg
 from nbragg import Panel, StructureFactors
 from nbragg.base.rotations import random_orientations
-from nbragg.io.geometry.experiment import Scan, half_way
+from nbragg.io.geometry.experiment import ImageOf, Scan, half_way
 from nbragg.io.geometry.record import Geometry
 
 FILE = Path(__file__).parents[2] / "data" / "hierarchical.expt"
@@ -391,6 +391,35 @@ def test_stills_are_a_series_of_their_own(tmp_path: Path) -> None:
         experiments.setup(FACTORS, image=1)
     with pytest.raises(nbragg.InputError, match="the shots 0 to 1"):
         experiments.setup(FACTORS, shot=2)
+
+
+@pytest.mark.parametrize(
+    ("imageset", "scan", "images"),
+    [
+        ({"template": "c.nxs", "single_file_indices": [0, 1, 2]}, [3, 3], [("c.nxs", 2)]),
+        ({"template": "/a#1/c_###.cbf"}, [9, 10], [("/a#1/c_009.cbf", None), ("/a#1/c_010.cbf", None)]),
+        ({"images": ["c.nxs"], "single_file_indices": [7]}, None, [("c.nxs", 7)]),
+        ({"images": ["c.cbf"]}, None, [("c.cbf", None)]),
+        ({"images": ["a.cbf", "b.cbf"]}, None, []),  # a still, of one of them
+        ({"images": ["a.cbf", "b.cbf"]}, [1, 2], [("a.cbf", None), ("b.cbf", None)]),
+        ({"template": "c_##.cbf"}, None, []),
+        ({"template": "c_##.cbf"}, [2, 1], []),
+        ({}, [1, 1], []),
+    ],
+)
+def test_images_of_an_experiment(tmp_path: Path, imageset: Any, scan: Any, images: Any) -> None:
+    more = {} if scan is None else {"scan": [{"image_range": scan}]}
+    document = expt_of(GEOMETRY.replace(spindle_axis=None), imageset=[imageset], **more)
+    (experiment,) = nbragg.read_experiments(write(tmp_path, document))
+    assert experiment.images == tuple(ImageOf(*one) for one in images)
+
+
+def test_a_sensor_that_stands_for_none(tmp_path: Path) -> None:
+    """Image files of an ideal detector name a thickness of 1 nm, as readers want one: not a sensor."""
+    document = expt_of(GEOMETRY)
+    document["detector"][0]["panels"][0] |= {"thickness": 1e-6, "mu": 4.2}
+    (panel,) = nbragg.read_experiments(write(tmp_path, document))[0].geometry.panels
+    assert (panel.thickness_um, panel.attenuation_um) == (0.0, None)
 
 
 def test_a_beam_and_a_goniometer_that_vary(tmp_path: Path) -> None:

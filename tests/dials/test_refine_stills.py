@@ -141,7 +141,7 @@ def check(stills: Stills, folder: Path, out: str, which: list[int]) -> None:
         assert (np.abs(off_there) < 5 * sigma).all(), (k, off_there, sigma)
         ratios.append(np.linalg.norm(before_there) / np.linalg.norm(off_there))
         for name, true, its in (("a=b", CELL[0], cell[0]), ("c", CELL[2], cell[2])):
-            start, value, error = table[f"crystal.cell.{name}"]
+            _, value, error = table[f"crystal.cell.{name}"]
             assert abs(value - true) < 5 * error < 0.01, (k, name, value, error)
             assert its == pytest.approx(value, abs=error)
         _, value, error = table["beam.fluence"]
