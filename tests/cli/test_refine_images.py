@@ -17,7 +17,7 @@ from nbragg.cli.tools.common import read_image
 from nbragg.cli.tools.refine import _named
 from nbragg.cli.tools.refine_images import Source, pair, sources_from
 from nbragg.cli.tools.refine_input import Start
-from nbragg.cli.tools.refine_report import Progress
+from nbragg.cli.tools.refine_report import step_line
 from nbragg.io.geometry.experiment import Experiment, ImageOf, Scan
 from nbragg.io.images import save_image, stored_shape
 from nbragg.refinement.joint import Line
@@ -261,10 +261,11 @@ def test_options_are_of_every_detector(stack: np.ndarray) -> None:
     assert panels[1].origin_mm[2] == pytest.approx(panels[0].origin_mm[2] - 1)
 
 
-def test_turns_of_amplitudes_are_said(capsys: pytest.CaptureFixture[str]) -> None:
-    say = Progress()
-    for stage, stages, step in ((1, 2, 1), (2, 2, 1), (2, 2, 2), (1, 20, 1), (1, 20, 2), (2, 20, 1)):
-        say(Line(stage, stages, step, 1.0, 0.1, 0.0))
-    said = [line.partition(":")[0] for line in capsys.readouterr().out.splitlines()]
-    assert said[:3] == ["stage 1 of 2, step 1", "stage 2 of 2, step 1", "stage 2 of 2, step 2"]
-    assert said[3:] == [f"turn {i} of at most 20, step {j}" for i, j in ((1, 1), (1, 2), (2, 1))]
+def test_turns_of_amplitudes_are_said() -> None:
+    line = Line(2, 4, 3, 1.5, 0.25, 0.0)
+    ending = "step 3: -ln L 1.500, the next step would gain 0.25"
+    assert step_line(line, ["image 1, a", "image 3, b"]) == f"stage 2 of 4, {ending}"
+    assert step_line(line._replace(image=2), ["image 1, a", "image 3, b"]) == (
+        f"image 3, b, stage 2 of 4, {ending}"
+    )
+    assert step_line(line._replace(turn=7), ["image 1, a"]) == f"turn 7 of amplitudes, {ending}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -86,7 +87,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from ...refinement.refine import refine
     from ...scene.build import make_scene
     from ...scene.stages import Stages
-    from .refine_report import Progress
+    from .refine_report import report, step_line
 
     noise = noise_from(arguments.noise)
     background = background_from(arguments.background)
@@ -105,6 +106,7 @@ def _run(arguments: argparse.Namespace) -> int:
         measured(arguments, source, scene, noise) for source, scene in zip(sources, scenes, strict=True)
     ]
     used = [image.used if mask is None else image.used & mask for image in images]
+    names = [f"image {source.number}, {source.name}" for source in sources]
     for line in said:
         print(line)
     _announce(arguments, setups[0], scenes[0], sources, images)
@@ -121,10 +123,12 @@ def _run(arguments: argparse.Namespace) -> int:
         amplitudes=arguments.amplitudes,
         amplitude_prior=prior,
         stages=arguments.stages,
-        progress=Progress(),
+        progress=lambda line: print(step_line(line, names), flush=True),
         threads=arguments.threads,
     )
-    _report(found, sources)
+    print()
+    for text in report(found, names):
+        print(text)
     _write(arguments, found, sources, images, noise, outputs)
     if not found.converged:
         complain(_PROGRAM, "not converged", found.message)
@@ -183,14 +187,6 @@ def _announce(
     many = f"{len(images)} images" if len(images) > 1 else "1 image"
     each = " each" if len(images) > 1 else ""
     print(f"{many} of {size} pixels, {free} parameters{each}", flush=True)
-
-
-def _report(found: Refinement, sources: Sequence[Source]) -> None:
-    from .refine_report import report
-
-    print()
-    for line in report(found, [f"image {source.number}, {source.name}" for source in sources]):
-        print(line)
 
 
 def _write(
@@ -276,11 +272,11 @@ def _plot(
     residual = found.residual(worst)
     gain = noise_from(arguments.noise).gain
     data = np.where(np.isfinite(residual), images[worst].pixels / gain, np.nan)
-    stages: list[list[float]] = []
-    for line in found.history:
-        if line.step == 1:
-            stages.append([])
-        stages[-1].append(line.cost)
+    own = [line for line in found.history if line.image == worst + 1] or found.history
+    stages = [
+        [line.cost for line in steps]
+        for _, steps in itertools.groupby(own, lambda line: (line.stage, line.turn))
+    ]
     title = f"{Path(sources[worst].name).name}: chi square of all pixels {chi_squares(found)[worst]:.3f}"
     if len(images) > 1:
         title += f", the highest of {len(images)} images"

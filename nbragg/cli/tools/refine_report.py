@@ -14,30 +14,20 @@ if TYPE_CHECKING:
     from ...refinement.joint import Line
     from ...refinement.result import Refinement
 
-__all__ = ["Progress", "chi_squares", "report"]
+__all__ = ["chi_squares", "report", "step_line"]
 
 #: with more images their numbers are summed up
 _MOST = 5
 _HEADS = ("parameter", "unit", "start", "value", "change", "sigma")
 
 
-class Progress:
-    """A line for each step; what follows the last stage are turns of amplitudes, seldom as many as may be."""
-
-    def __init__(self) -> None:
-        self._last = False  # whether the last stage has begun
-        self._turns = False
-
-    def __call__(self, line: Line) -> None:
-        if line.step == 1:
-            self._turns = self._last
-            self._last = self._last or line.stage == line.stages
-        place = f"turn {line.stage} of at most" if self._turns else f"stage {line.stage} of"
-        print(
-            f"{place} {line.stages}, step {line.step}: -ln L {line.cost:.3f}, "
-            f"the next step would gain {line.gain:.3g}",
-            flush=True,
-        )
+def step_line(line: Line, names: Sequence[str]) -> str:
+    """What a step has come to, of all images or of one, which are called so."""
+    image = f"{names[line.image - 1]}, " if line.image and len(names) > 1 else ""
+    place = f"turn {line.turn} of amplitudes" if line.turn else f"stage {line.stage} of {line.stages}"
+    return (
+        f"{image}{place}, step {line.step}: -ln L {line.cost:.3f}, the next step would gain {line.gain:.3g}"
+    )
 
 
 def chi_squares(found: Refinement) -> list[float]:
