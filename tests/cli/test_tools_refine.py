@@ -146,6 +146,19 @@ def test_images_together(folder: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert refine(*images, "--start", *starts, *words) == 0
     out = capsys.readouterr().out
     assert "of 6 images" in out and "median sigma" in out and out.count("crystal.rotation_deg[0]") == 1
+    alone = ["--free", "crystal.orientation", "--stages", "none"]  # and over processes, each by itself
+    Path("i1.npy").unlink()
+    np.save("i1.npy", np.where(np.arange(32) == 3, -1, np.ones((32, 32))))
+    assert refine(*images[:3], "--start", *starts[:3], *alone, "--workers", "2", "--overwrite") in (0, 1)
+    out = capsys.readouterr().out
+    assert out.count("stage 1 of 1, step") == 3 and "image 3, i2.npy, stage 1 of 1" in out
+    assert "image 2, i1.npy: pixels left out: 32 below 0" in out
+    assert refine(*images[:2], "--start", starts[0], *alone, "--workers", "0") == 2
+    assert "workers must be" in capsys.readouterr().err
+    assert (
+        refine(*images[:2], "--start", starts[0], *alone, "--workers", "2", "--scheduler", "tcp://x:1") == 2
+    )
+    assert "not allowed with argument --workers" in capsys.readouterr().err
 
 
 def test_pixels_left_out(folder: Path, data: np.ndarray, capsys: pytest.CaptureFixture[str]) -> None:

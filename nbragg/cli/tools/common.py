@@ -15,9 +15,6 @@ from ...base.warn import warn
 from ..terminal import guarded
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from ...io.images import ImageFile
     from ...model.setup import Setup
     from ...scene.record import Scene
@@ -27,10 +24,10 @@ __all__ = [
     "add_scene_arguments",
     "add_shape_argument",
     "beside",
-    "flagged",
     "number",
     "positive",
     "read_image",
+    "read_shaped",
     "recorded_scene",
     "run_tool",
     "scene_from",
@@ -164,15 +161,22 @@ def read_image(
 
     Several panels come below one another; with ``beneath=False``, or a scene of several, as they are stored.
     """
+    return read_shaped(arguments, None if scene is None else scene.image_shape, beneath=beneath)
+
+
+def read_shaped(
+    arguments: argparse.Namespace, image_shape: tuple[int, ...] | None, *, beneath: bool = True
+) -> ImageFile:
+    """`read_image` by the scene's ``image_shape``, which has three axes for several panels."""
     from ...io import images
     from ...io.files import sniff
 
     file = sniff.check_file(arguments.image, what="image")
     shape: tuple[int, ...] | None = tuple(arguments.shape) if arguments.shape else None
-    several = scene is not None and len(scene.panels) > 1
+    several = image_shape is not None and len(image_shape) > 2
     if shape is None and file.suffix.lower() == ".bin" and sniff.identify(file) in ("unknown", "text"):
-        if scene is not None:
-            shape = scene.image_shape
+        if image_shape is not None:
+            shape = image_shape
         else:
             edge = math.isqrt(file.stat().st_size // 4)
             if 4 * edge * edge != file.stat().st_size:
@@ -180,36 +184,24 @@ def read_image(
             warn(f"{file} has no header; taken as {edge} x {edge} pixels, --shape SLOW FAST says otherwise")
             shape = (edge, edge)
     frame = arguments.frame or 0
-    if several and scene is not None:  # what looks like frames may be panels
+    if several:  # what looks like frames may be panels
         stored = images.stored_shape(file, dataset=arguments.dataset, shape=shape) or ()
-        frame = frame if stored[1:] == scene.image_shape else None
+        frame = frame if stored[1:] == image_shape else None
     content = images.read_image(file, frame=frame, dataset=arguments.dataset, shape=shape)
-    if several and scene is not None and content.image.shape[1:] == scene.image_shape:  # lists of pixels
+    if several and content.image.shape[1:] == image_shape:  # lists of pixels
         frames, one = len(content.image), arguments.frame or 0
         if not -frames <= one < frames:
             raise InputError(f"{file} has {frames} frames; frame {one} was asked for")
         content = content._replace(image=content.image[one])
-    if scene is None and content.metadata.get("panels"):
+    if image_shape is None and content.metadata.get("panels"):
         return _beneath(content) if beneath else content
     if content.image.ndim != 2 and not several:
         raise InputError(f"{file} has the shape {content.image.shape}; one image (slow, fast) was expected")
-    if scene is not None and content.image.shape != scene.image_shape:
+    if image_shape is not None and content.image.shape != image_shape:
         raise InputError(
-            f"{file} has the shape {content.image.shape}; the set-up's is {scene.image_shape} (slow, fast)"
+            f"{file} has the shape {content.image.shape}; the set-up's is {image_shape} (slow, fast)"
         )
     return content
-
-
-def flagged(content: ImageFile) -> NDArray[np.bool_]:
-    """True where a file says, by the numbers that makers' files have in gaps, that there is no pixel."""
-    import numpy as np
-
-    image, form = content.image, content.metadata.get("format")
-    if form == "cbf" and image.dtype.kind == "i":
-        return np.asarray((image == -1) | (image == -2))
-    if form == "nexus" and image.dtype.kind == "u":
-        return np.asarray(image == np.iinfo(image.dtype).max)
-    return np.zeros(image.shape, bool)
 
 
 def _beneath(content: ImageFile) -> ImageFile:

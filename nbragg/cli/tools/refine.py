@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...base.errors import FileError, InputError
 from ..terminal import FAILED, OK, complain
 from .common import ToolParser, add_scene_arguments, add_shape_argument, number, run_tool
-from .refine_images import Source, sources_from
+from .refine_images import Source, loaded, offset_of, sources_from
 from .refine_input import (
-    Measured,
     Start,
     add_noise_arguments,
     background_from,
     bounds_from,
     mask_from,
-    measured,
     noise_from,
     percent_from,
     sigmas_from,
@@ -29,6 +28,7 @@ from .refine_input import (
 if TYPE_CHECKING:
     from ...inverse.noise import Noise
     from ...model.setup import Setup
+    from ...refinement.measured import Loaded
     from ...refinement.result import Refinement
     from ...scene.record import Scene
 
@@ -69,6 +69,11 @@ def _parser() -> ToolParser:
     add("--offset", type=number, metavar="X", help="taken off every pixel; default what the file says, or 0")
     add("--stages", choices=("auto", "none"), default="auto", help="auto (default): from coarse to fine; "
         "none: from a start within a spot's width")  # fmt: skip
+    several = parser.add_mutually_exclusive_group()
+    text = "divide the images among so many processes; --threads is then that of each"
+    several.add_argument("--workers", type=int, default=1, metavar="N", help=text)
+    text = "divide them among the workers of a Dask cluster: tcp://HOST:8786"
+    several.add_argument("--scheduler", metavar="ADDRESS", help=text)
     add("--amplitudes", metavar="SPACEGROUP", help="find structure factors too, those of symmetry mates as "
         "one, shared by all images: P43212 say")  # fmt: skip
     add("--amplitude-prior", metavar="PERCENT", help="what is known of them beforehand: 20%% of their values "
@@ -100,18 +105,17 @@ def _run(arguments: argparse.Namespace) -> int:
     sources, setups, said = start.of(given)
     outputs = _outputs(arguments, sources, len(given))
     restraints = sigmas_from("--sigma", arguments.sigma, setups[0], arguments.free)
-    scenes = [make_scene(setup, stages) for setup in setups]
-    mask = mask_from(arguments.mask, scenes[0].image_shape)
-    images = [
-        measured(arguments, source, scene, noise) for source, scene in zip(sources, scenes, strict=True)
-    ]
-    used = [image.used if mask is None else image.used & mask for image in images]
+    scene = make_scene(setups[0], stages)
+    shape = scene.image_shape
+    wanted = argparse.Namespace(shape=arguments.shape, dataset=arguments.dataset)
+    images = [functools.partial(loaded, wanted, source, shape, noise, arguments.offset) for source in sources]
     names = [f"image {source.number}, {source.name}" for source in sources]
+    names = names if len(names) > 1 else [sources[0].name]
     for line in said:
         print(line)
-    _announce(arguments, setups[0], scenes[0], sources, images)
+    _announce(arguments, setups[0], scene, len(images))
     found = refine(
-        [image.pixels for image in images],
+        images,
         setups,
         arguments.free,
         noise=noise,
@@ -119,17 +123,21 @@ def _run(arguments: argparse.Namespace) -> int:
         restraints=restraints,
         bounds=bounds,
         shared=arguments.shared,
-        mask=used,
+        mask=mask_from(arguments.mask, shape),
         amplitudes=arguments.amplitudes,
         amplitude_prior=prior,
         stages=arguments.stages,
         progress=lambda line: print(step_line(line, names), flush=True),
+        workers=arguments.scheduler or arguments.workers,
         threads=arguments.threads,
     )
     print()
     for text in report(found, names):
         print(text)
-    _write(arguments, found, sources, images, noise, outputs)
+    offset = arguments.offset
+    if offset is None and arguments.out_expt is not None:
+        offset = offset_of(wanted, sources[0], shape)
+    _write(arguments, found, sources, images, noise, offset or 0.0, outputs)
     if not found.converged:
         complain(_PROGRAM, "not converged", found.message)
     return OK if found.converged else FAILED
@@ -173,19 +181,15 @@ def _announce(
     arguments: argparse.Namespace,
     setup: Setup,
     scene: Scene,
-    sources: Sequence[Source],
-    images: Sequence[Measured],
+    count: int,
 ) -> None:
     """What it will cost."""
     from ...scene.parameters import expand
 
-    for source, image in zip(sources, images, strict=True):
-        if image.said:
-            print(f"{source.name}: pixels left out: {image.said}")
     free = len(expand(arguments.free, setup, scene=scene))
     size = " x ".join(map(str, scene.image_shape))
-    many = f"{len(images)} images" if len(images) > 1 else "1 image"
-    each = " each" if len(images) > 1 else ""
+    many = f"{count} images" if count > 1 else "1 image"
+    each = " each" if count > 1 else ""
     print(f"{many} of {size} pixels, {free} parameters{each}", flush=True)
 
 
@@ -193,8 +197,9 @@ def _write(
     arguments: argparse.Namespace,
     found: Refinement,
     sources: Sequence[Source],
-    images: Sequence[Measured],
+    images: Sequence[Callable[[], Loaded]],
     noise: Noise,
+    offset: float,
     recipes: Sequence[str],
 ) -> None:
     from ...io import recipe
@@ -214,7 +219,7 @@ def _write(
             **_named(sources, found.setups[0]),
             d_min_A=_NO_REFLECTIONS_A,
             gain=noise.gain,
-            pedestal=images[0].offset,
+            pedestal=offset,
         )
         written.append(arguments.out_expt)
     if arguments.out_mtz is not None:
@@ -257,7 +262,10 @@ _NO_REFLECTIONS_A = 1e6
 
 
 def _plot(
-    arguments: argparse.Namespace, found: Refinement, sources: Sequence[Source], images: Sequence[Measured]
+    arguments: argparse.Namespace,
+    found: Refinement,
+    sources: Sequence[Source],
+    images: Sequence[Callable[[], Loaded]],
 ) -> None:
     """Of several images the one that the model fits least well."""
     import numpy as np
@@ -266,18 +274,17 @@ def _plot(
     from ...analysis.fit_picture import Fit, draw_fit
     from ...io.files.atomic import open_atomic
     from ...scene.build import build_scene
-    from .refine_report import chi_squares
 
-    worst = int(np.argmax(chi_squares(found)))
+    worst = int(np.argmax(found.chi_squares))
     residual = found.residual(worst)
     gain = noise_from(arguments.noise).gain
-    data = np.where(np.isfinite(residual), images[worst].pixels / gain, np.nan)
+    data = np.where(np.isfinite(residual), images[worst]().pixels / gain, np.nan)
     own = [line for line in found.history if line.image == worst + 1] or found.history
     stages = [
         [line.cost for line in steps]
         for _, steps in itertools.groupby(own, lambda line: (line.stage, line.turn))
     ]
-    title = f"{Path(sources[worst].name).name}: chi square of all pixels {chi_squares(found)[worst]:.3f}"
+    title = f"{Path(sources[worst].name).name}: chi square of all pixels {found.chi_squares[worst]:.3f}"
     if len(images) > 1:
         title += f", the highest of {len(images)} images"
     fit = Fit(data, found.expected(worst), residual, stages)

@@ -10,12 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ...base.errors import InputError
+from .common import read_shaped
 
 if TYPE_CHECKING:
+    from ...inverse.noise import Noise
     from ...io.geometry.experiment import ImageOf
+    from ...io.images import ImageFile
+    from ...refinement.measured import Loaded
     from ...simulation.experiments import Experiments
 
-__all__ = ["Paired", "Source", "pair", "sources_from"]
+__all__ = ["Paired", "Source", "loaded", "offset_of", "pair", "sources_from"]
 
 
 class Source(NamedTuple):
@@ -94,6 +98,30 @@ def _frames(path: str, arguments: argparse.Namespace, shape: tuple[int, ...]) ->
     if stored is None or len(stored) != len(shape) + 1 or stored[0] == 1:
         return None
     return stored[0]
+
+
+def loaded(
+    arguments: argparse.Namespace,
+    source: Source,
+    shape: tuple[int, ...],
+    noise: Noise,
+    offset: float | None,
+) -> Loaded:
+    """Read an image of a detector whose image has that shape."""
+    from ...refinement.measured import of_file
+
+    return of_file(_content(arguments, source, shape), source.path, noise, offset)
+
+
+def offset_of(arguments: argparse.Namespace, source: Source, shape: tuple[int, ...]) -> float:
+    """What is taken off the pixels, where the command line does not say it."""
+    return float(_content(arguments, source, shape).metadata.get("offset") or 0.0)
+
+
+def _content(arguments: argparse.Namespace, source: Source, shape: tuple[int, ...]) -> ImageFile:
+    wanted = {"image": source.path, "frame": source.frame or 0}
+    given = {"shape": arguments.shape, "dataset": arguments.dataset}
+    return read_shaped(argparse.Namespace(**wanted, **given), shape)
 
 
 class Paired(NamedTuple):

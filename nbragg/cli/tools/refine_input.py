@@ -8,12 +8,12 @@ import math
 import re
 import warnings
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from ...base import validate as check
 from ...base.errors import InputError
 from ...base.names import suggestion
-from .common import flagged, read_image, setup_from
+from .common import setup_from
 from .refine_images import Source, pair
 
 if TYPE_CHECKING:
@@ -21,21 +21,17 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ...inverse.noise import Noise
-    from ...io.images import ImageFile
     from ...model.detector import Detector
     from ...model.setup import Setup
-    from ...scene.record import Scene
     from ...simulation.experiments import Experiments
 
 __all__ = [
     "BACKGROUNDS",
-    "Measured",
     "Start",
     "add_noise_arguments",
     "background_from",
     "bounds_from",
     "mask_from",
-    "measured",
     "noise_from",
     "percent_from",
     "sigmas_from",
@@ -340,73 +336,6 @@ def _with_cells(setup: Setup) -> Setup:
 
 
 # ---- images ----
-
-
-class Measured(NamedTuple):
-    """An image as it is refined.
-
-    Attributes
-    ----------
-    pixels : ndarray
-        Photons, or units of the data less their offset where a gain is given; 0 where they do not count.
-    used : ndarray of bool
-    said : str
-        What of it is left out.
-    offset : float
-        That was taken off.
-    """
-
-    pixels: NDArray[np.float64]
-    used: NDArray[np.bool_]
-    said: str
-    offset: float
-
-
-def measured(arguments: argparse.Namespace, source: Source, scene: Scene, noise: Noise) -> Measured:
-    """Read an image of the set-up's detector."""
-    import numpy as np
-
-    wanted = {"image": source.path, "frame": source.frame or 0}
-    content = read_image(argparse.Namespace(**vars(arguments) | wanted), scene)
-    raw = content.image.astype(np.float64)
-    offset = content.metadata.get("offset") or 0.0 if arguments.offset is None else arguments.offset
-    units = 1.0 if noise.gain != 1 else content.metadata.get("scale") or 1.0
-    pixels = (raw - offset) / units
-    below = -6 * noise.readout if noise.readout else 0.0
-    saturation = content.metadata.get("saturation")
-    reasons = {
-        "not numbers": ~np.isfinite(raw),
-        "flagged in the file": flagged(content) | _own_mask(source.path, content),
-        "saturated": np.zeros(raw.shape, bool) if saturation is None else raw >= float(saturation),
-        "below 0" if not noise.readout else "too far below 0": (
-            np.zeros(raw.shape, bool) if noise.gaussian else pixels < below
-        ),
-    }
-    used = np.ones(raw.shape, bool)
-    said = []
-    for reason, lost in reasons.items():
-        count = int((lost & used).sum())
-        used &= ~lost
-        if count:
-            said.append(f"{count} {reason}")
-    return Measured(np.where(used, pixels, 0.0), used, ", ".join(said), float(offset))
-
-
-def _own_mask(path: str, content: ImageFile) -> NDArray[np.bool_]:
-    """True where the pixel mask of a NeXus file says that there is no good pixel."""
-    import numpy as np
-
-    none = np.zeros(content.image.shape, bool)
-    if content.metadata.get("format") != "nexus":
-        return none
-    from pathlib import Path
-
-    from ...io.images import nexus
-
-    values, where, _ = nexus.read(Path(path), mask=True)
-    if "pixel_mask" not in where or values.shape != none.shape:
-        return none
-    return np.asarray((values.astype(np.uint32) & 0xFFFF) != 0)
 
 
 def mask_from(path: str | None, shape: tuple[int, ...]) -> NDArray[np.bool_] | None:

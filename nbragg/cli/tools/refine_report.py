@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ...refinement.joint import Line
     from ...refinement.result import Refinement
 
-__all__ = ["chi_squares", "report", "step_line"]
+__all__ = ["report", "step_line"]
 
 #: with more images their numbers are summed up
 _MOST = 5
@@ -30,11 +30,6 @@ def step_line(line: Line, names: Sequence[str]) -> str:
     )
 
 
-def chi_squares(found: Refinement) -> list[float]:
-    """Mean square of each image's residuals, over all pixels that the mask leaves."""
-    return [float(np.nanmean(found.residual(k) ** 2)) for k in range(len(found.setups))]
-
-
 def report(found: Refinement, names: Sequence[str]) -> Iterator[str]:
     """Lines: tables of images, which are called so, chi square, directions that are not determined."""
     images = len(found.setups)
@@ -48,7 +43,7 @@ def report(found: Refinement, names: Sequence[str]) -> Iterator[str]:
             yield from table(_HEADS, _rows(found, 0, shared, background=False))
             yield ""
         if images <= _MOST:
-            chi = chi_squares(found)
+            chi = found.chi_squares
             for k in range(images):
                 yield f"{names[k]}: chi square of all pixels {chi[k]:.4f}"
                 yield from table(_HEADS, _rows(found, k, own))
@@ -60,6 +55,17 @@ def report(found: Refinement, names: Sequence[str]) -> Iterator[str]:
     yield f"chi_square  {found.chi_square:.4f}"
     yield from _amplitudes(found)
     yield from _undetermined(found)
+    yield from _left_out(found, names)
+
+
+def _left_out(found: Refinement, names: Sequence[str]) -> Iterator[str]:
+    """Pixels of images; of many images the first few."""
+    said = [
+        f"{name}: pixels left out: {text}" for name, text in zip(names, found.left_out, strict=True) if text
+    ]
+    yield from said[:_MOST]
+    if len(said) > _MOST:
+        yield f"and of {len(said) - _MOST} images more"
 
 
 def _rows(
@@ -107,7 +113,7 @@ def _summary(found: Refinement, names: list[str]) -> Iterator[str]:
         values = np.array([one[name] for one in found.background])
         write = writer(float(values.mean()), float(values.std()) or math.inf)
         rows.append((name, "photons", write(float(values.mean())), write(float(values.std())), "", ""))
-    chi = np.array(chi_squares(found))
+    chi = np.array(found.chi_squares)
     rows.append(("chi square of all pixels", "", f"{chi.mean():.4f}", f"{chi.std():.4f}", "", ""))
     heads = ("parameter", "unit", "mean value", "spread", "rms change", "median sigma")
     yield from table(heads, rows)

@@ -12,7 +12,6 @@ from .common import (
     add_scene_arguments,
     add_shape_argument,
     beside,
-    flagged,
     number,
     positive,
     read_image,
@@ -93,6 +92,8 @@ def _panels(content: ImageFile, scene: Scene | None) -> PanelView | None:
 
 def _used(content: ImageFile, scene: Scene | None) -> NDArray[np.bool_]:
     """False in gaps: what a set-up masks, and the numbers that makers' files have there."""
+    from ...io.images.left_out import flagged
+
     used = ~flagged(content)
     if scene is not None and scene.mask_image is not None and scene.mask_image.shape == used.shape:
         used &= scene.mask_image
