@@ -63,18 +63,20 @@ def number(
     infinity: bool = False,
 ) -> float:
     """A finite number within limits, as float; ``infinity=True`` lets +inf pass as well."""
-    expected = f"a {'' if infinity else 'finite '}number{_limits(above, at_least, at_most)}"
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
-        _refuse(name, value, expected)
-    try:
-        x = float(value)
-    except OverflowError:
-        x = math.inf
-    finite = math.isfinite(x) or (infinity and x == math.inf)
-    low = (above is not None and not x > above) or (at_least is not None and not x >= at_least)
-    if not finite or low or (at_most is not None and x > at_most):
-        _refuse(name, x, expected)
-    return x
+    given = value
+    # a plain float is quickly told
+    plain = type(value) is float
+    if plain or not (isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real)):
+        try:
+            given = x = value if plain else float(value)
+        except OverflowError:
+            given = x = math.inf
+        finite = math.isfinite(x) or (infinity and x == math.inf)
+        low = (above is not None and not x > above) or (at_least is not None and not x >= at_least)
+        if finite and not low and not (at_most is not None and x > at_most):
+            return x
+    limits = _limits(above, at_least, at_most)
+    _refuse(name, given, f"a {'' if infinity else 'finite '}number{limits}")
 
 
 def optional_number(name: str, value: Any, **limits: Any) -> float | None:

@@ -15,6 +15,7 @@ from ..base.errors import InputError, RenderError
 from ..base.records import FrozenArrays, frozen
 from ..response.exposure import exposure_of
 from ..scene.parameters import expand, tangents
+from ..scene.stages import Stages
 from .arrays import direction_columns, image_array
 from .composite import gradient_of
 from .counts import CountsGradient, check_held
@@ -134,6 +135,7 @@ class Linearization:
         options: RenderOptions,
         parameters: Sequence[str] | str,
         of: str = "photons",
+        made: Stages | None = None,
     ) -> None:
         if not isinstance(parameters, Iterable):
             raise InputError(f"parameters must be names or a list of them, not {parameters!r}")
@@ -141,6 +143,7 @@ class Linearization:
         if not names:
             raise InputError('no parameter is named: give at least one, for example "crystal.orientation"')
         self.setup, self.options, self._scene = setup, options, scene
+        self._made = Stages(made)  # by which the scene was made, at hand for its tangents
         self.of = check.choice("of", of, ("photons", "counts"))
         self._parameters = expand(names, setup, scene=scene)
         self.parameters = tuple(parameter.name for parameter in self._parameters)
@@ -162,7 +165,7 @@ class Linearization:
 
     @cached_property
     def _tangents(self) -> Any:
-        found = tangents(self.setup, self._parameters)
+        found = tangents(self.setup, self._parameters, self._made)
         if self.of == "counts" and self.setup.response is not None:
             check_held(self.setup.response, self._parameters, found[0])
         return found

@@ -206,8 +206,12 @@ def region(roi: object) -> tuple[int, int, int, int]:
 
 
 def mask_array(mask: Any) -> npt.NDArray[np.uint8]:
-    """A read-only uint8 copy of a mask: 1 where it is not zero."""
+    """A read-only uint8 copy of a mask, 1 where it is not zero; itself, if it is what this has returned."""
     array = np.asarray(mask)
+    flags = array.flags
+    owned = array.base is None and flags.c_contiguous and not flags.writeable
+    if owned and array.ndim == 2 and array.dtype == np.uint8 and array.max(initial=0) <= 1:
+        return array
     if array.ndim != 2 or array.dtype.kind not in "biuf" or not np.isfinite(array).all():
         raise InputError(
             "mask must be a (spixels, fpixels) array of finite numbers, "

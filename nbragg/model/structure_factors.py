@@ -131,6 +131,25 @@ class StructureFactors(Record):
         return self.values
 
     @cached_property
+    def outermost(self) -> FloatArray:
+        """Miller indices (n, 3) of the first and last amplitude of each row along l that is not 0.
+
+        For any cell the listed reflection that is farthest out, 0 ones left out, is one of them: along a row
+        |q|^2 is a parabola that opens upwards.
+
+        Raises
+        ------
+        InputError
+            Without a list.
+        """
+        listed = self._list() != 0
+        h, k = np.nonzero(listed.any(axis=2))
+        rows = listed[h, k]
+        first, last = rows.argmax(axis=1), rows.shape[1] - 1 - rows[:, ::-1].argmax(axis=1)
+        found = np.stack([np.tile(h, 2), np.tile(k, 2), np.concatenate([first, last])], axis=1)
+        return check.owned((found + np.array(self.origin)).astype(np.float64))
+
+    @cached_property
     def digest(self) -> str:
         """Hexadecimal BLAKE2 digest of everything that decides the amplitudes."""
         import hashlib

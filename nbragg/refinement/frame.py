@@ -261,8 +261,8 @@ class Frame:
                 self.simulator = self.simulator.replace(fluence=fluence, flux=0.0)
 
     def _linear(self, parameters: Sequence[str]) -> Linearization:
-        scene = restricted(self.simulator.scene, None, self.mask)
-        return Linearization(self.simulator.setup, scene, self.options, parameters)
+        scene, made = restricted(self.simulator.scene, None, self.mask), self.simulator._stages
+        return Linearization(self.simulator.setup, scene, self.options, parameters, made=made)
 
     def _image(self) -> Array:
         """That of `_linear`, whatever its parameters; made once."""

@@ -20,13 +20,12 @@ from ..model.detector import Detector
 from ..model.physics import Physics
 from ..model.sampling import Sampling
 from ..model.setup import Setup
-from ..model.structure_factors import StructureFactors
 from .checks import (
     check_oversampling,
     check_polarization,
 )
-from .crystal_blocks import factor_tables, make_crystal
-from .crystal_cell import placed_cell, shape_metric
+from .crystal_blocks import CrystalSetting, MadeCrystal, factor_tables, make_crystal
+from .crystal_cell import shape_metric, unturned_cell
 from .crystal_size import (
     Sizes,
     cells_along_axes,
@@ -42,7 +41,16 @@ from .placement import DetectorLabels, Placement
 from .quirks import CrystalFacts, ImageFacts, layer_shift, tell_quirks
 from .reach import View
 from .record import CrystalBlock, FactorTable, PlacedPanel, Scene, Sources
-from .sources import Rays, SourceSteps, beam_fluence, beam_sources, energy_nodes, source_steps
+from .sources import (
+    BeamAxes,
+    BeamRays,
+    Rays,
+    SourceSteps,
+    beam_fluence,
+    beam_sources,
+    energy_nodes,
+    source_steps,
+)
 from .stages import Stages
 from .steps import Steps, resolve_phi
 
@@ -125,7 +133,7 @@ def make_scene(setup: Setup, run: Stages) -> Scene:
     )
     phi = run(_phi, first.phi_deg, first.osc_deg, first.phistep_deg, first.phisteps)
     turns = run(phi_rotations, *phi, around.places[0].spindle, physics)
-    made = [make_crystal(setup, i, around.shortest, turns, nodes, run) for i in range(len(sample))]
+    made = _crystals(setup, around.shortest, turns, nodes, run)
     blocks = tuple(block for crystal in made for block in crystal.blocks)
     tables = tuple(table for crystal in made for table in crystal.tables)
     reports = tuple(report for crystal in made for report in crystal.reports)
@@ -178,6 +186,27 @@ def make_scene(setup: Setup, run: Stages) -> Scene:
         diffuse=_diffuse(sampling.diffuse_oversample, [motion for one in made for motion in one.motions]),
         spectral=_rendering(beam.spectral, around.sources, blocks, tables),
     )
+
+
+def _crystals(
+    setup: Setup, shortest: float, turns: FloatArray, nodes: tuple[float, ...], run: Stages
+) -> list[MadeCrystal]:
+    sample, sampling = setup.sample, setup.sampling
+    about = CrystalSetting(
+        setup.beam.beamsize_mm,
+        sampling.interpolate,
+        sampling.bragg,
+        sampling.diffuse_mosaic,
+        setup.rules,
+        shortest,
+        turns,
+        nodes,
+    )
+    assert sample.weights is not None  # filled in by the record
+    return [
+        run(make_crystal, crystal, i, sample.weights[i], about, run, part=i)
+        for i, crystal in enumerate(sample.crystals)
+    ]
 
 
 def _diffuse(oversample: int, motions: list[Motion]) -> Diffuse | None:
@@ -236,7 +265,7 @@ def detector_view(detector: Detector, beam: Beam, physics: Physics) -> View:
         As `build_scene`.
     """
     places = detector_places(detector, Directions(beam.beam_vector, beam.polar_vector), physics)
-    sources = _sources(beam, places, source_steps(beam), physics)
+    sources = _sources(_rays(beam), _axes(places), source_steps(beam), physics)
     panels = placed_panels(detector, None, places, physics, sensor_wavelength(detector, sources))
     return View(panels, sources)
 
@@ -256,10 +285,10 @@ def _instrument(
     run: Stages,
 ) -> _Instrument:
     directions = Directions(beam.beam_vector, beam.polar_vector, spindle_axis)
-    places = run(detector_places, detector, directions, physics)
+    places = run(detector_places, detector, directions, physics, run)
     run(check_polarization, beam, places)
     steps = run(source_steps, beam)
-    sources = run(_sources, beam, places, steps, physics, nodes)
+    sources = run(_sources, _rays(beam), _axes(places), steps, physics, nodes)
     mean, each = sensor_wavelength(detector, sources), sensor_wavelengths(detector, sources, thick=thick)
     panels = run(placed_panels, detector, roi, places, physics, mean, each)
     shortest = float(sources.wavelength.real.min())
@@ -295,15 +324,23 @@ def _polar_vector(beam: Beam, place: DetectorGeometry) -> FloatArray:
     return numbers.read_only(rot_axis(place.polar_vector, place.beam_vector, azimuth))
 
 
+def _rays(beam: Beam) -> BeamRays:
+    return BeamRays(beam.wavelength_A, beam.spectrum, beam.sources, beam.divergence_profile, beam.round_div)
+
+
+def _axes(places: tuple[DetectorGeometry, ...]) -> BeamAxes:
+    return BeamAxes(places[0].beam_vector, places[0].polar_vector, places[0].vert_vector)
+
+
 def _sources(
-    beam: Beam,
-    places: tuple[DetectorGeometry, ...],
+    beam: BeamRays,
+    axes: BeamAxes,
     steps: SourceSteps,
     physics: Physics,
     nodes: tuple[float, ...] = (),
 ) -> Sources:
     """The one place where the sources of a Scene are made: of all that `Rays` says."""
-    rays: Rays = beam_sources(beam, places[0], steps, physics, nodes)
+    rays: Rays = beam_sources(beam, axes, steps, physics, nodes)
     rays.table.setflags(write=False)
     return Sources(
         numbers.read_only(rays.incident),
@@ -375,10 +412,7 @@ def _tell_quirks(
 def _facts(key: _QuirkKey, beam: Beam, physics: Physics) -> CrystalFacts:
     narrower: tuple[float, ...] = ()
     if key.shape in ("gauss", "tophat"):
-        unturned = Crystal(
-            cell=key.cell, a_matrix=key.a_matrix, structure_factors=StructureFactors.constant(0)
-        )
-        cell = placed_cell(unturned, (0.0, 0.0, 0.0), physics)
+        cell = unturned_cell(key.cell, key.a_matrix, physics)
         cells = cells_along_axes(key.N, clip_to_beam(key.size_mm, beam.beamsize_mm), cell)
         metric = shape_metric(key.shape, cells, cell, physics)
         narrower = tuple((np.sqrt(np.diag(metric)) / cells).tolist())

@@ -41,19 +41,24 @@ def _rotations(scene: Scene, number: int) -> FloatArray:
     return all_rotations(turns, placed.mosaic_rotations, turning=placed.mosaic_turning).reshape(-1, 3, 3)
 
 
-def tangent_along(moving: Setup, kept: Stages) -> SceneTangent:
+def tangent_along(moving: Setup, base: Scene, kept: Stages) -> SceneTangent:
     """The tangent of the Scene of a set-up with `stepped` fields.
 
     Parameters
     ----------
     moving : Setup
         With a complex number in the fields that move.
+    base : Scene
+        Of the set-up as it stands.
     kept : Stages
-        By which the Scene of the set-up was made before; they stay as they are.
+        By which that was made; they stay as they are.
     """
     scene = make_scene(moving, Stages(kept, HELD))
-    panels = {i: _panel(panel) for i, panel in enumerate(scene.panels)}
-    crystals = {i: _crystal(scene, i) for i in range(len(scene.crystals))}
+    # what was not made again does not move
+    panels = {i: _panel(panel) for i, panel in enumerate(scene.panels) if panel is not base.panels[i]}
+    crystals = {
+        i: _crystal(scene, i) for i, block in enumerate(scene.crystals) if block is not base.crystals[i]
+    }
     return tangent_of(
         scene,
         {i: panel for i, panel in panels.items() if panel is not None},

@@ -15,10 +15,9 @@ from ..base.unit_cell import Cell, UnitCell
 from ..base.vectors import FloatArray
 from ..model.crystal import Crystal
 from ..model.physics import Physics
-from ..model.setup import Setup
 from ..model.structure_factors import StructureFactors
 from .checks import check_indices, interpolation, warn_of_left_hand
-from .crystal_cell import misset, placed_cell, shape_integral, shape_metric, standing_rotation
+from .crystal_cell import misset, placed_cell, shape_integral, shape_metric, standing_rotation, unturned_cell
 from .crystal_size import block_count, cells_along_axes, clip_to_beam, effective_cells
 from .mosaicity import Domains, Mosaicity, domain_count, make_domains
 from .orientations import crystal_orientations
@@ -30,7 +29,7 @@ from .stages import Stages
 if TYPE_CHECKING:
     from .diffuse import Motion
 
-__all__ = ["MadeCrystal", "factor_tables", "make_crystal"]
+__all__ = ["CrystalSetting", "MadeCrystal", "factor_tables", "make_crystal"]
 
 
 class MadeCrystal(NamedTuple):
@@ -42,37 +41,47 @@ class MadeCrystal(NamedTuple):
     motions: list[Motion]
 
 
+class CrystalSetting(NamedTuple):
+    """What the crystals of a sample depend on beside themselves."""
+
+    beamsize_mm: float
+    interpolate: bool | None
+    bragg: bool
+    diffuse_mosaic: bool
+    physics: Physics
+    shortest: float  #: wavelength, m
+    turns: FloatArray  #: (np, 3, 3), of the spindle
+    nodes: tuple[float, ...]  #: energies (eV) of the tables of structure factors; empty: one table
+
+
 def make_crystal(
-    setup: Setup, i: int, shortest: float, turns: FloatArray, nodes: tuple[float, ...], run: Stages
+    crystal: Crystal, i: int, fraction: float, about: CrystalSetting, run: Stages
 ) -> MadeCrystal:
     """The i-th crystal of the sample.
 
     Parameters
     ----------
-    setup : Setup
+    crystal : Crystal
     i : int
-    shortest : float
-        Wavelength, m.
-    turns : ndarray (np, 3, 3)
-        Of the spindle.
-    nodes : tuple of float
-        Energies (eV) of the tables of structure factors; empty: one table.
+    fraction : float
+        Of the sample.
+    about : CrystalSetting
     run : Stages
     """
-    crystal, physics = setup.sample.crystals[i], setup.rules
-    size_mm = run(clip_to_beam, crystal.size_mm, setup.beam.beamsize_mm, part=i)
+    physics = about.physics
+    size_mm = run(clip_to_beam, crystal.size_mm, about.beamsize_mm, part=i)
     turned, standing = run(_standing, crystal, physics, part=i)
     factors = crystal.structure_factors
     sizes = _sizes(crystal, i, standing)
     cells = cells_along_axes(crystal.N, size_mm, standing) if sizes is None else sizes.mean(axis=0)
     lookup = (
         factors,
-        setup.sampling.interpolate,
+        about.interpolate,
         tuple(cells.tolist()),
         crystal.cell,
         crystal.a_matrix,
         physics,
-        nodes,
+        about.nodes,
     )
     mosaicity = Mosaicity.of(crystal)
     all_domains = run(make_domains, mosaicity, standing if mosaicity.standing else None, physics, part=i)
@@ -87,9 +96,9 @@ def make_crystal(
     made = MadeCrystal([], tables, [], [])
     first = i * len(tables)  # every crystal has as many
     for number, (cell, share) in enumerate(individuals):
-        check_indices(cell, shortest, all_domains.strains)
+        check_indices(cell, about.shortest, all_domains.strains)
         for domains, along, part in parts if share != 0.0 else ():
-            made.blocks.append(_block(setup, i, cell, domains, turns, along, share * part, first))
+            made.blocks.append(_block(crystal, fraction, cell, domains, about, along, share * part, first))
             made.reports.append(
                 CrystalPlacement(
                     number=i,
@@ -106,21 +115,21 @@ def make_crystal(
                     n_listed=factors.n_listed or 0,
                 )
             )
-    if crystal.diffuse is None and setup.sampling.bragg:
+    if crystal.diffuse is None and about.bragg:
         return made
-    return _with_motions(setup, crystal, made, turns)
+    return _with_motions(crystal, made, about)
 
 
-def _with_motions(setup: Setup, crystal: Crystal, made: MadeCrystal, turns: FloatArray) -> MadeCrystal:
+def _with_motions(crystal: Crystal, made: MadeCrystal, about: CrystalSetting) -> MadeCrystal:
     """A crystal whose atoms move, or whose Bragg scattering is left out."""
     blocks, motions = made.blocks, []
     if crystal.diffuse is not None:
         from .diffuse import crystal_motion, mean_displacement
 
-        whole = setup.sampling.diffuse_mosaic
+        turns = None if about.diffuse_mosaic else about.turns
         cells = [report.unit_cell for report in made.reports]
         motions = [
-            crystal_motion(crystal, cell, block, made.tables, None if whole else turns)
+            crystal_motion(crystal, cell, block, made.tables, turns)
             for cell, block in zip(cells, blocks, strict=True)
         ]
         blocks = [
@@ -128,7 +137,7 @@ def _with_motions(setup: Setup, crystal: Crystal, made: MadeCrystal, turns: Floa
             for cell, block in zip(cells, blocks, strict=True)
         ]
     tables = made.tables
-    if not setup.sampling.bragg:
+    if not about.bragg:
         blocks = [dataclasses.replace(block, weight=0.0 * block.weight) for block in blocks]
         # and nothing of it is rendered
         tables = tuple(dataclasses.replace(table, reach=0.0) for table in tables)
@@ -173,18 +182,17 @@ def _reaching(tables: tuple[FactorTable, ...], stretch: float) -> tuple[FactorTa
 
 
 def _block(
-    setup: Setup,
-    i: int,
+    crystal: Crystal,
+    fraction: float,
     cell: UnitCell,
     domains: Domains,
-    turns: FloatArray,
+    about: CrystalSetting,
     along: FloatArray,
     share: float,
     table: int,
 ) -> CrystalBlock:
     """What a renderer reads of a share of a crystal that has this cell."""
-    crystal, physics = setup.sample.crystals[i], setup.rules
-    assert setup.sample.weights is not None  # filled in by the record
+    turns, physics = about.turns, about.physics
     orientations = crystal_orientations(
         cell.vectors * 1e-10, turns, domains.rotations, turning=domains.turning, strains=domains.strains
     )
@@ -195,9 +203,7 @@ def _block(
         times = numbers.scalar(domains.weights.mean() / domains.divisor)
     cells = effective_cells(along, crystal.Ndef)
     metric = shape_metric(crystal.shape, along, cell, physics, crystal.Ndef)
-    weight = (
-        setup.sample.weights[i] * times * block_count(crystal.illuminated_volume_um3, cells, cell) * share
-    )
+    weight = fraction * times * block_count(crystal.illuminated_volume_um3, cells, cell) * share
     if crystal.no_N_scale:
         weight /= numbers.scalar(np.prod(cells)) ** 2
     if crystal.normalise_shape:
@@ -276,6 +282,5 @@ def _factor_table(
     reach = math.inf
     if mode == "nearest":
         # no orientation changes it, so it is that of the crystal as it is not misset
-        unturned = Crystal(cell=cell, a_matrix=a_matrix, structure_factors=factors)
-        reach = structure_factor_reach(factors, placed_cell(unturned, (0.0, 0.0, 0.0), physics))
+        reach = structure_factor_reach(factors, unturned_cell(cell, a_matrix, physics))
     return FactorTable(factors.values, factors.origin, factors.default_F, mode, reach)

@@ -10,7 +10,7 @@ from ..base import numbers
 from ..base.constants import GAUSS_WIDTH, TOPHAT_RADIUS_SQR
 from ..base.errors import InputError
 from ..base.rotations import misset_angles, random_misset, vector_rotation
-from ..base.unit_cell import UnitCell, cell_volume, standard_reciprocal_axes
+from ..base.unit_cell import Cell, UnitCell, cell_volume, standard_reciprocal_axes
 from ..base.vectors import FloatArray, dual_rows, rot_xyz
 from ..model.crystal import Crystal
 from ..model.crystal_checks import cells_tensor
@@ -23,6 +23,7 @@ __all__ = [
     "shape_integral",
     "shape_metric",
     "standing_rotation",
+    "unturned_cell",
 ]
 
 
@@ -55,30 +56,44 @@ def placed_cell(crystal: Crystal, misset_rad: tuple[float, float, float], physic
     With both a matrix and a cell the cell's lengths are imposed on the matrix's directions; its volume too,
     except with the true cell, where the volume is that of the resulting vectors.
     """
-    if crystal.a_matrix is not None:
-        reciprocal = crystal.a_matrix.T
-    else:
-        assert crystal.cell is not None
-        reciprocal = standard_reciprocal_axes(crystal.cell, exact=physics.true_cell)
+    reciprocal = _own_axes(crystal.cell, crystal.a_matrix, physics)
     if crystal.orientation is not None:
         reciprocal = reciprocal @ crystal.orientation.T
     else:
         reciprocal = rot_xyz(reciprocal, *misset_rad)
     if any(crystal.rotation_deg):
         reciprocal = reciprocal @ rotation_matrix(crystal).T
+    return _cell_along(reciprocal, crystal.cell, physics)
+
+
+def unturned_cell(cell: Cell | None, a_matrix: FloatArray | None, physics: Physics) -> UnitCell:
+    """`placed_cell` of a crystal that has no misset, orientation or rotation."""
+    return _cell_along(rot_xyz(_own_axes(cell, a_matrix, physics), 0.0, 0.0, 0.0), cell, physics)
+
+
+def _own_axes(cell: Cell | None, a_matrix: FloatArray | None, physics: Physics) -> FloatArray:
+    """Reciprocal axes before the crystal is turned, rows."""
+    if a_matrix is not None:
+        return np.asarray(a_matrix.T)
+    assert cell is not None
+    return standard_reciprocal_axes(cell, exact=physics.true_cell)
+
+
+def _cell_along(reciprocal: FloatArray, cell: Cell | None, physics: Physics) -> UnitCell:
+    """With the directions of reciprocal axes, rows, and the lengths of a cell where there is one."""
     crosses = dual_rows(reciprocal.tolist())
-    if crystal.cell is not None:
+    if cell is not None:
         direct = []
-        for row, edge in zip(crosses, crystal.cell[:3], strict=True):
+        for row, edge in zip(crosses, cell[:3], strict=True):
             x, y, z = row
             scale = edge / numbers.sqrt(x * x + y * y + z * z)
             direct.append([x * scale, y * scale, z * scale])
-        volume = cell_volume(crystal.cell)
+        volume = cell_volume(cell)
     else:
         volume = 1.0 / numbers.scalar(reciprocal[0] @ np.array(crosses[0]))
         direct = [[x * volume for x in row] for row in crosses]
     dual = dual_rows(direct)
-    if crystal.cell is not None and physics.true_cell:
+    if cell is not None and physics.true_cell:
         volume = sum(x * y for x, y in zip(direct[0], dual[0], strict=True))
     vectors = np.array(direct)
     reciprocal = np.array([[x / volume for x in row] for row in dual])

@@ -100,10 +100,9 @@ def effective_pivot(detector: Detector, convention: str, physics: Physics) -> st
     return own
 
 
-def initial_frame(convention: Convention, given: dict[str, Vector]) -> Axes:
-    """Unit vectors of a convention, with those given in the custom one (canonical 3.2)."""
-    if convention.name != "custom":
-        given = {}
+def initial_frame(convention: Convention, vectors: tuple[tuple[str, Vector], ...]) -> Axes:
+    """Unit vectors of a convention, with those given in the custom one, by name (canonical 3.2)."""
+    given = dict(vectors) if convention.name == "custom" else {}
     fast = unit(given.get("fdet_vector", convention.fast))
     slow = unit(given.get("sdet_vector", convention.slow))
     if np.linalg.norm(np.cross(fast, slow)) < 1e-9:

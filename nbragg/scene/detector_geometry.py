@@ -9,7 +9,7 @@ import numpy as np
 from ..base import numbers
 from ..base.errors import InputError
 from ..base.records import FrozenArrays, freeze, frozen
-from ..base.vectors import FloatArray, rot_axis, rot_xyz, unit
+from ..base.vectors import FloatArray, cross, rot_axis, rot_xyz, unit
 from ..base.warn import warn
 from ..model.conventions import CONVENTIONS
 from ..model.detector import Detector
@@ -17,6 +17,7 @@ from ..model.physics import PHYSICS, Physics
 from .detector_centres import image_size, initial_centres, metres
 from .detector_frame import Directions, effective_convention, effective_pivot, given_vectors, initial_frame
 from .detector_warnings import warn_of_ignored_input
+from .stages import Stages
 
 __all__ = ["DetectorGeometry", "detector_geometry", "dials_origin", "shifted", "vertical"]
 
@@ -87,7 +88,10 @@ class DetectorGeometry(FrozenArrays):
 
 
 def detector_geometry(
-    detector: Detector, directions: Directions = _NONE_GIVEN, physics: Physics = PHYSICS["exact"]
+    detector: Detector,
+    directions: Directions = _NONE_GIVEN,
+    physics: Physics = PHYSICS["exact"],
+    run: Stages | None = None,
 ) -> DetectorGeometry:
     """Place a detector of one panel by its convention (canonical 3.2 to 3.4; 11).
 
@@ -98,19 +102,22 @@ def detector_geometry(
         Of beam, polarization and spindle, as far as they were given.
     physics : Physics
         Whether an explicit pivot, Xclose, Yclose and pix0_vector are honoured.
+    run : Stages, optional
+        With those of earlier scenes at hand.
 
     Raises
     ------
     InputError
         For a size without pixels, parallel axes, or a detector plane through the sample.
     """
+    run = run or Stages()
     given = given_vectors(detector, directions)
     name = effective_convention(detector, given)
     pivot = effective_pivot(detector, name, physics)
     fpixels, spixels, detsize_f, detsize_s = image_size(detector)
     fast_mm, slow_mm = detector.pixel_edges_mm
     pixel = (fast_mm * 1e-3, slow_mm * 1e-3)
-    frame = initial_frame(CONVENTIONS[name], given)
+    frame = run(initial_frame, CONVENTIONS[name], tuple(given.items()))
     centres = initial_centres(detector, CONVENTIONS[name], (detsize_f, detsize_s), pixel, physics)
     warn_of_ignored_input(detector, name, pivot, physics)
 
@@ -155,7 +162,7 @@ def detector_geometry(
         odet=normal,
         beam_vector=frame.beam,
         polar_vector=frame.polar,
-        vert_vector=vertical(frame.beam, frame.polar),
+        vert_vector=run(vertical, frame.beam, frame.polar),
         spindle=frame.spindle,
         twotheta_axis=frame.twotheta_axis,
         pix0=pix0,
@@ -197,7 +204,7 @@ def dials_origin(pix0: FloatArray) -> FloatArray:
 
 def vertical(beam: FloatArray, polar: FloatArray) -> FloatArray:
     """unit(b x p), zero where the two are parallel (canonical 4)."""
-    vertical = np.cross(beam, polar)
+    vertical = cross(beam, polar)
     return unit(vertical) if np.linalg.norm(vertical) > 1e-9 else np.zeros(3)
 
 

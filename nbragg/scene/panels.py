@@ -10,7 +10,7 @@ import numpy.typing as npt
 from ..base import constants, memory, numbers
 from ..base.errors import InputError
 from ..base.records import freeze
-from ..base.vectors import FloatArray, unit
+from ..base.vectors import FloatArray, cross, unit
 from ..model.conventions import CONVENTIONS
 from ..model.detector import Detector
 from ..model.materials import Material
@@ -19,6 +19,7 @@ from ..model.physics import Physics
 from .detector_frame import Axes, Directions, effective_convention, given_vectors, initial_frame
 from .detector_geometry import DetectorGeometry, detector_geometry, dials_origin, shifted, vertical
 from .record import PlacedPanel, Sources
+from .stages import Stages
 from .steps import Layers, resolve_layers
 
 __all__ = ["detector_places", "placed_panels", "sensor_wavelength", "sensor_wavelengths"]
@@ -33,9 +34,11 @@ _BYTES_PER_PIXEL = 4 + 2 + 2 + 1 + 1
 
 
 def detector_places(
-    detector: Detector, directions: Directions, physics: Physics
+    detector: Detector, directions: Directions, physics: Physics, run: Stages | None = None
 ) -> tuple[DetectorGeometry, ...]:
     """Where each panel stands: by the convention, or as explicit panels say.
+
+    ``run`` has the stages of earlier scenes at hand.
 
     Raises
     ------
@@ -43,25 +46,34 @@ def detector_places(
         As `detector_geometry`; for a panel whose plane passes through the sample.
     """
     if not detector.panels:
-        return (detector_geometry(detector, directions, physics),)
+        return (detector_geometry(detector, directions, physics, run),)
     given = given_vectors(detector, directions)
     name = effective_convention(detector, given)
-    axes = initial_frame(CONVENTIONS[name], given)
-    corners = [shifted(np.array(panel.origin_mm) * 1e-3, detector) for panel in detector.panels]
+    run = run or Stages()
+    axes = run(initial_frame, CONVENTIONS[name], tuple(given.items()))
+    upright = run(vertical, axes.beam, axes.polar)
+    corners = [
+        numbers.read_only(shifted(np.array(panel.origin_mm) * 1e-3, detector)) for panel in detector.panels
+    ]
     return tuple(
-        _panel_geometry(panel, corner, name, axes, i)
+        run(_panel_geometry, panel, corner, name, axes, upright, i, run, part=i)
         for i, (panel, corner) in enumerate(zip(detector.panels, corners, strict=True))
     )
 
 
 def _panel_geometry(
-    panel: Panel, corner: FloatArray, convention: str, axes: Axes, number: int
+    panel: Panel,
+    corner: FloatArray,
+    convention: str,
+    axes: Axes,
+    upright: FloatArray,
+    number: int,
+    run: Stages,
 ) -> DetectorGeometry:
     """An explicit panel: its plane is known, and all that reports say follows."""
-    fast, slow = unit(panel.fast), unit(panel.slow)
+    fast, slow, normal = run(_panel_axes, panel.fast, panel.slow, part=number)
     edges = panel.pixel_mm if isinstance(panel.pixel_mm, tuple) else (panel.pixel_mm, panel.pixel_mm)
     pixel = (edges[0] * 1e-3, edges[1] * 1e-3)
-    normal = unit(np.cross(fast, slow))
     if (normal @ corner).real < 0:
         normal = -normal
     close_distance = numbers.scalar(corner @ normal)
@@ -91,7 +103,7 @@ def _panel_geometry(
         odet=normal,
         beam_vector=axes.beam,
         polar_vector=axes.polar,
-        vert_vector=vertical(axes.beam, axes.polar),
+        vert_vector=upright,
         spindle=axes.spindle,
         twotheta_axis=axes.twotheta_axis,
         pix0=corner,
@@ -117,6 +129,14 @@ def _panel_geometry(
     for value in vars(place).values():
         freeze(value)
     return place
+
+
+def _panel_axes(
+    along: tuple[float, float, float], down: tuple[float, float, float]
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Unit vectors along fast and slow, and the normal of their hand."""
+    fast, slow = unit(along), unit(down)
+    return fast, slow, unit(cross(fast, slow))
 
 
 def placed_panels(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 from collections.abc import Iterable
 from typing import Any, NamedTuple
@@ -84,6 +85,11 @@ def parsed(name: Any) -> Name:
     """
     if not isinstance(name, str):
         raise InputError(f"a parameter is named by a string, not {name!r}")
+    return _parsed(name)
+
+
+@functools.lru_cache(maxsize=1024)
+def _parsed(name: str) -> Name:
     found = _NAME.fullmatch(name.strip())
     if found is None:
         raise InputError(f"{name!r} is no name of a parameter: write record.field or record.field[index]")

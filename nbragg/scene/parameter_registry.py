@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ..base.cached import cached_property
 from ..base.numbers import read_only
 from ..base.vectors import FloatArray
 from ..model.background import SHIPPED, Background
@@ -63,12 +64,12 @@ class Entry:
     settle: Callable[[Setup, int], Setup] | None = None
     holds: Callable[[Any, Any], Any] | None = None
 
-    @property
+    @cached_property
     def record(self) -> str:
         """``"crystal"``, ``"beam"``, ``"sources"``, ..."""
         return self.name.rpartition(".")[0].rpartition(".")[2]
 
-    @property
+    @cached_property
     def field(self) -> str:
         return self.name.rpartition(".")[2]
 

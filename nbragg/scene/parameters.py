@@ -78,7 +78,9 @@ def expand(
     return found
 
 
-def tangents(setup: Setup, parameters: Sequence[Parameter]) -> tuple[list[SceneTangent], tuple[Frame, ...]]:
+def tangents(
+    setup: Setup, parameters: Sequence[Parameter], made: Stages | None = None
+) -> tuple[list[SceneTangent], tuple[Frame, ...]]:
     """How the Scene moves with each parameter, per unit of it, and the frames of its crystals.
 
     Parameters
@@ -86,6 +88,8 @@ def tangents(setup: Setup, parameters: Sequence[Parameter]) -> tuple[list[SceneT
     setup : Setup
     parameters : sequence of Parameter
         Of this set-up, from `expand`.
+    made : Stages, optional
+        By which its Scene was made; they stay as they are.
 
     Returns
     -------
@@ -101,7 +105,7 @@ def tangents(setup: Setup, parameters: Sequence[Parameter]) -> tuple[list[SceneT
     warn of was said of the Scene.
     """
     with said_before():
-        base, kept = _settled(setup, parameters), Stages()
+        base, kept = _settled(setup, parameters), Stages(made)
         scene = make_scene(base, kept)
         return [_tangent(base, scene, parameter, kept) for parameter in parameters], frames(scene)
 
@@ -118,7 +122,7 @@ def _tangent(base: Setup, scene: Scene, parameter: Parameter, kept: Stages) -> S
     entry = REGISTRY[path]
     value = in_force(base, entry, number)
     elements = [(place.element, stepped(_element(value, place.element))) for place in parameter.moves]
-    return tangent_along(with_numbers(base, entry, number, with_elements(value, elements)), kept)
+    return tangent_along(with_numbers(base, entry, number, with_elements(value, elements)), scene, kept)
 
 
 def _of_tables(scene: Scene, number: int, table: TableTangent) -> SceneTangent:

@@ -22,6 +22,8 @@ __all__ = ["View", "check_listed", "check_reach", "resolution_range", "structure
 
 #: points along each edge of the grid on which the scattering angle is examined; corners are always among them
 _GRID = 129
+#: a table of one reflection
+_ONE = np.ones((1, 1, 1))
 
 
 def structure_factor_reach(factors: StructureFactors, cell: UnitCell) -> float:
@@ -36,7 +38,11 @@ def structure_factor_reach(factors: StructureFactors, cell: UnitCell) -> float:
     reciprocal = np.linalg.inv(cell.vectors)  # columns a*, b*, c*
     g = reciprocal.T @ reciprocal
     metric = np.array([g[0, 0], g[1, 1], g[2, 2], g[0, 1], g[0, 2], g[1, 2]])
-    farthest = _engine.table_reach(factors.values, factors.origin, metric)
+    outermost = factors.outermost
+    q_sqr = np.einsum("ij,ij->i", outermost @ g, outermost)
+    # the engine decides among those that rounding may not tell apart
+    near = outermost[q_sqr >= q_sqr.max(initial=0.0) * (1 - 1e-9)].astype(int).tolist()
+    farthest = max((_engine.table_reach(_ONE, index, metric) for index in near), default=0.0)
     return 1e10 * (farthest + 0.5 * float(np.sqrt(np.diag(g)).sum())) * (1 + 1e-9)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,12 @@ from ..model.sample import Sample
 from .detector_geometry import DetectorGeometry
 from .steps import Steps, resolve_steps
 
+if TYPE_CHECKING:
+    from ..model.spectrum import Spectrum
+
 __all__ = [
+    "BeamAxes",
+    "BeamRays",
     "Rays",
     "SourceSteps",
     "beam_fluence",
@@ -56,6 +61,24 @@ class SourceSteps(NamedTuple):
     hdiv: Steps
     vdiv: Steps
     dispersion: Steps
+
+
+class BeamRays(NamedTuple):
+    """Fields of a `Beam` that its rays depend on, beside the steps."""
+
+    wavelength_A: float
+    spectrum: Spectrum | None
+    sources: SourceList | None
+    divergence_profile: str
+    round_div: bool
+
+
+class BeamAxes(NamedTuple):
+    """Of a `DetectorGeometry`, what sources depend on."""
+
+    beam_vector: FloatArray
+    polar_vector: FloatArray
+    vert_vector: FloatArray
 
 
 class Rays(NamedTuple):
@@ -168,8 +191,8 @@ def _ellipse_term(x: FloatArray, steps: Steps) -> FloatArray:
 
 
 def beam_sources(
-    beam: Beam,
-    geometry: DetectorGeometry,
+    beam: Beam | BeamRays,
+    geometry: BeamAxes | DetectorGeometry,
     steps: SourceSteps,
     physics: Physics,
     nodes: tuple[float, ...] = (),
@@ -223,7 +246,9 @@ def beam_sources(
     )
 
 
-def _directions(beam: Beam, geometry: DetectorGeometry, steps: SourceSteps) -> tuple[FloatArray, FloatArray]:
+def _directions(
+    beam: Beam | BeamRays, geometry: BeamAxes | DetectorGeometry, steps: SourceSteps
+) -> tuple[FloatArray, FloatArray]:
     """Unit vectors of travel (n, 3) of a divergence, and their weights (n,) of mean 1."""
     if steps.hdiv.count * steps.vdiv.count > 1 and not geometry.vert_vector.any():
         raise InputError("beam_vector and polar_vector are parallel: a divergence needs them at an angle")
@@ -251,7 +276,7 @@ def _nodes(steps: Steps) -> tuple[FloatArray, FloatArray]:
     return np.asarray(math.sqrt(2.0) * steps.range * nodes), steps.count / weights.sum() * weights
 
 
-def _energies(beam: Beam) -> FloatArray:
+def _energies(beam: Beam | BeamRays) -> FloatArray:
     """Energies of the spectrum, eV; a wavelength that carries a derivative moves them all alike."""
     assert beam.spectrum is not None
     energies = beam.spectrum.energies_eV

@@ -174,7 +174,8 @@ class Simulator:
         given: dict[str, Any] = {name: value for name, value in changes.items() if value is not None}
         from ..inverse.linearization import Linearization  # not every image is wanted with derivatives
 
-        return Linearization(self.setup, self.scene, self.options.replace(**given), parameters, of)
+        options = self.options.replace(**given) if given else self.options
+        return Linearization(self.setup, self.scene, options, parameters, of, self._stages)
 
     def moved(self, parameters: Sequence[str], values: Any, *, fold: bool = False) -> Simulator:
         """A Simulator at other values of parameters.
@@ -208,14 +209,14 @@ class Simulator:
         """
         from ..scene.parameters import expand, folded, moved
 
-        names = [parameter.name for parameter in expand(tuple(parameters), self.setup)]
+        found = expand(tuple(parameters), self.setup, scene=self.scene)
         numbers = np.asarray(values, np.float64)
-        if numbers.shape != (len(names),):
+        if numbers.shape != (len(found),):
             raise InputError(
-                f"values has the shape {numbers.shape}; ({len(names)},) was expected: one for each of "
-                f"{', '.join(names)}"
+                f"values has the shape {numbers.shape}; ({len(found)},) was expected: one for each of "
+                f"{', '.join(parameter.name for parameter in found)}"
             )
-        there = moved(self.setup, dict(zip(names, numbers.tolist(), strict=True)))
+        there = moved(self.setup, dict(zip(found, numbers.tolist(), strict=True)))
         return self._at(folded(there) if fold else there)
 
     @overload

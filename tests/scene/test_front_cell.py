@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from nbragg import Crystal, NbraggWarning, StructureFactors
 from nbragg.base.rotations import misset_angles, mosaic_rotations, random_misset
 from nbragg.base.unit_cell import UnitCell
-from nbragg.base.vectors import FloatArray, axis_rotation, rot_axis, rot_xyz, unit
+from nbragg.base.vectors import FloatArray, axis_rotation, cross, rot_axis, rot_xyz, unit
 from nbragg.model.physics import PHYSICS
 from nbragg.scene.crystal_cell import misset, placed_cell, shape_metric
 from nbragg.scene.crystal_size import cells_along_axes, clip_to_beam, recommended_oversample
@@ -218,3 +218,16 @@ def test_spot_radius(exact: bool) -> None:
     for shape in ("gauss", "tophat"):
         expected = plain if exact else float(((dh @ cell.reciprocal_vectors) ** 2).sum()) * 120.0**2
         assert dh @ shape_metric(shape, cells, cell, physics) @ dh == pytest.approx(expected, rel=1e-13)
+
+
+@pytest.mark.parametrize("shapes", [((3,), (3,)), ((3,), (4, 3)), ((2, 1, 3), (5, 3))])
+@pytest.mark.parametrize("moving", [0.0, 1e-60j])
+def test_cross_is_numpys(shapes: tuple[tuple[int, ...], tuple[int, ...]], moving: complex) -> None:
+    """To the last bit, of numbers that carry a derivative too."""
+    rng = np.random.default_rng(2)
+    for _ in range(50):
+        a, b = (rng.normal(size=shape) for shape in shapes)
+        moves = a + moving * rng.normal(size=a.shape) if moving else a
+        for one, other in ((moves, b), (b, moves)):
+            found, expected = cross(one, other), np.cross(one, other)
+            assert found.tobytes() == expected.tobytes() and found.shape == expected.shape

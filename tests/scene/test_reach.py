@@ -10,7 +10,10 @@ import parts
 import pytest
 
 import nbragg
+from nbragg import _engine
 from nbragg.engine.cpu import render_double
+from nbragg.model.physics import PHYSICS
+from nbragg.scene.crystal_cell import unturned_cell
 from nbragg.scene.reach import structure_factor_reach
 
 CELL = (41.0, 47.0, 53.0, 81.0, 97.0, 105.0)
@@ -89,3 +92,27 @@ def test_an_empty_table_reaches_nothing() -> None:
     cell = scene().placement.crystal.unit_cell
     half_edges = 0.5 * np.linalg.norm(np.linalg.inv(cell.vectors), axis=0).sum()
     assert structure_factor_reach(zero, cell) * 1e-10 == pytest.approx(half_edges, rel=1e-8)
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        (50, 50, 50, 90, 90, 90),
+        (50, 50, 30, 90, 90, 120),
+        (30, 40, 50, 65, 100, 115),
+        (90, 12, 40, 91, 100, 75),
+    ],
+)
+def test_the_farthest_of_the_whole_list(cell: tuple[float, ...]) -> None:
+    """To the last bit that of a look at every reflection, whatever is 0 and wherever the box begins."""
+    rng = np.random.default_rng(3)
+    placed = unturned_cell(cell, None, PHYSICS["exact"])  # type: ignore[arg-type]
+    reciprocal = np.linalg.inv(placed.vectors)
+    g = reciprocal.T @ reciprocal
+    metric = np.array([g[0, 0], g[1, 1], g[2, 2], g[0, 1], g[0, 2], g[1, 2]])
+    for _ in range(60):
+        shape, origin = rng.integers(1, 12, 3), rng.integers(-9, 5, 3).tolist()
+        values = rng.uniform(1, 9, shape) * (rng.random(shape) < rng.choice([0.0, 0.05, 0.5, 1.0]))
+        whole = _engine.table_reach(values, origin, metric)
+        expected = 1e10 * (whole + 0.5 * float(np.sqrt(np.diag(g)).sum())) * (1 + 1e-9)
+        assert structure_factor_reach(nbragg.StructureFactors(values, origin), placed) == expected
