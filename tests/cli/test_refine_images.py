@@ -98,6 +98,26 @@ def test_panels_are_no_frames(tmp_path: Path) -> None:
     assert np.array_equal(read_image(wanted, scene).image, results[0].image)
 
 
+def test_panels_of_several_sizes(tmp_path: Path) -> None:
+    """Images are lists of pixels, and a stack of them has two axes."""
+    panels = tuple(
+        nbragg.Panel(
+            origin_mm=(100, 22 * i - 21, -15), fast=(0, 1, 0), slow=(0, 0, 1),
+            fpixels=20, spixels=30 - 5 * i, pixel_mm=1.0,
+        )
+        for i in range(2)
+    )  # fmt: skip
+    scene = nbragg.build_scene(SETUP.replace(detector=nbragg.Detector(panels=panels)))
+    pixels = np.arange(2 * 1100).reshape(2, 1100)
+    for name, stored, frames in (("one.npy", pixels[0], [None]), ("two.npy", pixels, [0, 1])):
+        np.save(tmp_path / name, stored)
+        sources = _sources(str(tmp_path / name), shape=scene.image_shape)
+        assert [source.frame for source in sources] == frames
+        for k, source in enumerate(sources):
+            wanted = argparse.Namespace(image=source.path, frame=source.frame, dataset=None, shape=None)
+            assert np.array_equal(read_image(wanted, scene).image, pixels[k])
+
+
 @pytest.mark.parametrize(
     ("word", "said"),
     [

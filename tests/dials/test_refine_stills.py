@@ -98,7 +98,7 @@ def refined(out: str) -> list[dict[str, tuple[float, float, float]]]:
     """Start, value and sigma of each parameter in the table of each image."""
     tables: list[dict[str, tuple[float, float, float]]] = []
     for line in out.splitlines():
-        if re.match(r"image \d+, ", line):
+        if re.match(r"image \d+, .*: chi square", line):
             tables.append({})
         row = line.split()
         if tables and len(row) == 6 and row[0].startswith(("crystal.", "beam.")):

@@ -167,13 +167,13 @@ def read_image(
 def read_shaped(
     arguments: argparse.Namespace, image_shape: tuple[int, ...] | None, *, beneath: bool = True
 ) -> ImageFile:
-    """`read_image` by the scene's ``image_shape``, which has three axes for several panels."""
+    """`read_image` by the scene's ``image_shape``, which has two axes for one panel alone."""
     from ...io import images
     from ...io.files import sniff
 
     file = sniff.check_file(arguments.image, what="image")
     shape: tuple[int, ...] | None = tuple(arguments.shape) if arguments.shape else None
-    several = image_shape is not None and len(image_shape) > 2
+    several = image_shape is not None and len(image_shape) != 2
     if shape is None and file.suffix.lower() == ".bin" and sniff.identify(file) in ("unknown", "text"):
         if image_shape is not None:
             shape = image_shape
