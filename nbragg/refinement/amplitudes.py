@@ -30,8 +30,10 @@ __all__ = ["Amplitudes", "Mates", "amplitude_step", "check_alike", "cropped"]
 
 Array = NDArray[np.float64]
 
-#: an amplitude does not fall below this part of itself in one step
+#: an amplitude does not fall below this part of itself in one step, nor rise beyond its inverse
 _LEAST = 0.2
+#: of 1/F^2, added to the information for a step: what a tail alone has seen would go anywhere
+_DAMPING = 0.1
 
 
 @frozen
@@ -209,9 +211,10 @@ def amplitude_step(
     known = np.where(begun > 0, 1 / (prior * np.maximum(begun, 1e-100)) ** 2, 0)
     whole = information + known
     rise = slope - known * (F - begun)
-    step = np.where(mates.free & (whole > 0), rise / np.maximum(whole, 1e-300), 0)
-    there = np.maximum(F + step, _LEAST * F)
-    return there, information
+    damped = whole + _DAMPING / np.maximum(F, 1e-100) ** 2
+    step = np.where(mates.free & (whole > 0), rise / np.maximum(damped * F, 1e-300), 0)
+    # linear in F^2, as the light is
+    return F * np.sqrt(np.clip(1 + 2 * step, _LEAST**2, _LEAST**-2)), information
 
 
 def _slopes(frame: Frame, mates: Mates) -> tuple[Array, Array]:
