@@ -12,7 +12,7 @@ import pytest
 import nbragg
 from nbragg import Beam, Crystal, Detector, Noise, RenderOptions, Sampling, Setup, Simulator, StructureFactors
 from nbragg.base.errors import InputError
-from nbragg.refinement.amplitudes import Mates, cropped
+from nbragg.refinement.amplitudes import Mates, amplitude_step, cropped
 from nbragg.refinement.frame import Frame
 from nbragg.refinement.measured import Source
 from nbragg.refinement.seen import reflections_seen
@@ -166,6 +166,22 @@ def test_found_of_stills(folder: Path) -> None:
     assert mtz.nreflections == np.isfinite(got.sigma).sum()
     back = StructureFactors.from_file("found.mtz")
     assert back.n_listed
+
+
+def test_a_tail_does_not_stop_the_rest() -> None:
+    """A step from a flat start that is turned lowers the cost; what next to nothing tells of stays."""
+    truth = Simulator(still(nbragg.random_orientations(1, seed=7)[0], fluence=1e26, shape="gauss"))
+    mates = Mates(FACTORS, GROUP)
+    F = np.full(len(mates.F), 100.0)
+    off = truth.replace(structure_factors=mates.factors_of(F))
+    off = off.moved(["crystal.rotation_deg[0]"], [0.2], fold=True)
+    frame = opened(off.setup, Noise().draw(truth.render().image + 0.5, 1))
+    before = frame.with_factors(mates.factors_of(F))
+    there, information = amplitude_step([frame], mates, F, F, np.inf)
+    after = frame.with_factors(mates.factors_of(there))
+    assert before - after > 100
+    faint = information * F**2 < 1e-6
+    assert faint.any() and there[faint] == pytest.approx(F[faint], rel=0.02)
 
 
 def test_turns_that_do_not_suffice(monkeypatch: pytest.MonkeyPatch) -> None:
