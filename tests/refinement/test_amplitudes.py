@@ -11,6 +11,7 @@ import pytest
 
 import nbragg
 from nbragg import Beam, Crystal, Detector, Noise, RenderOptions, Sampling, Setup, Simulator, StructureFactors
+from nbragg.base.crew import Crew
 from nbragg.base.errors import InputError
 from nbragg.refinement.amplitudes import Mates, amplitude_step, cropped
 from nbragg.refinement.frame import Frame
@@ -177,7 +178,7 @@ def test_a_tail_does_not_stop_the_rest() -> None:
     off = off.moved(["crystal.rotation_deg[0]"], [0.2], fold=True)
     frame = opened(off.setup, Noise().draw(truth.render().image + 0.5, 1))
     before = frame.with_factors(mates.factors_of(F))
-    there, information = amplitude_step([frame], mates, F, F, np.inf)
+    there, information = amplitude_step(Crew.here([frame]), mates, F, F, np.inf)
     after = frame.with_factors(mates.factors_of(there))
     assert before - after > 100
     faint = information * F**2 < 1e-6
