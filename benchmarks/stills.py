@@ -9,11 +9,13 @@ works.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
-import resource
+import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import warnings
 from pathlib import Path
@@ -42,8 +44,8 @@ def truth(pixels: int) -> Setup:
 
 
 def stills(pixels: int, count: int) -> list[Setup]:
-    turns = nbragg.random_orientations(count, seed=3)
-    return [truth(pixels).replace(orientation=turn) for turn in turns]
+    one = truth(pixels)
+    return [one.replace(orientation=turn) for turn in nbragg.random_orientations(count, seed=3)]
 
 
 def draw(folder: Path, pixels: int, count: int) -> list[Path]:
@@ -57,6 +59,19 @@ def draw(folder: Path, pixels: int, count: int) -> list[Path]:
     return paths
 
 
+def watch(peaks: dict[int, int]) -> None:
+    """Most memory, kB, of this process and of those that it started, by their numbers."""
+    me = os.getpid()
+    while True:
+        children = Path(f"/proc/{me}/task/{me}/children").read_text().split()
+        for process in (me, *map(int, children)):
+            with contextlib.suppress(OSError, StopIteration):
+                lines = Path(f"/proc/{process}/status").read_text().splitlines()
+                line = next(line for line in lines if line.startswith("VmHWM"))
+                peaks[process] = int(line.split()[1])
+        time.sleep(0.2)
+
+
 def one(folder: Path, chosen: argparse.Namespace, workers: int) -> dict[str, Any]:
     """One refinement, in this process."""
     paths = sorted(folder.glob("still_*.npy"))[: chosen.count]
@@ -67,16 +82,17 @@ def one(folder: Path, chosen: argparse.Namespace, workers: int) -> dict[str, Any
         turn *= OFF_DEG / np.linalg.norm(turn)
         simulator = Simulator(setup)
         starts.append(simulator.moved(["crystal.rotation_deg"], turn, fold=True).setup)
+    peaks: dict[int, int] = {}
+    threading.Thread(target=watch, args=(peaks,), daemon=True).start()
     begun = time.perf_counter()
     found = nbragg.refine(
         list(paths), starts, NAMES, shared=chosen.shared, stages=chosen.stages, workers=workers, threads=1
     )
     seconds = time.perf_counter() - begun
-    both = resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN
-    kilobytes = [resource.getrusage(who).ru_maxrss for who in both]
+    own = peaks.pop(os.getpid())
     return {
         "count": chosen.count, "workers": workers, "seconds": round(seconds, 2),
-        "own_MB": kilobytes[0] // 1024, "worker_MB": kilobytes[1] // 1024 if workers > 1 else None,
+        "own_MB": own // 1024, "worker_MB": max(peaks.values()) // 1024 if workers > 1 else None,
         "converged": found.converged, "chi_square": round(found.chi_square, 4),
     }  # fmt: skip
 

@@ -259,10 +259,12 @@ def _amplitudes(
     cost = _cost(frames, mates, F)
     lines, stand = list(outcome.lines), outcome.stand
     for number in range(1, _TURNS + 1):
-        before = F
+        before, stuck = F, False
         for _ in range(_STEPS_A_TURN):
             there, information = amplitude_step(frames, mates, F, begun, prior)
-            F, cost = _reached(frames, mates, F, there, cost)
+            reached, cost = _reached(frames, mates, F, there, cost)
+            stuck = reached is F and _moved(there - F, information, mates) > _STILL
+            F = reached
         if "beam.fluence" in course.free:  # which no image tells from all amplitudes together
             weights = information if weights is None else weights
             scale = np.sqrt(float(weights @ begun**2) / float(weights @ F**2))
@@ -274,16 +276,25 @@ def _amplitudes(
         cost = stand.cost
         seen = mates.free & (information > 0)
         sigma = np.where(seen, 1 / np.sqrt(np.maximum(information, 1e-300)), np.inf)
-        if np.sqrt(np.mean(((F - before)[seen] / sigma[seen]) ** 2)) < _STILL:
+        if _moved(F - before, information, mates) < _STILL:
             break
     else:
         text = f"amplitudes still move after {_TURNS} turns"
+        stand = stand._replace(converged=False, message=stand.message or text)
+    if stuck:
+        text = "no step of amplitudes lowers the cost, though its slope promises one"
         stand = stand._replace(converged=False, message=stand.message or text)
     known = information[seen] * F[seen] ** 2
     found = Amplitudes(mates.hkl, F, sigma, mates.space_group)
     return outcome._replace(
         lines=lines, stand=stand, amplitudes=found, amplitudes_free=float(np.sum(known / (1 + known)))
     )
+
+
+def _moved(change: Array, information: Array, mates: Mates) -> float:
+    """Of amplitudes that were seen, in their sigmas."""
+    seen = mates.free & (information > 0)
+    return float(np.sqrt(np.mean(change[seen] ** 2 * information[seen])))
 
 
 def _cost(frames: Crew[Frame], mates: Mates, F: Array, brighter: float = 1.0) -> float:
