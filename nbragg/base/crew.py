@@ -7,13 +7,13 @@ import io
 import pickle
 import queue
 import threading
-import warnings
+import traceback
 from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
-from .errors import NbraggWarning, RenderError
-from .warn import warn
+from .errors import InputError, NbraggError, RenderError
+from .warn import heard, warn
 
 __all__ = ["Crew", "Hand", "Keeper", "Task", "WorkerLost"]
 
@@ -21,6 +21,7 @@ T = TypeVar("T")
 
 #: bytes
 _AWAKE = 1 << 28
+_IMPORTABLE = "functions must be those of a module, which other processes can import"
 #: items that are sent to be made in one message
 _BATCH = 8
 
@@ -62,14 +63,15 @@ class WorkerLost(RenderError):
 class Shelf:
     """The items of one process.
 
-    Those that have ``nbytes`` and ``rest()`` are told to rest after a call when all that do not would hold
-    more than `_AWAKE`: memory does not grow with their number.
+    Those that have ``nbytes`` and ``rest()`` are told to rest when another is called and all that do not
+    would hold more than `_AWAKE`: memory does not grow with their number.
     """
 
     def __init__(self) -> None:
         self._items: dict[int, Any] = {}
         self._awake: dict[int, int] = {}
         self._held = 0
+        self._guest: int | None = None
 
     def do(self, task: Task) -> Any:
         answers: list[Any] = []
@@ -88,17 +90,21 @@ class Shelf:
         return total if task.kind == "total" else answers
 
     def _tend(self, k: int) -> None:
-        item = self._items[k]
+        """One more than the limit allows, the one at work, stays awake until another is."""
+        if self._guest is not None and self._guest != k:
+            self._items[self._guest].rest()
+            self._guest = None
         self._held -= self._awake.pop(k, 0)
-        holds = int(item.nbytes)
+        holds = int(self._items[k].nbytes)
         if self._held + holds > _AWAKE:
-            item.rest()
+            self._guest = k
         else:
             self._awake[k] = holds
             self._held += holds
 
     def close(self, *, at_once: bool) -> None:
         self._items.clear()
+        self._awake.clear()
 
 
 def _sum(total: Any, part: Any) -> Any:
@@ -160,19 +166,26 @@ class Keeper:
         self._packer, self._shelf = Packer(pickle.loads(message)), Shelf()
 
     def answer(self, message: bytes) -> bytes:
-        """What came of a task: (whether it succeeded, answer or exception, texts of warnings)."""
-        with warnings.catch_warnings(record=True) as said:
-            warnings.simplefilter("always", NbraggWarning)
+        """What came of a task: (whether it succeeded, answer or exception, traceback, texts of warnings)."""
+        with heard() as texts:
             try:
-                done, answer = True, self._shelf.do(self._packer.unpack(message))
+                done, answer, trace = True, self._shelf.do(self._packer.unpack(message)), ""
             except Exception as error:
-                done, answer = False, error
-        texts = list(dict.fromkeys(str(one.message) for one in said if one.category is NbraggWarning))
+                done, answer, trace = False, _sendable(error), traceback.format_exc()
         try:
-            return self._packer.pack((done, answer, texts))
-        except Exception as error:  # an exception that cannot be sent
+            return self._packer.pack((done, answer, trace, texts))
+        except Exception as error:
             told = f"{type(answer).__name__} cannot be sent: {error}"
-            return self._packer.pack((False, RuntimeError(told), texts))
+            return self._packer.pack((False, RuntimeError(told), "", texts))
+
+
+def _sendable(error: Exception) -> Exception:
+    """Itself, unless it does not come out of a message as it went in."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return error
 
 
 class Remote:
@@ -189,12 +202,20 @@ class Remote:
         self._exchange, self._packer = exchange, packer
 
     def do(self, task: Task) -> Any:
-        done, answer, texts = self._packer.unpack(self._exchange(self._packer.pack(task)))
+        try:
+            message = self._packer.pack(task)
+        except Exception as error:
+            raise InputError(f"workers cannot be sent this: {error}; {_IMPORTABLE}") from error
+        done, answer, trace, texts = self._packer.unpack(self._exchange(message))
         for text in texts:
             warn(text)
-        if not done:
+        if done:
+            return answer
+        if isinstance(answer, AttributeError) and "__main__" in str(answer):
+            raise InputError(f"workers cannot find this: {answer}; {_IMPORTABLE}") from None
+        if isinstance(answer, NbraggError):
             raise answer
-        return answer
+        raise answer from RenderError(f"in a worker:\n{trace}")
 
 
 # ---- the crew ----
@@ -254,7 +275,7 @@ class Crew(Generic[T]):
         Parameters
         ----------
         at_once : bool
-            Whatever is being done.
+            Whatever is being done; workers of a cluster first end what they do.
         """
         for hand in self._hands:
             hand.close(at_once=at_once)

@@ -8,6 +8,8 @@ import pickle
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Sequence
 from multiprocessing.connection import Connection, Pipe
 from typing import Any
@@ -19,7 +21,7 @@ from .optional import require
 
 __all__ = ["hands", "serve"]
 
-_SECONDS = 10.0
+_SECONDS, _LOOK_SECONDS = 10.0, 1.0
 
 
 def hands(workers: Any, count: int, constants: Sequence[Any] = ()) -> list[Hand]:
@@ -62,6 +64,7 @@ def hands(workers: Any, count: int, constants: Sequence[Any] = ()) -> list[Hand]
 #: which libraries beneath NumPy and the engine take their number of threads from
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _CODE = (
+    "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); "
     "import sys, json; sys.path[:] = json.loads(sys.argv[2]); "
     "from nbragg.base.processes import serve; serve(int(sys.argv[1]))"
 )
@@ -119,8 +122,11 @@ class _Process(Remote):
 
 
 def serve(descriptor: int) -> None:
-    """Be a worker: answer until the other end is closed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that asks is interrupted, and ends this one
+    """Be a worker: answer until the other end is closed.
+
+    Ctrl-C is not for it: the process that asks is interrupted, and ends this one.
+    """
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     with Connection(descriptor) as link:
         try:
             keeper = Keeper(link.recv_bytes())
@@ -128,6 +134,13 @@ def serve(descriptor: int) -> None:
                 link.send_bytes(keeper.answer(link.recv_bytes()))
         except (EOFError, OSError):
             return
+
+
+def _end_with(parent: int) -> None:
+    """End this process when its parent has, whatever it does."""
+    while os.getppid() == parent:
+        time.sleep(_LOOK_SECONDS)
+    os._exit(1)
 
 
 # ---- workers of a cluster ----
@@ -167,7 +180,12 @@ def _of_cluster(given: Any, count: int, constants: Sequence[Any]) -> list[Hand]:
             client = distributed.Client(given, timeout=_SECONDS)
         except (OSError, ValueError) as error:
             raise InputError(f"workers: no Dask scheduler answers at {given!r}: {error}") from None
-    addresses = sorted(client.nthreads())[:count]
-    if not addresses:
-        raise InputError("workers: the Dask cluster has no worker yet")
-    return [_Worker(client, address, constants, client is not given) for address in addresses]
+    try:
+        addresses = sorted(client.nthreads())[:count]
+        if not addresses:
+            raise InputError("workers: the Dask cluster has no worker yet")
+        return [_Worker(client, address, constants, client is not given) for address in addresses]
+    except BaseException:
+        if client is not given:
+            client.close()
+        raise

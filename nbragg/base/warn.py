@@ -9,15 +9,32 @@ from contextvars import ContextVar
 
 from .errors import NbraggWarning
 
-__all__ = ["said_before", "warn"]
+__all__ = ["heard", "said_before", "warn"]
 
 _SILENT: ContextVar[bool] = ContextVar("silent", default=False)
+_HEARD: ContextVar[list[str] | None] = ContextVar("heard", default=None)
 
 
 def warn(message: str) -> None:
     """Issue an `NbraggWarning`: something was accepted but has no effect, or was replaced."""
-    if not _SILENT.get():
+    if _SILENT.get():
+        return
+    texts = _HEARD.get()
+    if texts is None:
         warnings.warn(message, NbraggWarning, stacklevel=2)
+    elif message not in texts:
+        texts.append(message)
+
+
+@contextlib.contextmanager
+def heard() -> Iterator[list[str]]:
+    """What is warned of inside, in this thread, goes into the list, for another process to say."""
+    texts: list[str] = []
+    token = _HEARD.set(texts)
+    try:
+        yield texts
+    finally:
+        _HEARD.reset(token)
 
 
 @contextlib.contextmanager

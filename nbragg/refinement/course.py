@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..base.crew import Crew
+from ..base.errors import InputError, RenderError
 from ..base.warn import said_before
 from ..inverse.places import background_names
 from .frame import Frame
@@ -53,7 +54,7 @@ class Course(NamedTuple):
         shares = np.array([name in moving and self.common[self.free.index(name)] for name in names])
         coefficients = background_names(self.kind)
         shares = np.concatenate([shares, np.zeros(len(coefficients), bool)])
-        bounds = {name: limits for name, limits in self.bounds.items() if name in names}
+        bounds = {name: limits for name, limits in self.bounds.items() if name in moving}
         scales = [scales_of((*names, *coefficients), tuple(values), bounds) for values in start]
         restraints = []
         for values, turned in zip(start, frames.each(_turned), strict=True):
@@ -120,7 +121,8 @@ def run(
 def together(frames: Crew[Frame], course: Course, say: Say, image: int = 0) -> Stand:
     """All stages, of images that may share parameters."""
     free, way = course.free, course.way
-    bright = "beam.fluence" in free and not course.common[free.index("beam.fluence")]
+    scale = "beam.fluence"
+    bright = scale in free and not course.common[free.index(scale)] and scale not in course.bounds
     for number, stage in enumerate(way, 1):
         if number == len(way) > 1 and sum(frames.each(Frame.weighed)) > 0:
             # away from what the sharp model finds likely
@@ -131,7 +133,7 @@ def together(frames: Crew[Frame], course: Course, say: Say, image: int = 0) -> S
             kinds = set(stage.kinds) - {"scale"}
             moving = tuple(name for name in free if kind_of(name) in kinds)
         names = moving if sharp else (*moving, "beam.fluence")
-        frames.each(Frame.open, common=(stage, bright or not sharp))
+        frames.each(Frame.open, common=(stage, not sharp or bright))
         stand = run(frames, course, stage, names, moving, Place(number, len(way), image), say)
     return stand
 
@@ -140,7 +142,10 @@ def alone(frame: Frame, course: Course, image: int) -> tuple[list[Line], Stand]:
     """All stages of one image; returns its lines."""
     lines: list[Line] = []
     with said_before():
-        stand = together(Crew.here([frame]), course, lines.append, image)
+        try:
+            stand = together(Crew.here([frame]), course, lines.append, image)
+        except (InputError, RenderError) as error:
+            raise type(error)(f"data[{image - 1}]: {error}") from error
     return lines, stand
 
 
@@ -207,7 +212,7 @@ def merged(stands: Sequence[Stand]) -> Stand:
     message = ""
     if lost:
         k, why = lost[0]
-        message = f"{len(lost)} of {len(stands)} images did not end, the first number {k + 1}: {why}"
+        message = f"{len(lost)} of {len(stands)} images did not end, the first data[{k}]: {why}"
     normals = [normal for stand in stands for normal in stand.normals]
     return Stand(normals, sum(stand.cost for stand in stands), not lost, message)
 

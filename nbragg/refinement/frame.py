@@ -26,7 +26,7 @@ from .measured import Loaded, Source
 from .objective import Pixels, likelihood, normal
 from .scoring import Normal
 from .seen import reflections_seen
-from .spill import Slot, fetched, spilled
+from .spill import Slot
 from .stages import Stage, blurred
 
 if TYPE_CHECKING:
@@ -173,7 +173,7 @@ class Frame:
         """Those that count in the stage that was opened."""
         if self._pixels is None:
             assert self._slot is not None
-            at, data, number, basis, fixed = fetched(self._slot)
+            at, data, number, basis, fixed = self._slot.read()
             self._pixels = Pixels(at, data, number, basis, fixed, self._block_noise)
         return self._pixels
 
@@ -189,7 +189,8 @@ class Frame:
         """Let go of what takes memory."""
         self.source.rest()
         if self._pixels is not None:
-            self._slot = spilled(list(self._pixels[:-1]), self._slot)
+            self._slot = None
+            self._slot = Slot(list(self._pixels[:-1]))
         self._simulator = self._loaded = self._pixels = self._made = self._mask = None
 
     @property

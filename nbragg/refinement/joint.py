@@ -22,7 +22,7 @@ __all__ = ["Line", "Problem", "Solved", "Stand", "minimise", "pseudo_inverse", "
 Array = NDArray[np.float64]
 
 _STEPS, _DAMPING = 60, 1e-3
-_MOST_DAMPING = 1e8
+_MOST_DAMPING, _REFUSALS = 1e8, 12
 _MOST_SCATTER = 100.0
 
 
@@ -202,7 +202,9 @@ class _Damping:
     """
 
     def __init__(self, images: int, joint: bool) -> None:
-        self.own, self.common, self._joint, self._refused = np.full(images, _DAMPING), _DAMPING, joint, 0
+        self.own, self.common, self._joint = np.full(images, _DAMPING), _DAMPING, joint
+        #: steps one after the other
+        self.refused = 0
 
     @property
     def highest(self) -> float:
@@ -212,9 +214,9 @@ class _Damping:
         """After a step that was not taken: how costs fell, and how they should have."""
         bad = fall <= gains - 0.999 * np.abs(gains)
         self._raise(bad if bad.any() else np.ones(len(bad), bool))
-        if self._refused:
+        if self.refused:
             self.common = max(8 * self.common, _DAMPING)
-        self._refused += 1
+        self.refused += 1
 
     def accept(self, fall: Array, gains: Array) -> None:
         """After one that was."""
@@ -222,10 +224,10 @@ class _Damping:
         self._raise(fall <= gains - 0.999 * np.abs(gains))
         if fall.sum() > 0.5 * gains.sum():
             self.common /= 10
-        self._refused = 0
+        self.refused = 0
 
     def _raise(self, which: NDArray[np.bool_]) -> None:
-        self.own[which] = np.maximum(8 * self.own[which], _DAMPING)
+        self.own[which] = np.clip(8 * self.own[which], _DAMPING, _MOST_DAMPING)
 
 
 def minimise(
@@ -269,7 +271,7 @@ def minimise(
             if fall.sum() > 1e-3 * solved.gains.sum():
                 break
             damping.refuse(fall, solved.gains)
-            if damping.highest > _MOST_DAMPING:
+            if damping.refused > _REFUSALS:
                 problem.moved(values)
                 return values, stand("no step lowers the cost, though its slope promises one")
         damping.accept(fall, solved.gains)

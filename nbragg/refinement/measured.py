@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +18,7 @@ from ..model.setup import Setup
 from ..scene.build import make_scene
 from ..scene.record import Scene
 from ..scene.stages import Stages
-from .spill import Slot, fetched, spilled
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from .spill import Slot
 
 __all__ = ["Loaded", "Source", "of_file", "paired", "with_one_list"]
 
@@ -47,14 +45,12 @@ class Loaded(NamedTuple):
     said: str = ""
 
 
-def of_file(content: ImageFile, path: str | Path | None, noise: Noise, offset: float | None = None) -> Loaded:
+def of_file(content: ImageFile, noise: Noise, offset: float | None = None) -> Loaded:
     """What an image file holds; 0 where pixels do not count.
 
     Parameters
     ----------
     content : ImageFile
-    path : path-like, optional
-        Of a NeXus file, which may have a mask.
     noise : Noise
     offset : float, optional
         That is taken off; None: what the file says, or 0.
@@ -69,7 +65,7 @@ def of_file(content: ImageFile, path: str | Path | None, noise: Noise, offset: f
     none = np.zeros(raw.shape, bool)
     reasons = {
         "not numbers": ~np.isfinite(raw),
-        "flagged in the file": flagged(content) | (none if path is None else masked_in_file(path, content)),
+        "flagged in the file": flagged(content) | masked_in_file(content),
         "saturated": none if saturation is None else raw >= float(saturation),
         "below 0" if not noise.readout else "too far below 0": none if noise.gaussian else pixels < below,
     }
@@ -94,10 +90,14 @@ class Source:
         A callable returns an array, an `ImageFile` or a `Loaded`.
     mask : array_like, optional
         0: the pixel does not count.
+    own_mask : bool
+        No other image has it.
     """
 
-    def __init__(self, name: str, given: Any, mask: Any) -> None:
-        self.name, self._given, self._mask = name, given, mask
+    def __init__(self, name: str, given: Any, mask: Any, own_mask: bool = False) -> None:
+        # a worker may stand in another folder
+        given = os.path.abspath(given) if isinstance(given, (str, os.PathLike)) else given
+        self.name, self._given, self._mask, self._own_mask = name, given, mask, own_mask
         #: whether arrays are of this process alone, which may put them away
         self._mine = False
         self._slot: Slot | None = None
@@ -105,11 +105,18 @@ class Source:
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_mine": True}
 
+    @property
+    def mask(self) -> Any:
+        """As it was given."""
+        return self._mask
+
     def rest(self) -> None:
         """Put arrays of this process away."""
         if self._mine and self._slot is None and isinstance(self._given, np.ndarray):
-            mask = [] if self._mask is None else [np.asarray(self._mask)]
-            self._slot, self._given, self._mask = spilled([self._given, *mask]), None, None
+            mine = [self._given]
+            if self._own_mask and self._mask is not None:
+                mine, self._mask = [*mine, np.asarray(self._mask)], None
+            self._slot, self._given = Slot(mine), None
 
     def load(self, scene: Scene, noise: Noise) -> Loaded:
         """Pixels, checked.
@@ -122,17 +129,14 @@ class Source:
         """
         given, mask = self._given, self._mask
         if self._slot is not None:
-            given, *rest = fetched(self._slot)
-            mask = rest[0] if rest else None
-        path = None
-        if isinstance(given, (str, os.PathLike)):
-            from ..io import images
-
-            path, given = os.fspath(given), images.read_image(os.fspath(given))
+            given, *rest = self._slot.read()
+            mask = rest[0] if rest else mask
+        if isinstance(given, str):
+            given = _of_path(given, scene)
         elif callable(given):
             given = given()
         if isinstance(given, ImageFile):
-            given = of_file(given, path, noise)
+            given = of_file(given, noise)
         found = given if isinstance(given, Loaded) else Loaded(np.asarray(given), np.ones((), bool))
         return self._checked(found, mask, scene, noise)
 
@@ -163,6 +167,21 @@ class Source:
                     "noise a readout or a gain"
                 )
         return Loaded(np.asarray(image, np.float64), np.asarray(used), found.said)
+
+
+def _of_path(path: str, scene: Scene) -> ImageFile:
+    """The only image of a file."""
+    from ..io import images
+
+    shape = scene.image_shape
+    stored = images.stored_shape(path) or ()
+    if len(stored) == len(shape) + 1 and stored[0] > 1:
+        raise InputError(
+            f"{path} holds {stored[0]} images: give each as functools.partial(nbragg.io.read_image, path, "
+            "frame=k), k from 0"
+        )
+    several = len(shape) > 2 or len(scene.panels) > 1  # what looks like frames may be panels
+    return images.read_image(path, frame=None if several and stored == shape else 0)
 
 
 def _check(name: str, array: NDArray[Any], scene: Scene) -> None:
@@ -197,14 +216,15 @@ def paired(data: Any, start: Any, mask: Any) -> tuple[list[Setup], list[Source]]
     masks: list[Any] = [None] if mask is None else _images("mask", mask, axes)
     if len(masks) not in (1, len(images)):
         raise InputError(f"{len(masks)} masks and {len(images)} images: give as many, or one for all")
-    masks = masks * len(images) if len(masks) == 1 else masks
+    own = len(masks) > 1
+    masks = masks if own else masks * len(images)
     names = [f"data[{k}]" if len(images) > 1 else "data" for k in range(len(images))]
-    return setups, [Source(*each) for each in zip(names, images, masks, strict=True)]
+    return setups, [Source(*each, own) for each in zip(names, images, masks, strict=True)]
 
 
 def _images(name: str, given: Any, axes: int) -> list[Any]:
     """What stands for each image."""
-    if isinstance(given, (list, tuple)) and not given:
+    if isinstance(given, (list, tuple)) and not isinstance(given, ImageFile) and not given:
         raise InputError(f"{name} holds no image")
     if given is None or isinstance(given, bytes):
         raise InputError(f"{name} takes pixels of an image, or files that hold them, not {given!r}")
@@ -220,7 +240,22 @@ def _images(name: str, given: Any, axes: int) -> list[Any]:
 
 
 def _is_reader(given: Any) -> bool:
-    return isinstance(given, (str, os.PathLike)) or callable(given)
+    return isinstance(given, (str, os.PathLike, ImageFile)) or callable(given)
+
+
+def common_parts(setups: Sequence[Setup], sources: Sequence[Source]) -> list[Any]:
+    """Lists, detectors and masks of more images than one, which a process need be told but once."""
+    count: Counter[int] = Counter()
+    parts: dict[int, Any] = {}
+    for setup, source in zip(setups, sources, strict=True):
+        panels = setup.detector.panels or ()
+        masks = [setup.detector.mask, source.mask, *(panel.mask for panel in panels)]
+        lists = [crystal.structure_factors for crystal in setup.sample.crystals]
+        mine = {id(one): one for one in (setup.detector, *masks, *lists) if one is not None}
+        count.update(mine.keys())
+        parts |= mine
+    least = 1 if len(setups) == 1 else 2
+    return [part for number, part in parts.items() if count[number] >= least]
 
 
 def with_one_list(setups: Sequence[Setup]) -> list[Setup]:

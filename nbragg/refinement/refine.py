@@ -26,7 +26,7 @@ from .amplitudes import Amplitudes, Mates, amplitude_step, check_alike, cropped
 from .course import Course, Place, go, turn
 from .frame import Frame, settled
 from .joint import Line, Stand
-from .measured import Source, paired, with_one_list
+from .measured import Source, common_parts, paired, with_one_list
 from .result import Outcome, Refinement
 from .stages import plan
 
@@ -139,12 +139,10 @@ def refine(
     if amplitudes is not None:
         check_alike(setups)
     settings = (names, noise, kind, known, RenderOptions(**options))
-    lists = {id(c.structure_factors): c.structure_factors for s in setups for c in s.sample.crystals}
+    constants = [known, *common_parts(setups, sources)]
     say = progress or (lambda line: None)
     with (
-        Crew(
-            hands(workers, len(setups), [known, *lists.values()]), _frame, setups, sources, common=settings
-        ) as frames,
+        Crew(hands(workers, len(setups), constants), _frame, setups, sources, common=settings) as frames,
         said_before(),
     ):
         first = settled(setups[0], names, settings[-1])

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
+from ..inverse.places import positions
 from ..model.sample import Sample
 from ..model.setup import Setup
 
@@ -89,7 +92,9 @@ def _spot_width(scene: Scene) -> float:
         for block, placed in zip(scene.crystals, scene.placement.crystals, strict=True)
         for n, edge in zip(block.N, placed.unit_cell.edges, strict=True)
     ]
-    return float(scene.sources.wavelength.mean() / min(edges) * panel.distance / max(panel.pixel))
+    middle = np.linalg.norm(positions(scene, np.array([scene.offsets[1] // 2])))
+    distance = min(float(panel.distance), float(middle))  # a plane beside the beam meets it far away
+    return float(scene.sources.wavelength.mean() / min(edges) * distance / max(panel.pixel))
 
 
 #: what a blurred crystal has none of

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..base.errors import InputError
 from ..base.numbers import derivative, moves, read_only
 from ..base.vectors import FloatArray
 from ..model.physics import PHYSICS
@@ -54,6 +55,10 @@ def tangent_along(moving: Setup, base: Scene, kept: Stages) -> SceneTangent:
         By which that was made; they stay as they are.
     """
     scene = make_scene(moving, Stages(kept, HELD))
+    if len(scene.crystals) != len(base.crystals):
+        raise InputError(
+            "a twin's share of exactly 0, or of all, has no derivative: start from one between, 0.01 say"
+        )
     # what was not made again does not move
     panels = {i: _panel(panel) for i, panel in enumerate(scene.panels) if panel is not base.panels[i]}
     crystals = {

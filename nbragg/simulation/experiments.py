@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, overload
 
+from ..base.cached import cached_property
 from ..base.errors import FileError, InputError
 from ..io.files.sniff import check_file, identify
 from ..io.geometry.experiment import Experiment, ScanChanges, setup_of
@@ -60,7 +61,7 @@ class Experiments(Sequence[Experiment]):
     def __repr__(self) -> str:
         return f"Experiments({len(self)} experiments, {len(self.shots)} shots)"
 
-    @property
+    @cached_property
     def shots(self) -> tuple[tuple[int, ...], ...]:
         """Indices of the experiments of each shot."""
         found: dict[object, list[int]] = {}

@@ -17,6 +17,7 @@ from nbragg.inverse.places import BACKGROUNDS, background_basis, background_name
 from nbragg.refinement.joint import solve
 from nbragg.refinement.objective import Pixels, normal
 from nbragg.refinement.scoring import Normal
+from nbragg.refinement.stages import plan
 from nbragg.refinement.transforms import Scale, scales_of
 from nbragg.scene.crystal_cell import standing_rotation
 
@@ -92,6 +93,15 @@ def test_a_worse_start_is_not_made_of_it() -> None:
     truth = still(pixel_mm=1.2, fpixels=50, spixels=45, N=(3, 3, 4), fluence=1e29)
     found = nbragg.refine(data_of(truth), truth, NAMES[:1], threads=1)
     assert np.abs(errors(found, truth)).max() < 5
+
+
+def test_stages_of_a_panel_beside_the_beam() -> None:
+    panel = nbragg.Panel(
+        origin_mm=(-10, 60, -10), fast=(1, 0, 0), slow=(0, 0, 1), fpixels=80, spixels=60, pixel_mm=0.3
+    )
+    scene = nbragg.build_scene(still().replace(detector=Detector(panels=[panel])))
+    assert scene.panels[0].distance > 1e9
+    assert [stage.block for stage in plan(scene, ("crystal.rotation_deg[0]",))] == [3, 1, 1, 1]
 
 
 def test_normal_equations_by_either_way() -> None:
@@ -195,6 +205,10 @@ def test_restraints_and_bounds() -> None:
         data, start, names, stages="none", bounds={"detector.distance_mm": (90.3, 91)}, threads=1
     )
     assert 90.3 <= held.values[0][0] < 90.35
+    # coarse stages have a fluence of their own, to which limits do not apply
+    limits = {"beam.fluence": (9e25, 1.1e26)}
+    lit = nbragg.refine(data, truth, ["crystal.orientation", "beam.fluence"], bounds=limits, threads=1)
+    assert lit.values[0][3] == pytest.approx(1e26, rel=0.05) and max(line.stages for line in lit.history) > 1
 
 
 def test_undetermined_directions_are_left_alone() -> None:

@@ -18,10 +18,13 @@ import pytest
 import nbragg
 from nbragg import Beam, Crystal, Detector, Noise, Sampling, Setup, Simulator, StructureFactors
 from nbragg.base import crew as crews
+from nbragg.base import processes
 from nbragg.base.crew import Crew
 from nbragg.base.errors import FileError, InputError, NbraggWarning, RenderError
 from nbragg.base.processes import hands
 from nbragg.base.warn import said_before, warn
+from nbragg.refinement.frame import Frame
+from nbragg.refinement.spill import Slot
 
 pytestmark = pytest.mark.filterwarnings("ignore::nbragg.base.errors.NbraggWarning")
 
@@ -113,6 +116,127 @@ def test_files_are_read_when_needed(folder: Path) -> None:
     assert one.left_out == ("1 below 0",) and np.isnan(one.residual()[3, 4])
     with pytest.raises(FileError, match="nowhere"):
         nbragg.refine([paths[0], "nowhere.npy", paths[2]], starts, NAMES, workers=2)
+
+
+def test_masks_of_files_count_however_they_are_read(folder: Path) -> None:
+    starts, data = stills(1)
+    dead = np.zeros(data[0].shape, bool)
+    dead[::9, ::7] = True
+    image = np.where(dead, 500, data[0]).astype(np.int32)
+    nbragg.io.save_image("m.nxs", image, scene=nbragg.build_scene(starts[0]), scale=1.0, dtype="int32")
+    h5py = pytest.importorskip("h5py")
+    with h5py.File("m.nxs", "r+") as file:
+        file["entry/instrument/detector"]["pixel_mask"] = dead.astype(np.uint32)
+    by_path = nbragg.refine("m.nxs", starts, NAMES, threads=1)
+    assert by_path.left_out == (f"{dead.sum()} flagged in the file",)
+    read = partial(nbragg.io.read_image, "m.nxs")
+    for given in (read, read()):
+        found = nbragg.refine(given, starts, NAMES, threads=1)
+        assert np.array_equal(found.values, by_path.values) and found.left_out == by_path.left_out
+
+
+def test_paths_of_stacks_and_panels(folder: Path) -> None:
+    starts, data = stills(2)
+    np.save("stack.npy", np.array(data))
+    with pytest.raises(InputError, match=r"stack.npy holds 2 images: give each as functools.partial"):
+        nbragg.refine("stack.npy", starts[0], NAMES)
+    panels = [
+        nbragg.Panel(
+            origin_mm=(90, -12, 10.5 * k),
+            fast=(0, 1, 0),
+            slow=(0, 0, 1),
+            fpixels=80,
+            spixels=35,
+            pixel_mm=0.3,
+        )
+        for k in (-1, 0)
+    ]
+    setup = starts[0].replace(detector=Detector(panels=panels))
+    image = Simulator(setup).render().image
+    np.save("panels.npy", Noise().draw(image + 1, 1).astype(np.int32))
+    assert nbragg.refine("panels.npy", setup, NAMES, threads=1).chi_square == pytest.approx(1, abs=0.1)
+
+
+def test_threads_do_not_meet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two refinements in one process, whose images rest all the time, have their own."""
+    monkeypatch.setattr(crews, "_AWAKE", 0)
+    starts, data = stills(4)
+    alone = [nbragg.refine(data[i : i + 2], starts[i : i + 2], NAMES, threads=1) for i in (0, 2)]
+    found: dict[int, Any] = {}
+
+    def run(i: int) -> None:
+        found[i] = nbragg.refine(data[i : i + 2], starts[i : i + 2], NAMES, threads=1)
+
+    threads = [threading.Thread(target=run, args=(i,)) for i in (0, 2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert np.array_equal(found[0].values, alone[0].values) and np.array_equal(
+        found[2].values, alone[1].values
+    )
+
+
+def test_places_are_given_back() -> None:
+    arrays = [np.arange(1000.0), np.zeros((0, 5)), np.ones((3, 4), bool)]
+    first, second = Slot(arrays), Slot(arrays)
+    for got, wanted in zip(second.read(), arrays, strict=True):
+        assert np.array_equal(got, wanted) and got.dtype == wanted.dtype and got.shape == wanted.shape
+    file = first._file
+    end = file._end
+    del first
+    third = Slot(arrays)  # where the first was
+    assert file._end == end and third._place < second._place
+    assert np.array_equal(second.read()[0], arrays[0])
+    del second, third
+    last = Slot([np.zeros(1)])
+    assert file._end <= end - 2 * 8012 + 8 and len(last.read()) == 1
+
+
+def test_the_image_at_work_stays_awake(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However large it is: what it has made is not made again."""
+    monkeypatch.setattr(crews, "_AWAKE", 0)
+    rests: list[int] = []
+    monkeypatch.setattr(Frame, "rest", lambda frame: rests.append(1))
+    starts, data = stills(1)
+    nbragg.refine(data, starts, NAMES, threads=1)
+    assert not rests
+
+
+def test_images_rest_in_workers() -> None:
+    starts, data = stills(4)
+    here = nbragg.refine(data, starts, NAMES, shared="crystal.cell", threads=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("nbragg.base.processes._CODE", processes._CODE.replace(
+            "; serve(", "; import nbragg.base.crew as c; c._AWAKE = 0; serve("
+        ))  # fmt: skip
+        there = nbragg.refine(data, starts, NAMES, shared="crystal.cell", workers=2, threads=1)
+    assert there.values == pytest.approx(here.values, rel=1e-9, abs=1e-9)
+
+
+def test_an_error_of_one_image_says_which() -> None:
+    starts, data = stills(3)
+    bounds = {"crystal.cell.c": (39.0, 41.0)}
+    starts[1] = starts[1].replace(cell=(60, 60, 42, 90, 90, 90))
+    for workers in (1, 2):
+        with pytest.raises(InputError, match=r"data\[1\]: crystal.cell.c starts at 42"):
+            nbragg.refine(data, starts, NAMES, bounds=bounds, workers=workers)
+
+
+def test_progress_that_raises() -> None:
+    def stop(line: Any) -> None:
+        raise LookupError("enough")
+
+    starts, data = stills(3)
+    for workers in (1, 2):
+        with pytest.raises(LookupError, match="enough"):
+            nbragg.refine(data, starts, NAMES, workers=workers, progress=stop)
+
+
+def test_readers_that_workers_cannot_find() -> None:
+    starts, data = stills(2)
+    with pytest.raises(InputError, match=r"workers cannot be sent this: .*; functions must be those"):
+        nbragg.refine([lambda: data[0], data[1]], starts, NAMES, workers=2)
 
 
 def test_progress_of_images_by_themselves() -> None:
@@ -207,6 +331,15 @@ def test_interrupted() -> None:
             os.kill(pid, 0)
 
 
+class Odd(Exception):
+    def __init__(self, file: str, why: str) -> None:
+        super().__init__(f"{file}: {why}")
+
+
+def oddly(item: list[int]) -> None:
+    raise Odd("image_7.h5", "truncated")
+
+
 class Local:
     def __reduce__(self) -> Any:
         raise TypeError("not to be sent")
@@ -222,5 +355,11 @@ def test_what_cannot_be_sent() -> None:
         pytest.raises(RuntimeError, match="cannot be sent: not to be sent"),
     ):
         crew.each(unsendable)
+    with (
+        Crew(hands(2, 2), made, range(2), common=(1,)) as crew,
+        pytest.raises(RuntimeError, match=r"Odd: image_7\.h5: truncated") as caught,
+    ):
+        crew.each(oddly)
+    assert "in oddly" in str(caught.value.__cause__)
     with pytest.raises(InputError, match="workers must be"):
         hands(0, 3)

@@ -10,6 +10,7 @@ import pytest
 
 import nbragg
 from nbragg import Beam, Crystal, Detector, Sampling, Setup, Simulator, StructureFactors
+from nbragg.base.errors import InputError
 from nbragg.base.vectors import FloatArray
 from nbragg.inverse.linearization import Linearization
 from nbragg.scene import build, crystal_blocks, detector_geometry
@@ -86,6 +87,13 @@ def test_a_move_makes_what_moves(ran: Counter[str]) -> None:
     assert ran == Counter(["detector_places", "placed_panels"])
     simulator.moved(["crystal.rotation_deg[0]"], [0.1])
     assert ran == Counter(["detector_places", "placed_panels", "make_crystal"])
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_a_share_at_its_end_has_no_derivative(share: float) -> None:
+    twin = Simulator(SETUP.replace(twin=(("k,h,-l", share),)))
+    with pytest.raises(InputError, match="share of exactly 0, or of all, has no derivative"):
+        twin.linearize(["crystal.twin[0]"]).jacobian()
 
 
 def test_stages_at_hand_change_no_bit() -> None:

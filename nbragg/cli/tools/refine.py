@@ -89,7 +89,6 @@ def _parser() -> ToolParser:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from ...refinement.refine import refine
     from ...scene.build import make_scene
     from ...scene.stages import Stages
     from .refine_report import report, step_line
@@ -108,13 +107,17 @@ def _run(arguments: argparse.Namespace) -> int:
     scene = make_scene(setups[0], stages)
     shape = scene.image_shape
     wanted = argparse.Namespace(shape=arguments.shape, dataset=arguments.dataset)
-    images = [functools.partial(loaded, wanted, source, shape, noise, arguments.offset) for source in sources]
+    images = [
+        functools.partial(loaded, wanted, source.anywhere(), shape, noise, arguments.offset)
+        for source in sources
+    ]
     names = [f"image {source.number}, {source.name}" for source in sources]
     names = names if len(names) > 1 else [sources[0].name]
     for line in said:
         print(line)
     _announce(arguments, setups[0], scene, len(images))
-    found = refine(
+    found = _refined(
+        names,
         images,
         setups,
         arguments.free,
@@ -139,8 +142,24 @@ def _run(arguments: argparse.Namespace) -> int:
         offset = offset_of(wanted, sources[0], shape)
     _write(arguments, found, sources, images, noise, offset or 0.0, outputs)
     if not found.converged:
-        complain(_PROGRAM, "not converged", found.message)
+        complain(_PROGRAM, "not converged", _by_name(found.message, names))
     return OK if found.converged else FAILED
+
+
+def _refined(names: Sequence[str], *given: Any, **more: Any) -> Refinement:
+    """`nbragg.refine`, whose errors call images by their names."""
+    from ...refinement.refine import refine
+
+    try:
+        return refine(*given, **more)
+    except InputError as error:
+        raise InputError(_by_name(str(error), names)) from error
+
+
+def _by_name(text: str, names: Sequence[str]) -> str:
+    """A message in which data are called by the names of their files."""
+    text = re.sub(r"\bdata\[(\d+)\]", lambda match: names[int(match[1])], text)
+    return re.sub(r"^data:", f"{names[0]}:", text)
 
 
 def _outputs(arguments: argparse.Namespace, sources: Sequence[Source], count: int) -> list[str]:
@@ -279,7 +298,8 @@ def _plot(
     residual = found.residual(worst)
     gain = noise_from(arguments.noise).gain
     data = np.where(np.isfinite(residual), images[worst]().pixels / gain, np.nan)
-    own = [line for line in found.history if line.image == worst + 1] or found.history
+    own = [line for line in found.history if line.image == worst + 1 or (line.turn and not line.image)]
+    own = own if any(line.image for line in own) else list(found.history)
     stages = [
         [line.cost for line in steps]
         for _, steps in itertools.groupby(own, lambda line: (line.stage, line.turn))

@@ -43,6 +43,10 @@ class Source(NamedTuple):
         """As it may be given: the file, and which frame, from 1."""
         return self.path if self.frame is None else f"{self.path}:{self.frame + 1}"
 
+    def anywhere(self) -> Source:
+        """With the whole path, for a process that stands in another folder."""
+        return self._replace(path=os.path.abspath(self.path))
+
 
 def sources_from(arguments: argparse.Namespace, shape: tuple[int, ...]) -> list[Source]:
     """Every image of the files that are given: all frames of a stack, or those named after a colon.
@@ -110,7 +114,7 @@ def loaded(
     """Read an image of a detector whose image has that shape."""
     from ...refinement.measured import of_file
 
-    return of_file(_content(arguments, source, shape), source.path, noise, offset)
+    return of_file(_content(arguments, source, shape), noise, offset)
 
 
 def offset_of(arguments: argparse.Namespace, source: Source, shape: tuple[int, ...]) -> float:

@@ -24,10 +24,11 @@ def flagged(content: ImageFile) -> NDArray[np.bool_]:
     return np.zeros(image.shape, bool)
 
 
-def masked_in_file(path: str | Path, content: ImageFile) -> NDArray[np.bool_]:
+def masked_in_file(content: ImageFile) -> NDArray[np.bool_]:
     """True where the pixel mask of a NeXus file says that there is no good pixel."""
     none = np.zeros(content.image.shape, bool)
-    if content.metadata.get("format") != "nexus":
+    path = content.metadata.get("file")
+    if content.metadata.get("format") != "nexus" or path is None:
         return none
     from . import nexus
 

@@ -53,7 +53,7 @@ def load(file: Path, request: ReadRequest) -> ImageFile:
         layout = PanelLayout.of(known)
         if pixels.shape[-2:] == layout.shape:
             pixels = layout.gather(pixels, known.image_shape)
-    return ImageFile(pixels, {"format": "nexus", "dataset": where, **metadata})
+    return ImageFile(pixels, {"format": "nexus", "file": str(file), "dataset": where, **metadata})
 
 
 def load_mask(file: Path, request: ReadRequest) -> NDArray[np.bool_]:

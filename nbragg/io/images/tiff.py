@@ -75,7 +75,7 @@ def save(request: WriteRequest) -> None:
 
 def load(file: Path, request: ReadRequest) -> ImageFile:
     """Read an image for `nbragg.io.read_image`."""
-    pixels, description = read(file)
+    pixels, description = read(file, request.frame)
     return ImageFile(one_frame(pixels, request.frame, file), {"format": "tiff", **_described(description)})
 
 
@@ -94,11 +94,19 @@ def shape(file: Path, request: ReadRequest) -> tuple[int, ...]:
     return _opened(file, lambda tiff: tuple(int(n) for n in tiff.series[0].shape))
 
 
-def read(path: Path) -> tuple[NDArray[Any], str]:
+def read(path: Path, frame: int | None = None) -> tuple[NDArray[Any], str]:
     """Pixels, (slow, fast) or (n, slow, fast), and the image description.
+
+    Parameters
+    ----------
+    path : Path
+    frame : int, optional
+        Of a stack, negative from the end; None: all of them.
 
     Raises
     ------
+    InputError
+        A frame that is not there.
     FileError
         Damaged, truncated or of more than one sample per pixel.
     MemoryLimitError
@@ -112,9 +120,14 @@ def read(path: Path) -> tuple[NDArray[Any], str]:
             raise FileError(
                 f"{path} is truncated: {path.stat().st_size} bytes, its pixels alone take {nbytes}"
             )
-        memory.require(nbytes, f"image {path}", "read a smaller image")
         colour = int(series.keyframe.samplesperpixel) > 1
-        return series.asarray(), colour, str(tiff.pages[0].description or "")
+        description = str(tiff.pages[0].description or "")
+        count = int(series.shape[0]) if len(series.shape) == 3 and not colour else 1
+        if frame is not None and len(series.pages) == count > 1 and -count <= frame < count:
+            memory.require(nbytes // count, f"image {path}", "read a smaller image")
+            return tiff.asarray(key=frame % count, series=0), colour, description  # the others are not read
+        memory.require(nbytes, f"image {path}", "read a smaller image")
+        return series.asarray(), colour, description
 
     image, colour, description = _opened(path, found)
     if image.ndim not in (2, 3) or colour:
