@@ -135,7 +135,7 @@ class StructureFactors(Record):
         """Miller indices (n, 3) of the first and last amplitude of each row along l that is not 0.
 
         For any cell the listed reflection that is farthest out, 0 ones left out, is one of them: along a row
-        |q|^2 is a parabola that opens upwards.
+        the square of q is a parabola that opens upwards.
 
         Raises
         ------
