@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..model.setup import Setup
     from .measured import Loaded
 
-__all__ = ["Fitted", "expected", "residual"]
+__all__ = ["Fitted", "deviation", "expected", "residual"]
 
 Array = NDArray[np.float64]
 
@@ -38,8 +38,6 @@ class Fitted(NamedTuple):
         Pixels that counted.
     square : float
         Sum over them of squares of residuals.
-    chi_square : float
-        Mean over all pixels that the mask leaves.
     """
 
     setup: Setup
@@ -49,7 +47,6 @@ class Fitted(NamedTuple):
     said: str
     counted: int
     square: float
-    chi_square: float
 
 
 def expected(setup: Setup, background: Array, kind: str, known: Array, options: RenderOptions) -> Array:
@@ -62,5 +59,9 @@ def expected(setup: Setup, background: Array, kind: str, known: Array, options: 
 
 def residual(photons: Array, data: Loaded, noise: Noise) -> Array:
     """Data less expectation, in standard deviations; NaN where pixels do not count."""
-    off = (data.pixels - noise.gain * photons) / np.sqrt(noise.variance(np.maximum(photons, FLOOR)))
-    return np.where(data.used, off, np.nan)
+    return np.where(data.used, deviation(photons, data.pixels, noise), np.nan)
+
+
+def deviation(photons: Array, data: Array, noise: Noise) -> Array:
+    """Of data from expected photons, in standard deviations."""
+    return np.asarray((data - noise.gain * photons) / np.sqrt(noise.variance(np.maximum(photons, FLOOR))))

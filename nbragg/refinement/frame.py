@@ -21,7 +21,7 @@ from ..model.sample import Sample
 from ..scene.parameters import expand
 from ..scene.reach import resolution_range
 from ..simulation.simulator import Simulator
-from .fitted import Fitted, expected, residual
+from .fitted import Fitted, deviation
 from .measured import Loaded, Source
 from .objective import Pixels, likelihood, normal
 from .scoring import Normal
@@ -380,12 +380,12 @@ class Frame:
         return second - first
 
     def fitted(self) -> Fitted:
-        """Where it ended."""
-        photons = expected(self.setup, self.background, self.kind, self._known, self.options)
-        off = residual(photons, self.loaded, self.noise)
+        """Where it ended; of the pixels that counted, of which the image is at hand."""
+        pixels = self.pixels
+        photons = pixels.mean(self._image(), self.background)
+        square = float(np.sum(deviation(photons, pixels.data, self.noise) ** 2))
         return Fitted(
-            self.setup, self.background, self.begun, self.turned, self.said, len(self.pixels.at),
-            float(np.sum(off.reshape(-1)[self.pixels.at] ** 2)), float(np.nanmean(off**2)),
+            self.setup, self.background, self.begun, self.turned, self.said, len(pixels.at), square
         )  # fmt: skip
 
     def _blocks(self, stage: Stage) -> Pixels:

@@ -75,7 +75,7 @@ class Refinement:
     history : tuple of Line
         Every step; of images that share nothing, those of each one after the other.
     chi_squares : ndarray (images,)
-        Mean square of each image's `residual`.
+        Mean square of each image's `residual` over the pixels that counted.
     left_out : tuple of str
         What of each image's pixels the file, or its numbers, say not to count.
     amplitudes : Amplitudes or None
@@ -110,7 +110,7 @@ class Refinement:
         self.background = [dict(zip(names, one.background.tolist(), strict=True)) for one in fitted]
         self.converged, self.message = stand.converged, stand.message
         self.left_out = tuple(one.said for one in fitted)
-        self.chi_squares = np.array([one.chi_square for one in fitted])
+        self.chi_squares = np.array([one.square / one.counted for one in fitted])
         self._normals, self._common = stand.normals, np.concatenate([common, np.zeros(len(names), bool)])
         self._names = (*free, *names)
         self._units = (*self.units, *("photons" for _ in names))

@@ -304,7 +304,7 @@ def _plot(
         [line.cost for line in steps]
         for _, steps in itertools.groupby(own, lambda line: (line.stage, line.turn))
     ]
-    title = f"{Path(sources[worst].name).name}: chi square of all pixels {found.chi_squares[worst]:.3f}"
+    title = f"{Path(sources[worst].name).name}: chi square of all pixels {np.nanmean(residual**2):.3f}"
     if len(images) > 1:
         title += f", the highest of {len(images)} images"
     fit = Fit(data, found.expected(worst), residual, stages)

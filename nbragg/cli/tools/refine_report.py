@@ -43,9 +43,9 @@ def report(found: Refinement, names: Sequence[str]) -> Iterator[str]:
             yield from table(_HEADS, _rows(found, 0, shared, background=False))
             yield ""
         if images <= _MOST:
-            chi = found.chi_squares
             for k in range(images):
-                yield f"{names[k]}: chi square of all pixels {chi[k]:.4f}"
+                chi = float(np.nanmean(found.residual(k) ** 2))
+                yield f"{names[k]}: chi square of all pixels {chi:.4f}"
                 yield from table(_HEADS, _rows(found, k, own))
                 yield ""
         else:
@@ -113,8 +113,8 @@ def _summary(found: Refinement, names: list[str]) -> Iterator[str]:
         values = np.array([one[name] for one in found.background])
         write = writer(float(values.mean()), float(values.std()) or math.inf)
         rows.append((name, "photons", write(float(values.mean())), write(float(values.std())), "", ""))
-    chi = np.array(found.chi_squares)
-    rows.append(("chi square of all pixels", "", f"{chi.mean():.4f}", f"{chi.std():.4f}", "", ""))
+    chi = found.chi_squares
+    rows.append(("chi square", "", f"{chi.mean():.4f}", f"{chi.std():.4f}", "", ""))
     heads = ("parameter", "unit", "mean value", "spread", "rms change", "median sigma")
     yield from table(heads, rows)
 
