@@ -9,7 +9,6 @@ Each figure is the best of several runs over the best forward render of the same
 from __future__ import annotations
 
 import argparse
-import json
 import time
 import warnings
 from collections.abc import Callable
@@ -22,7 +21,6 @@ import nbragg
 from nbragg.engine.cpu import CpuQueue
 from nbragg.engine.gradient import Gradient
 from nbragg.engine.options import RenderOptions
-from nbragg.io.files.atomic import open_atomic
 from nbragg.scene.parameters import expand, tangents
 
 from . import machine
@@ -133,10 +131,7 @@ def main(argv: list[str] | None = None) -> int:
                     f"{isa} {precision} {name}: {found['forward_ns_a_sample']} ns a sample; {ratios}",
                     flush=True,
                 )
-    if chosen.out is not None:
-        with open_atomic(chosen.out, "w") as file:
-            json.dump(document, file, indent=1)
-            file.write("\n")
+    machine.save(chosen.out, document)
     return 0
 
 

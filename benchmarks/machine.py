@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import platform
 import re
@@ -20,6 +21,7 @@ import numpy as np
 
 import nbragg
 from nbragg import _engine
+from nbragg.io.files.atomic import open_atomic
 
 #: vector bytes and compiler flags by instruction set, as the engine is built
 PROBE_FLAGS = {
@@ -89,6 +91,15 @@ def describe(reference: Path | None) -> dict[str, Any]:
             "flags": os.environ.get("NB_C_FLAGS", "-O3 -march=native -fopenmp"),
         }
     return found
+
+
+def save(path: Path | None, document: Any) -> None:
+    """Write a benchmark's figures as JSON; None: they were only printed."""
+    if path is None:
+        return
+    with open_atomic(path, "w") as file:
+        json.dump(document, file, indent=1)
+        file.write("\n")
 
 
 def limits() -> dict[str, dict[str, float]]:

@@ -11,7 +11,6 @@ Milliseconds are what backgrounds add to the first image of a set-up of 2463 x 2
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,6 @@ from numpy.typing import NDArray
 
 import nbragg
 from nbragg import DetectorResponse
-from nbragg.io.files.atomic import open_atomic
 
 from . import machine
 from .timing import instruction_set
@@ -148,10 +146,7 @@ def main(argv: list[str] | None = None) -> int:
         for name, taken in behind.items():
             text = ", ".join(f"{what} {milliseconds:g} ms" for what, milliseconds in taken.items())
             print(f"{isa} {name}: {text}", flush=True)
-    if chosen.out is not None:
-        with open_atomic(chosen.out, "w") as file:
-            json.dump(document, file, indent=1)
-            file.write("\n")
+    machine.save(chosen.out, document)
     return 0
 
 

@@ -10,7 +10,6 @@ ratio to one wavelength.  ``--quick`` only shows that the program works.
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,6 @@ import numpy as np
 import nbragg
 from nbragg import RenderOptions, Scene
 from nbragg.engine.cpu import CpuQueue
-from nbragg.io.files.atomic import open_atomic
 
 from . import machine
 from .timing import instruction_set
@@ -106,10 +104,7 @@ def main(argv: list[str] | None = None) -> int:
         for what, found in times.items():
             text = ", ".join(f"{name} {t['ms']:g} ms ({t['ratio']:g})" for name, t in found.items())
             print(f"{setting}: {what}: {text}")
-    if chosen.out is not None:
-        with open_atomic(chosen.out, "w") as file:
-            json.dump(document, file, indent=1)
-            file.write("\n")
+    machine.save(chosen.out, document)
     return 0
 
 

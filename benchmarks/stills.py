@@ -25,7 +25,6 @@ import numpy as np
 
 import nbragg
 from nbragg import Beam, Crystal, Detector, Noise, RenderOptions, Sampling, Setup, Simulator, datasets
-from nbragg.io.files.atomic import open_atomic
 
 from . import machine
 
@@ -131,12 +130,8 @@ def main(argv: list[str] | None = None) -> int:
                 command = [sys.executable, "-m", "benchmarks.stills", *map(str, words)]
                 rows.append(json.loads(subprocess.run(command, check=True, capture_output=True).stdout))
                 print(rows[-1], flush=True)
-    if chosen.out is not None:
-        described = {name: getattr(chosen, name) for name in ("pixels", "shared", "stages")}
-        document = {"machine": machine.describe(None), **described, "results": rows}
-        with open_atomic(chosen.out, "w") as file:
-            json.dump(document, file, indent=1)
-            file.write("\n")
+    described = {name: getattr(chosen, name) for name in ("pixels", "shared", "stages")}
+    machine.save(chosen.out, {"machine": machine.describe(None), **described, "results": rows})
     return 0
 
 

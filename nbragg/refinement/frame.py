@@ -188,8 +188,7 @@ class Frame:
     def rest(self) -> None:
         """Let go of what takes memory."""
         self.source.rest()
-        if self._pixels is not None:
-            self._slot = None
+        if self._pixels is not None and self._slot is None:
             self._slot = Slot(list(self._pixels[:-1]))
         self._simulator = self._loaded = self._pixels = self._made = self._mask = None
 
@@ -251,7 +250,7 @@ class Frame:
         if stage.divide > 1:
             self.simulator = Simulator(blurred(self.setup, full.scene, stage.divide), self.options)
         self._pixels = self._sharp(full) if stage.divide == 1 else self._blocks(stage)
-        self._block_noise = self._pixels.noise
+        self._block_noise, self._slot = self._pixels.noise, None
         self._made = self._mask = None
         if scale:
             shape = self.simulator.scene.image_shape

@@ -180,8 +180,8 @@ def _of_path(path: str, scene: Scene) -> ImageFile:
             f"{path} holds {stored[0]} images: give each as functools.partial(nbragg.io.read_image, path, "
             "frame=k), k from 0"
         )
-    several = len(shape) > 2 or len(scene.panels) > 1  # what looks like frames may be panels
-    return images.read_image(path, frame=None if several and stored == shape else 0)
+    # what looks like frames may be panels
+    return images.read_image(path, frame=None if stored == shape else 0)
 
 
 def _check(name: str, array: NDArray[Any], scene: Scene) -> None:

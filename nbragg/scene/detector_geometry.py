@@ -145,10 +145,9 @@ def detector_geometry(
     pix0 = shifted(pix0, detector)
     close_distance = numbers.scalar(pix0 @ normal)
     _check_plane(close_distance.real, pix0.real, distance.real)
-    fclose, sclose = -numbers.scalar(pix0 @ fast), -numbers.scalar(pix0 @ slow)
     distance = close_distance / ratio
     with np.errstate(over="ignore", invalid="ignore"):  # the beam may run along the plane
-        reach = distance * frame.beam - pix0
+        points = _points_of_plane(pix0, fast, slow, distance * frame.beam, pixel)
     place = DetectorGeometry(
         convention=name,
         pivot=pivot,
@@ -171,14 +170,9 @@ def detector_geometry(
         ratio=ratio,
         Xbeam=centres.xy_beam[0],
         Ybeam=centres.xy_beam[1],
-        Fbeam=numbers.scalar(fast @ reach),
-        Sbeam=numbers.scalar(slow @ reach),
         Xclose=centres.xy_close[0],
         Yclose=centres.xy_close[1],
-        Fclose=fclose,
-        Sclose=sclose,
-        ORGX=fclose / pixel[0] + 0.5,
-        ORGY=sclose / pixel[1] + 0.5,
+        **points,
         rotx=turn[0],
         roty=turn[1],
         rotz=turn[2],
@@ -188,6 +182,21 @@ def detector_geometry(
     for value in vars(place).values():
         freeze(value)
     return place
+
+
+def _points_of_plane(
+    pix0: FloatArray, fast: FloatArray, slow: FloatArray, beam: FloatArray, pixel: tuple[float, float]
+) -> dict[str, float]:
+    """Where the beam meets the plane, and the sample's nearest point, from the first pixel."""
+    fclose, sclose = -numbers.scalar(pix0 @ fast), -numbers.scalar(pix0 @ slow)
+    return {
+        "Fbeam": numbers.scalar(fast @ (beam - pix0)),
+        "Sbeam": numbers.scalar(slow @ (beam - pix0)),
+        "Fclose": fclose,
+        "Sclose": sclose,
+        "ORGX": fclose / pixel[0] + 0.5,
+        "ORGY": sclose / pixel[1] + 0.5,
+    }
 
 
 def shifted(corner: FloatArray, detector: Detector) -> FloatArray:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from parts import two_panels
 
 import nbragg
 from nbragg.base.errors import InputError
@@ -78,14 +79,7 @@ def test_every_frame_is_an_image(stack: np.ndarray) -> None:
 
 
 def test_panels_are_no_frames(tmp_path: Path) -> None:
-    panels = tuple(
-        nbragg.Panel(
-            origin_mm=(100, 22 * i - 21, -15), fast=(0, 1, 0), slow=(0, 0, 1),
-            fpixels=20, spixels=30, pixel_mm=1.0,
-        )
-        for i in range(2)
-    )  # fmt: skip
-    setup = SETUP.replace(detector=nbragg.Detector(panels=panels))
+    setup = SETUP.replace(detector=two_panels())
     scene = nbragg.build_scene(setup)
     pixels = np.arange(3 * 2 * 30 * 20, dtype=np.int32).reshape(3, 2, 30, 20)
     np.save(tmp_path / "p.npy", pixels[0])

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from parts import two_panels
 
 import nbragg
 from nbragg.cli import tools
@@ -198,14 +199,7 @@ def test_masks_of_the_file_itself(folder: Path, data: np.ndarray, capsys: pytest
 def test_panels(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Images and masks of several panels, and a picture of them."""
     pytest.importorskip("matplotlib")
-    panels = tuple(
-        nbragg.Panel(
-            origin_mm=(100, 22 * i - 21, -15), fast=(0, 1, 0), slow=(0, 0, 1),
-            fpixels=20, spixels=30, pixel_mm=1.0,
-        )
-        for i in range(2)
-    )  # fmt: skip
-    setup = TRUTH.replace(detector=nbragg.Detector(panels=panels))
+    setup = TRUTH.replace(detector=two_panels())
     nbragg.dump(setup, "s.json")
     photons = nbragg.Noise().draw(nbragg.Simulator(setup).render().image + 0.5, seed=1)
     np.save("p.npy", photons)

@@ -69,3 +69,15 @@ def changed(scene: Scene, **fields: Any) -> Scene:
             (one,) = getattr(scene, part)
             fields[part] = (dataclasses.replace(one, **values),)
     return dataclasses.replace(scene, **fields)
+
+
+def two_panels() -> Detector:
+    """One above the other, 20 x 30 pixels of 1 mm each, 100 mm along the beam."""
+    panels = tuple(
+        nbragg.Panel(
+            origin_mm=(100, 22 * i - 21, -15), fast=(0, 1, 0), slow=(0, 0, 1),
+            fpixels=20, spixels=30, pixel_mm=1.0,
+        )
+        for i in range(2)
+    )  # fmt: skip
+    return Detector(panels=panels)
