@@ -27,6 +27,8 @@ ROOMS = (
     "inverse",
     "simulation",
     "refinement",
+    "dataset.containers",
+    "dataset",
     "cli",
     "nbragg",
 )
@@ -49,6 +51,8 @@ TITLES = {
     "inverse": "from images back to parameters: derivatives",
     "simulation": "simulate, Simulator, Series, Result",
     "refinement": "likelihood, steps, stages: refine",
+    "dataset.containers": "files of many labelled images",
+    "dataset": "a recipe to a million images; reading them",
     "cli": "commands",
     "nbragg": "the public face, datasets, demo, torch, jax",
 }

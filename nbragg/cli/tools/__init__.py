@@ -27,6 +27,7 @@ TOOLS = {
     "background": "scattering of amorphous material alone, as nonBragg.c has it, or its table from an image",
     "refine": "parameters of a set-up from measured images",
     "information": "how well an exposure would determine parameters, before it is made",
+    "dataset": "many labelled images of one recipe, made on any number of processes",
     "noise": "photon noise on an image that is already rendered",
 }
 

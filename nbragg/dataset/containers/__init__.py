@@ -1,0 +1,1 @@
+"""Files of many images with their labels, one module a format."""
