@@ -1,1 +1,1 @@
-"""Data sets: many labelled images of one recipe, made anywhere, in any order, each the same whoever makes it."""
+"""Data sets: many labelled images of one recipe, each the same whoever makes it, and when."""

@@ -30,6 +30,12 @@ def images(sim, n=12):
 """
 
 
+while_threads_allocate = pytest.mark.skipif(
+    "libasan" in os.environ.get("LD_PRELOAD", ""),
+    reason="the sanitizer's malloc may be locked for ever in a child of a process whose threads allocate",
+)
+
+
 def run(code: str, timeout: float = 60, **environment: str) -> str:
     """What a process printed that ended in time and well."""
     done = subprocess.run(
@@ -75,10 +81,7 @@ with context.Pool(3) as pool:
     assert out.strip() == "True"
 
 
-@pytest.mark.skipif(
-    "libasan" in os.environ.get("LD_PRELOAD", ""),
-    reason="the sanitizer's malloc may be locked for ever in a child of a process whose threads allocate",
-)
+@while_threads_allocate
 def test_fork_while_other_threads_render() -> None:
     out = run("""
 sim = make(100, domains=20)
@@ -103,6 +106,7 @@ print(fine)
     assert out.strip() == "True"
 
 
+@while_threads_allocate
 def test_a_batch_cut_by_a_fork() -> None:
     """The child is told that it cannot go on with its parent's batch, and can begin its own."""
     out = run("""

@@ -26,7 +26,7 @@ def help_text() -> str:
         "usage: nbragg dataset ACTION ...",
         "       nbragg dataset ACTION -h     explains an action",
         "",
-        "One recipe gives labelled images, as many as are asked for, each the same whoever makes it and when.",
+        "One recipe gives any number of labelled images, each the same whoever makes it, and when.",
         "",
     ]
     lines += [f"  {name:<7} {text}" for name, text in ACTIONS.items()]
