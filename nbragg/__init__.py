@@ -59,6 +59,8 @@ _EXPORTS = {
     "Lattices": "simulation.lattices",
     "Series": "simulation.series",
     "save_series": "simulation.saving",
+    "Dataset": "dataset.dataset",
+    "open_dataset": "dataset.reading",
     "RenderOptions": "engine.options",
     "random_orientations": "base.rotations",
     "read_crystal": "io.crystal_files",

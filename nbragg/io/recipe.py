@@ -54,7 +54,7 @@ from .files.sniff import check_file
 if TYPE_CHECKING:
     from ..model.spectrum import Spectrum
 
-__all__ = ["INLINE_LIMIT", "Setup", "dump", "from_dict", "load", "to_dict"]
+__all__ = ["INLINE_LIMIT", "Setup", "dump", "from_dict", "load", "read_values", "record_from", "to_dict"]
 
 #: version of the recipe's form
 VERSION = 1
@@ -298,6 +298,19 @@ def from_dict(values: Mapping[str, Any], *, folder: str | os.PathLike[str] = "."
     return Setup(sample, **parts, physics=physics, backgrounds=backgrounds)
 
 
+def record_from(name: str, values: Any, folder: str | os.PathLike[str] = ".") -> Any:
+    """A record from a mapping of its fields: "crystal", "response" ...; of "backgrounds" a tuple from a list.
+
+    Raises
+    ------
+    InputError, FileError
+        As :func:`from_dict`.
+    """
+    if name == "backgrounds":
+        return _backgrounds(values, Path(folder))
+    return _record(_late(_KINDS[name]), values, name, Path(folder))
+
+
 def _backgrounds(values: Any, base: Path) -> tuple[Any, ...]:
     """Materials, and curves, which are told by what they hold."""
     if not isinstance(values, list):
@@ -509,6 +522,23 @@ def _one_line(match: re.Match[str]) -> str:
 
 def load(path: str | os.PathLike[str]) -> Any:
     """Read what :func:`dump` wrote; see :func:`from_dict` for the errors."""
+    file, values = Path(path), read_values(path)
+    try:
+        return from_dict(values, folder=file.parent)
+    except FileError:
+        raise
+    except InputError as error:
+        raise InputError(f"{file}: {error}") from None
+
+
+def read_values(path: str | os.PathLike[str]) -> Any:
+    """What a JSON or YAML file holds.
+
+    Raises
+    ------
+    FileError
+        When it cannot be read, or is not valid.
+    """
     file = check_file(path, what="recipe", max_bytes=_MAX_BYTES)
     try:
         text = file.read_text(encoding="utf-8")
@@ -525,12 +555,7 @@ def load(path: str | os.PathLike[str]) -> Any:
             values = json.loads(text)
         except (ValueError, RecursionError) as error:
             raise FileError(f"{file} is not valid JSON: {error}") from None
-    try:
-        return from_dict(values, folder=file.parent)
-    except FileError:
-        raise
-    except InputError as error:
-        raise InputError(f"{file}: {error}") from None
+    return values
 
 
 def _is_yaml(path: Path) -> bool:

@@ -49,7 +49,9 @@ def response_of(result: Result, response: DetectorResponse | None) -> DetectorRe
     return response
 
 
-def detected(result: Result, at: Seed, response: DetectorResponse | None) -> DetectorImage:
+def detected(
+    result: Result, at: Seed, response: DetectorResponse | None, threads: int | None = None
+) -> DetectorImage:
     """See `Result.detect`."""
     from ..response.detect import detect
 
@@ -67,6 +69,7 @@ def detected(result: Result, at: Seed, response: DetectorResponse | None) -> Det
         energy_eV=exposure.energy_eV,
         masks=None if all(mask is None for mask in masks) else masks,
         rois=[panel.roi for panel in scene.panels],
+        threads=threads,
     )
     return joined(drawn, result.image.shape)
 

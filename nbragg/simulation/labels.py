@@ -103,3 +103,39 @@ class Labels(Mapping[str, Any]):
 
     def __repr__(self) -> str:
         return f"Labels(image {self._values['image']}, {len(self.reflections)} reflections)"
+
+
+def labels_of(
+    result: Any,
+    *,
+    image: int = 0,
+    parameters: Mapping[str, Any] | None = None,
+    label_images: tuple[str, ...] = (),
+    least: float = 1e-3,
+) -> Labels:
+    """The labels of a rendered image."""
+    from ..analysis.reflections import expected_reflections
+
+    scene = result.scene
+    table = expected_reflections(scene, least=least)
+    spots = np.zeros(len(table), SPOT)
+    for i, name in enumerate("hkl"):
+        spots[name] = table["miller_index"][:, i]
+    for name in ("crystal", "panel", "partiality", "d_A"):
+        spots[name] = table[name]
+    spots["fast"], spots["slow"], spots["photons"] = *table["xyz_px"][:, :2].T, table["counts"]
+    n = len(scene.placement.crystals)
+    return Labels(
+        image=image,
+        parameters=dict(parameters or {}),
+        space_group="",
+        cell=np.zeros((n, 6)),
+        U=np.tile(np.eye(3), (n, 1, 1)),
+        B=np.tile(np.eye(3), (n, 1, 1)),
+        A=np.tile(np.eye(3), (n, 1, 1)),
+        weight=np.ones(n),
+        wavelength_A=float(scene.sources.wavelength[0] * 1e10),
+        spectrum=np.stack([scene.sources.wavelength * 1e10, scene.sources.weight], axis=1),
+        reflections=spots,
+        images={},
+    )

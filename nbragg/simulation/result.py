@@ -193,7 +193,14 @@ class Result(FrozenArrays):
         beam, recipe = (None, None) if self.setup is None else (self.setup.beam, to_dict(self.setup))
         return ImageMetadata.from_scene(self.scene, beam, recipe)
 
-    def detect(self, seed: int, *, image: int = 0, response: DetectorResponse | None = None) -> DetectorImage:
+    def detect(
+        self,
+        seed: int,
+        *,
+        image: int = 0,
+        response: DetectorResponse | None = None,
+        threads: int | None = None,
+    ) -> DetectorImage:
         """One exposure of this image as a detector writes it; see `nbragg.detect`.
 
         Pixel edges, masks, roi, the mean energy of the photons and the exposure time are those of the Scene
@@ -207,6 +214,8 @@ class Result(FrozenArrays):
             patterns, which are the same in all images.
         response : DetectorResponse, optional
             Instead of that of the Setup.
+        threads : int, optional
+            CPU threads; None takes OpenMP's choice.
 
         Returns
         -------
@@ -228,7 +237,7 @@ class Result(FrozenArrays):
         >>> drawn.pixels.shape, drawn.pixels.dtype, drawn.overloads
         ((32, 32), dtype('uint16'), 0)
         """
-        return detected(self, Seed(seed, image), response)
+        return detected(self, Seed(seed, image), response, threads)
 
     def counts(
         self,

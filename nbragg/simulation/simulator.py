@@ -91,10 +91,16 @@ class Simulator:
         InputError
             As `Setup.replace` and `nbragg.build_scene`.
         """
-        return self._at(self.setup.replace(**changes))
+        return self.at(self.setup.replace(**changes))
 
-    def _at(self, setup: Setup) -> Simulator:
-        """A Simulator of another Setup that shares the stages."""
+    def at(self, setup: Setup) -> Simulator:
+        """A Simulator of another Setup, which shares with this one all that is alike.
+
+        Raises
+        ------
+        InputError, MemoryLimitError
+            As `nbragg.build_scene`.
+        """
         other = object.__new__(Simulator)
         other.setup, other.options, other._stages = setup, self.options, self._stages
         other.scene = make_scene(other.setup, other._stages)
@@ -217,7 +223,7 @@ class Simulator:
                 f"{', '.join(parameter.name for parameter in found)}"
             )
         there = moved(self.setup, dict(zip(found, numbers.tolist(), strict=True)))
-        return self._at(folded(there) if fold else there)
+        return self.at(folded(there) if fold else there)
 
     @overload
     def render_many(
