@@ -6,11 +6,10 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, overload
 
-import numpy as np
 from numpy.typing import NDArray
 
 from ..base import validate as check
-from ..base.errors import InputError, NbraggError
+from ..base.errors import NbraggError
 from ..base.warn import said_before
 from ..engine.options import RenderOptions
 from ..io.images.metadata import ImageMetadata
@@ -30,8 +29,8 @@ class Dataset:
     """Labelled images of a recipe, each rendered when it is asked for.
 
     ``dataset[i]`` is image i with its labels.  Every random number hangs on the seed, the number of the image
-    and what it is for, so that an image is the same whoever makes it, when and in what order.  A Dataset can be
-    pickled, and holds no open files.
+    and what it is for, so that an image is the same whoever makes it, when and in what order.  A Dataset can
+    be pickled, and holds no open files.
 
     Parameters
     ----------
@@ -58,16 +57,13 @@ class Dataset:
     Examples
     --------
     >>> import nbragg
+    >>> crystal = {"cell": [70, 80, 90, 90, 90, 90], "structure_factors": {"default_F": 100}}
+    >>> jitter = {"norm": {"loc": 1, "scale": 0.01}, "as": "factor"}
     >>> recipe = {
     ...     "nanobragg_dataset": 1,
     ...     "images": 3,
-    ...     "setup": {
-    ...         "crystal": {
-    ...             "cell": [70, 80, 90, 90, 90, 90], "N": [20, 20, 20], "structure_factors": {"default_F": 100}
-    ...         },
-    ...         "detector": {"fpixels": 64, "spixels": 64},
-    ...     },
-    ...     "vary": {"orientation": "uniform", "crystal.cell": {"norm": {"loc": 1, "scale": 0.01}, "as": "factor"}},
+    ...     "setup": {"crystal": crystal, "detector": {"fpixels": 64, "spixels": 64}},
+    ...     "vary": {"orientation": "uniform", "crystal.cell": jitter},
     ... }
     >>> dataset = nbragg.Dataset(recipe)
     >>> len(dataset), dataset[2].image.shape, list(dataset[2].labels["parameters"])

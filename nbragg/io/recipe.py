@@ -11,7 +11,8 @@ Without "physics" it is "exact".  Fields that have their default value are left 
 place up to :data:`INLINE_LIMIT` numbers, masks of few rectangles by these, ``{"masked": [[fmin, fmax, smin,
 smax], ...], "shape": [slow, fast]}``; larger arrays go to a ``.npz`` file beside the recipe and are referred
 to by name and digest, which is checked on loading.  Structure factors may also be given by hand as a file to
-read: ``{"file": "model.pdb", "options": {"d_min_A": 1.8}}``.
+read, ``{"file": "model.pdb", "options": {"d_min_A": 1.8}}``, detectors and responses by the names of their
+libraries: ``{"named": "eiger2_4m", "distance_mm": 100}``, ``{"preset": "eiger2"}``.
 """
 
 from __future__ import annotations
@@ -330,6 +331,9 @@ def _record(kind: type[Any], values: Any, where: str, base: Path) -> Any:
         raise InputError(f"{where}: a mapping was expected, not {values!r}")
     if kind is StructureFactors and "file" in values:
         return _factors_from_file(values, where, base)
+    by_name = _BY_NAME.get(kind, "")
+    if by_name in values:
+        return _named(kind, by_name, values, where)
     fields = {f.name: f for f in dataclasses.fields(kind)}
     _known(values, list(fields), where)
     arguments = {}
@@ -359,6 +363,19 @@ def _record(kind: type[Any], values: Any, where: str, base: Path) -> Any:
     except FileError:
         raise
     except (InputError, TypeError) as error:
+        raise InputError(f"{where}: {error}") from None
+
+
+#: kinds that have a library -> the key that names one of it; other keys are fields that differ
+_BY_NAME: dict[type[Any], str] = {Detector: "named", DetectorResponse: "preset"}
+
+
+def _named(kind: type[Any], key: str, values: Mapping[str, Any], where: str) -> Any:
+    fields = {name: _from_plain(value, where) for name, value in values.items() if name != key}
+    _known(fields, [field.name for field in dataclasses.fields(kind)], where)
+    try:
+        return getattr(kind, key)(values[key], **fields)
+    except InputError as error:
         raise InputError(f"{where}: {error}") from None
 
 

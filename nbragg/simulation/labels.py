@@ -123,7 +123,11 @@ def labels_of(
         spots[name] = table["miller_index"][:, i]
     for name in ("crystal", "panel", "partiality", "d_A"):
         spots[name] = table[name]
-    spots["fast"], spots["slow"], spots["photons"] = *table["xyz_px"][:, :2].T, table["counts"]
+    spots["fast"], spots["slow"], spots["photons"] = (
+        table["xyz_px"][:, 0],
+        table["xyz_px"][:, 1],
+        table["counts"],
+    )
     n = len(scene.placement.crystals)
     return Labels(
         image=image,
