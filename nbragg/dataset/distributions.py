@@ -8,6 +8,7 @@ SciPy's.
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 import statistics
 from collections.abc import Callable, Mapping
@@ -155,8 +156,7 @@ class Distribution(Record):
 
     def _frozen(self) -> Any:
         """SciPy's, with its parameters."""
-        kind = getattr(require("scipy.stats", extra="dataset"), self.name)
-        return kind(**self.shapes)
+        return _scipys(self.name, tuple(self.shapes.items()))
 
     def _part(self, x: float) -> float:
         form = _FORMS.get(self.name)
@@ -199,6 +199,11 @@ class Distribution(Record):
         if self.meaning == "value":
             return drawn
         return value + drawn if self.meaning == "offset" else value * drawn
+
+
+@functools.lru_cache(maxsize=256)
+def _scipys(name: str, shapes: tuple[tuple[str, float], ...]) -> Any:
+    return getattr(require("scipy.stats", extra="dataset"), name)(**dict(shapes))
 
 
 def parse(key: str, given: Any) -> Distribution:

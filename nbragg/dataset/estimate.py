@@ -21,8 +21,8 @@ from .dataset import Dataset
 
 __all__ = ["Estimate", "contact_sheet", "estimate"]
 
-#: edge of a picture on the sheet, and the line between, in pixels
-_TILE, _LINE = 240, 4
+#: most of an edge of a picture on the sheet, and the line between, in pixels
+_TILE, _LINE = 260, 4
 
 
 @dataclass(frozen=True)
@@ -115,12 +115,12 @@ def contact_sheet(made: tuple[Made, ...] | list[Made]) -> NDArray[np.uint8]:
     """Images side by side, as near to a square as they go, in grey levels, dark where photons are."""
     columns = math.ceil(math.sqrt(len(made)))
     rows = math.ceil(len(made) / columns)
-    step = _TILE + _LINE
-    sheet = np.full((rows * step + _LINE, columns * step + _LINE), 255, np.uint8)
-    for number, one in enumerate(made):
+    tiles = [preview(_reduced(_flat(one.image))) for one in made]
+    height, width = (max(tile.shape[axis] for tile in tiles) + _LINE for axis in (0, 1))
+    sheet = np.full((rows * height + _LINE, columns * width + _LINE), 255, np.uint8)
+    for number, tile in enumerate(tiles):
         row, column = divmod(number, columns)
-        tile = preview(_reduced(_flat(one.image)))
-        top, left = row * step + _LINE, column * step + _LINE
+        top, left = row * height + _LINE, column * width + _LINE
         sheet[top : top + tile.shape[0], left : left + tile.shape[1]] = tile
     return sheet
 

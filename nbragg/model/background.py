@@ -236,9 +236,10 @@ class Background(Record):
     def curve(self, physics: Physics) -> Pieces:
         """F of sin(theta)/lambda, 1/angstrom, as the physics interpolates it where nothing else is said."""
         rows = self.rows
-        return pieces(rows[:, 0].real, rows[:, 1], self._interpolation(physics), self.ends(physics))
+        return pieces(rows[:, 0].real, rows[:, 1], self.interpolated(physics), self.ends(physics))
 
-    def _interpolation(self, physics: Physics) -> str:
+    def interpolated(self, physics: Physics) -> str:
+        """How there is interpolated between rows: "lagrange" or "pchip"."""
         return self.interpolation or ("pchip" if physics.name == "exact" else "lagrange")
 
     def ends(self, physics: Physics) -> str:
@@ -261,7 +262,7 @@ class Background(Record):
         """
         rules = physics_of(physics)
         values = self.curve(rules)(s)
-        if self._interpolation(rules) == "pchip" and self.ends(rules) == "hold":
+        if self.interpolated(rules) == "pchip" and self.ends(rules) == "hold":
             x, F = self.rows.T
             below = np.clip(np.searchsorted(x, np.asarray(s), side="right") - 1, 0, len(x) - 1)
             above = np.clip(below + 1, 0, len(x) - 1)

@@ -251,7 +251,7 @@ def _backdrop(setup: Setup, around: _Instrument, run: Stages) -> Backdrop | None
     beam, fine = setup.beam, setup.sampling.background_oversample
     distance = nearest_source(None if beam.sources is None else beam.sources.positions)
     scatterers = run(
-        make_scatterers, setup.backgrounds, beam.beamsize_mm, around.panels, distance, setup.rules
+        make_scatterers, setup.backgrounds, beam.beamsize_mm, around.panels, distance, setup.rules, run
     )
     return run(Backdrop, fine, scatterers, around.obstacles, direct)
 

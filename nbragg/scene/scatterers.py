@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..base import numbers
-from ..base.curves import Pieces
+from ..base.curves import Pieces, pieces
 from ..base.errors import InputError
 from ..base.vectors import FloatArray
 from ..model.background import Background, RadialCurve
@@ -18,6 +18,7 @@ from ..model.beam import SOURCE_DISTANCE
 from ..model.physics import Physics
 from .backdrop import Curve, Scatterer
 from .record import PlacedPanel
+from .stages import Stages
 
 __all__ = ["make_scatterers", "nearest_source"]
 
@@ -38,6 +39,7 @@ def make_scatterers(
     panels: tuple[PlacedPanel, ...],
     source_distance: float,
     physics: Physics,
+    run: Stages,
 ) -> tuple[Scatterer, ...]:
     """Materials where they are, in SI units.
 
@@ -51,6 +53,8 @@ def make_scatterers(
         To the nearest source, m.
     physics : Physics
         How tables are interpolated where nothing else is said.
+    run : Stages
+        By which curves are made.
 
     Raises
     ------
@@ -71,11 +75,17 @@ def make_scatterers(
         points = middles[:, np.newaxis] * 1e-3 * panels[0].beam
         amount = one.sign * one.molecules_in(beamsize_mm) / one.segments
         amounts = np.full(one.segments, amount)
-        rows = one.rows[:, 0].real * 1e10
-        held = one.ends(physics) == "hold" and len(rows) > 1
-        inside = (float(rows[0]), float(rows[-1])) if held else (-math.inf, math.inf)
-        made.append(_scatterer(name, _curve(one.curve(physics), inside), points, amounts))
+        curve = run(_amplitudes, one.rows, one.interpolated(physics), one.ends(physics), part=i)
+        made.append(_scatterer(name, curve, points, amounts))
     return tuple(made)
+
+
+def _amplitudes(rows: FloatArray, interpolation: str, ends: str) -> Curve:
+    """Of a table of F."""
+    s = rows[:, 0].real
+    held = ends == "hold" and len(s) > 1
+    inside = (float(s[0] * 1e10), float(s[-1] * 1e10)) if held else (-math.inf, math.inf)
+    return _curve(pieces(s, rows[:, 1], interpolation, ends), inside)
 
 
 def _scatterer(
