@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import itertools
 import math
 from collections.abc import Mapping
@@ -377,13 +378,14 @@ def _spectrum_rule(value: Any, folder: Path) -> Mapping[str, Any]:
     options = value["sase"] or {}
     if not isinstance(options, Mapping):
         raise InputError(f"vary: spectrum: sase: options by name were expected, not {options!r}")
-    held = {"seed", "image"} & set(options)
-    if held:
-        raise InputError(f"vary: spectrum: sase: {held.pop()} is the data set's own")
+    known = set(inspect.signature(Spectrum.sase).parameters) - {"energy_eV", "seed", "image"}
+    for name in options:
+        if name not in known:
+            raise InputError(
+                f"vary: spectrum: sase: unknown option {name!r}{suggestion(str(name), sorted(known))}"
+            )
     try:
         Spectrum.sase(9000.0, **options, seed=0, image=0)
-    except TypeError as error:
-        raise InputError(f"vary: spectrum: sase: {error}") from None
     except InputError as error:
         raise InputError(f"vary: spectrum: sase: {error}") from None
     return {"sase": dict(options)}
