@@ -31,10 +31,9 @@ from ..base.records import Record, frozen
 from ..engine.options import PRECISIONS
 from ..io import recipe as recipes
 from ..io.files.atomic import write_files
-from ..io.images.requests import COMPRESSIONS
 from ..model.setup import Setup
 from ..simulation.labels import LABEL_IMAGES
-from .containers.formats import FORMATS
+from .containers.formats import FORMATS, compression_of
 from .distributions import Distribution
 from .vary import Rules, Vary, parse_vary
 
@@ -66,7 +65,8 @@ class DatasetRecipe(Record):
         Reflections of a smaller one are not listed.
     format : {"nxmx", "h5", "zarr", "webdataset"}
     images_per_shard : int
-    compression : str
+    compression : str, optional
+        Of `nbragg.dataset.containers.formats.FORMATS`; None: the format's own.
     precision : {"double", "mixed"}, optional
         Of the renderer; None: double.
 
@@ -84,7 +84,7 @@ class DatasetRecipe(Record):
     least_partiality: float = 1e-3
     format: str = "nxmx"
     images_per_shard: int = 100
-    compression: str = "bitshuffle"
+    compression: str | None = None
     precision: str | None = None
 
     def __post_init__(self) -> None:
@@ -97,7 +97,7 @@ class DatasetRecipe(Record):
         check.number("labels: least_partiality", self.least_partiality, at_least=0, at_most=1)
         check.choice("output: format", self.format, FORMATS)
         check.count("output: images_per_shard", self.images_per_shard, at_most=1_000_000)
-        check.choice("output: compression", self.compression, COMPRESSIONS)
+        compression_of(self.format, self.compression)
         if self.precision is not None:
             check.choice("render: precision", self.precision, PRECISIONS)
         if len(self.setup.sample) > 1 and isinstance(self.vary.orientation, np.ndarray):
@@ -213,7 +213,7 @@ class DatasetRecipe(Record):
             "output": {
                 "format": self.format,
                 "images_per_shard": self.images_per_shard,
-                "compression": self.compression,
+                **({"compression": self.compression} if self.compression is not None else {}),
             },
             **({"render": {"precision": self.precision}} if self.precision is not None else {}),
         }

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +32,16 @@ NO_TIME = datetime.datetime(2000, 1, 1, tzinfo=datetime.timezone.utc)
 
 #: version of the JSON form
 _FORMAT = 1
+
+#: what is left out of it where it says nothing
+_ABSENT: dict[str, Any] = {
+    "panels": [],
+    "recipe": None,
+    "seed": None,
+    "saturation": None,
+    "model": "",
+    "material": "",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -253,24 +263,28 @@ class ImageMetadata:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers, strings and lists, for JSON; ``pixel_mm`` is one number where pixels are square."""
-        result = {
-            "nanobragg_image": _FORMAT,
-            **{f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.compare},
-        }
-        result["panels"] = [dataclasses.asdict(panel) for panel in self.panels]
-        for name, absent in (
-            ("panels", []),
-            ("seed", None),
-            ("saturation", None),
-            ("model", ""),
-            ("material", ""),
-        ):
-            if result[name] == absent:
+        names = [f.name for f in dataclasses.fields(self) if f.compare]
+        return {"nanobragg_image": _FORMAT, **self._plain(names)}
+
+    def beside(self, first: ImageMetadata) -> dict[str, Any]:
+        """Those entries of `to_dict` that are not those of another image."""
+        names = [
+            f.name
+            for f in dataclasses.fields(self)
+            if f.compare and getattr(self, f.name) != getattr(first, f.name)
+        ]
+        known = first._plain(names)
+        return {name: value for name, value in self._plain(names).items() if value != known.get(name)}
+
+    def _plain(self, names: Iterable[str]) -> dict[str, Any]:
+        result = {name: getattr(self, name) for name in names}
+        if "panels" in result:
+            result["panels"] = [dataclasses.asdict(panel) for panel in self.panels]
+        for name, absent in _ABSENT.items():
+            if name in result and result[name] == absent:
                 del result[name]
-        if not self.rectangular:
+        if "pixel_mm" in result and not self.rectangular:
             result["pixel_mm"] = self.pixel_mm[0]
-        if self.recipe is None:
-            del result["recipe"]
         return result
 
     def to_json(self) -> str:

@@ -18,17 +18,18 @@ import datetime
 import json
 import math
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...base.errors import FileError, InputError, NbraggError
+from ...base.errors import InputError
 from ...base.optional import require
 from ...base.vectors import axis_rotation
 from ...base.warn import warn
 from ..files.atomic import PathLike, replacing
+from ..files.hdf5 import NewFile, told
 from .metadata import ImageMetadata, PanelMetadata, mcstas_frame
 from .nexus import OWN, RECORD
 from .panel_layout import PanelLayout
@@ -36,7 +37,7 @@ from .pixels import checked
 from .requests import COMPRESSIONS, WriteRequest
 from .sensor import material_for_readers, sensor_for_readers, warn_of_attenuation
 
-__all__ = ["COMPRESSIONS", "FrameStack", "open_stack", "save", "write"]
+__all__ = ["COMPRESSIONS", "FrameStack", "filters", "open_stack", "save", "write"]
 
 Mask = NDArray[np.bool_]
 Vector = NDArray[np.float64]
@@ -138,32 +139,13 @@ def open_stack(
 
     It appears under its name when the block ends; after an exception there is none.
     """
-    h5py = require("h5py", extra="io", purpose="writing NeXus files")
-    filters = _filters(compression)
-    warn_of_attenuation(metadata)
-    if metadata.curved:
-        warn("NXmx describes flat modules: the curved detector is written as its tangent plane")
+    used = filters(compression)
     with contextlib.ExitStack() as stack:
         temporary = stack.enter_context(replacing(path, overwrite=overwrite, only_writes=False))
-        with _told(path):
-            file = h5py.File(temporary, "w")
-        stack.callback(file.close)
-        frames = FrameStack(h5py, file, metadata, filters, start_time, mask, path)
+        new = stack.enter_context(NewFile(temporary, path))
+        frames = FrameStack(new, metadata, used, start_time, mask, path)
         yield frames
-        with _told(path):
-            frames.finish()
-            file.close()
-
-
-@contextlib.contextmanager
-def _told(path: PathLike) -> Iterator[None]:
-    """h5py's errors as ours."""
-    try:
-        yield
-    except (OSError, RuntimeError) as error:
-        if isinstance(error, NbraggError):
-            raise
-        raise FileError(f"cannot write {os.fspath(path)}: {error}") from error
+        frames.finish()
 
 
 def save(request: WriteRequest) -> None:
@@ -174,7 +156,8 @@ def save(request: WriteRequest) -> None:
     )
 
 
-def _filters(compression: str) -> dict[str, Any]:
+def filters(compression: str) -> dict[str, Any]:
+    """How h5py is told of a compression, one of `COMPRESSIONS`."""
     if compression not in COMPRESSIONS:
         raise InputError(f"compression = {compression!r}; one of {', '.join(COMPRESSIONS)} was expected")
     if compression == "none":
@@ -198,6 +181,17 @@ def _shared(metadata: ImageMetadata, name: str) -> Any:
 class FrameStack:
     """An NXmx file that is being written.
 
+    Parameters
+    ----------
+    new : NewFile
+        Empty; whoever made it closes it.
+    metadata, start_time, mask
+        As of `write`.
+    filters : mapping
+        As the function `filters` gives it.
+    path : path-like
+        For messages.
+
     Attributes
     ----------
     count : int
@@ -206,17 +200,19 @@ class FrameStack:
 
     def __init__(
         self,
-        h5py: Any,
-        file: Any,
+        new: NewFile,
         metadata: ImageMetadata,
-        filters: dict[str, Any],
-        start_time: datetime.datetime | None,
-        mask: Mask | None,
-        path: PathLike,
+        filters: Mapping[str, Any],
+        start_time: datetime.datetime | None = None,
+        mask: Mask | None = None,
+        path: PathLike = "",
     ) -> None:
+        warn_of_attenuation(metadata)
+        if metadata.curved:
+            warn("NXmx describes flat modules: the curved detector is written as its tangent plane")
         self.count = 0
-        self._path = path
-        self._h5py, self._file, self._metadata, self._filters = h5py, file, metadata, filters
+        self._path, self._new, file = path, new, new.file
+        self._file, self._metadata, self._filters = file, metadata, filters
         self._layout = PanelLayout.of(metadata)
         self._dataset: Any = None
         self._own: list[ImageMetadata] = []
@@ -260,17 +256,27 @@ class FrameStack:
         known = self._dataset.dtype
         if image.dtype.kind != known.kind or (known.kind != "f" and not np.can_cast(image.dtype, known)):
             raise InputError(f"frame {self.count} has the dtype {image.dtype}, the first one {known}")
-        with _told(self._path):
+        with told(self._path):
             self._dataset.resize(self.count + 1, axis=0)
             self._dataset[self.count] = self._layout.spread(image)
+        self._new.check()
         if own is None:
             m = self._metadata
             own = dataclasses.replace(m, phi_deg=m.phi_deg + m.osc_deg * self.count)
         self._own.append(own)
         self.count += 1
 
+    def differing(self, own: ImageMetadata) -> list[str]:
+        """What an image has otherwise than the first, of that which a file has once: names of fields."""
+        first = self._metadata
+        return [
+            name
+            for name in _SHARED
+            if getattr(own, name) != getattr(first, name) and _shared(own, name) != _shared(first, name)
+        ]
+
     def _check_same(self, own: ImageMetadata | None) -> None:
-        changed = [n for n in _SHARED if own and _shared(own, n) != _shared(self._metadata, n)]
+        changed = self.differing(own) if own else []
         if changed:
             raise InputError(
                 f"{os.fspath(self._path)}: the images differ in {', '.join(changed)}, which one file has "
@@ -316,7 +322,8 @@ class FrameStack:
         if self._mask is not None:
             detector.create_dataset("pixel_mask", data=(~self._mask).astype(np.uint32), compression="gzip")
         _sample(entry, m, frame, np.array([own.phi_deg for own in self._own]))
-        soft = self._h5py.SoftLink
+        h5py = require("h5py", extra="io", purpose="writing NeXus files")
+        soft = h5py.SoftLink
         entry["sample/beam"] = soft("/entry/instrument/beam")
         data["omega"] = soft("/entry/sample/transformations/omega")
         data.attrs["axes"] = ["omega", ".", "."]
@@ -324,11 +331,10 @@ class FrameStack:
 
         note = _group(entry, "nanobragg", "NXcollection")
         _text(self._file, RECORD, m.to_json())
-        first = m.to_dict()
-        own = [{k: v for k, v in one.to_dict().items() if v != first.get(k)} for one in self._own]
+        own = [one.beside(m) for one in self._own]
         if any(own):
             texts = [json.dumps(fields, allow_nan=False) for fields in own]
-            self._file.create_dataset(OWN, data=texts, dtype=self._h5py.string_dtype())
+            self._file.create_dataset(OWN, data=texts, dtype=h5py.string_dtype())
         note.create_dataset("mcstas_from_laboratory", data=frame)
 
 
