@@ -211,8 +211,9 @@ def read_table(folder: str | os.PathLike[str], columns: Sequence[str] | None = N
     table = _together(tables)
     _check_columns(columns, table.column_names, place_)
     frame: pd.DataFrame = table.to_pandas(self_destruct=True)
-    frame = frame.set_index("image", drop=False).rename_axis(index=None)
-    return frame
+    indexed: pd.DataFrame = frame.set_index("image", drop=False)
+    indexed.index.name = None
+    return indexed
 
 
 def _check_columns(columns: Sequence[str] | None, known: Sequence[str], folder: Path) -> None:
