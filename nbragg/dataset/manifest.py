@@ -435,6 +435,16 @@ class Ledger:
         """Numbers of the shards that are not there."""
         return np.flatnonzero(self._records.images < 0)
 
+    def short(self) -> list[int]:
+        """Numbers of shards that hold less than they would now: the last of what was a smaller set."""
+        held = self._records.images.astype(np.int64)
+        for k, text in self._records.failed.items():
+            held[k] += len(json.loads(text))
+        wanted = np.full(len(held), self.head.images_per_shard)
+        if len(wanted):
+            wanted[-1] = len(self.head.span(len(wanted) - 1))
+        return [int(k) for k in np.flatnonzero((self._records.images >= 0) & (held != wanted))]
+
     def group_is_full(self, number: int) -> bool:
         """Whether all shards of the folder that a shard lies in are there."""
         first = number - number % PER_FOLDER
