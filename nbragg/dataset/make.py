@@ -24,12 +24,14 @@ from ..io.images.requests import COMPRESSIONS
 from . import resume
 from .cluster import Cluster
 from .containers.formats import FORMATS
+from .dataset import Dataset
+from .estimate import estimate
 from .manifest import Head, Ledger, Manifest
 from .pool import Pool
 from .shards import DiskFull, Job, Order
 from .work import At, Done, Event, Lost, Refused, Stopped, Workers
 
-__all__ = ["Course", "Outcome", "Stopped", "make"]
+__all__ = ["Course", "Outcome", "Stopped", "duration", "make"]
 
 #: ends of a worker at the same shard, while no other shard is made, after which it is given up
 _TRIES = 5
@@ -39,6 +41,8 @@ _STARTS = 20
 _HOPELESS = 5
 #: between two words of progress, seconds
 _TICK = 0.3
+#: images that tell what all will cost
+_SAMPLE = 4
 _LARGEST = 2**48
 
 
@@ -203,9 +207,9 @@ def make(
                 resume.undo(target, new=new)
             raise
         except DiskFull as error:
-            raise Stopped(_full(target, error)) from None
-        except OSError as error:
-            raise Stopped(f"{error}; the same command goes on") from None
+            raise Stopped(f"{error}: make space; {_valid(target)}") from None
+        except (Stopped, OSError) as error:
+            raise Stopped(f"{error}; {_valid(target)}") from error.__cause__
         finally:
             resume.clean(target)
 
@@ -214,10 +218,13 @@ def _nothing(_: Any) -> None:
     """Nobody listens."""
 
 
-def _full(target: Path, error: DiskFull) -> str:
-    manifest = Manifest.read(target)
-    valid = f"{len(manifest.shards)} of {manifest.head.shards} shards are there and valid"
-    return f"{error}; {valid}: make space, and the same command goes on"
+def _valid(target: Path) -> str:
+    try:
+        manifest = Manifest.read(target)
+    except FileError:
+        return "the same call goes on"
+    there, shards = len(manifest.shards), manifest.head.shards
+    return f"{there} of {shards} shards are there and valid, and the same call goes on"
 
 
 def _head(
@@ -249,6 +256,7 @@ def _head(
             "nanobragg": __version__,
             "numpy": numpy.__version__,
             "python": platform.python_version(),
+            "device": getattr(getattr(dataset, "options", None), "device", "cpu"),
         },
     )
 
@@ -257,6 +265,14 @@ def _finish(ledger: Ledger) -> None:
     resume.merge_full(ledger, all_of_them=True)
     ledger.settle()
     dataclasses.replace(ledger.head, complete=not len(ledger.missing())).write(ledger.folder)
+
+
+def duration(seconds: float) -> str:
+    """A time for a message."""
+    for size, unit in ((86400, "days"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} s"
 
 
 class _Run:
@@ -277,7 +293,6 @@ class _Run:
         self._idle_deaths = 0
         self._bad: dict[int, str] = {}
         self._full: DiskFull | None = None
-        self._costs: list[tuple[int, int, float]] = []
         self._begun = time.monotonic()
         self._first = ledger.images + ledger.failed
         self.course = Course(head.images, head.shards)
@@ -306,6 +321,8 @@ class _Run:
         workers: Workers = Pool(order, min(count, there)) if scheduler is None else Cluster(scheduler, order)
         with _closing(workers):
             self._say(f"made by {workers.describe()}")
+            if self._say is not _nothing:
+                self._estimate(len(workers))  # meanwhile, processes begin
             while self._left() or self._running:
                 while self._left() and workers.free():
                     shard = self._take()
@@ -316,6 +333,20 @@ class _Run:
                 self._tell(workers)
         if self._full is not None:
             raise self._full
+
+    def _estimate(self, workers: int) -> None:
+        """Say what it will cost, as a few images tell."""
+        if not isinstance(self._dataset, Dataset):
+            return
+        head = self._ledger.head
+        first = int(self._missing[0]) * head.images_per_shard
+        try:
+            found = estimate(self._dataset, sample=min(_SAMPLE, head.images - first), first=first)
+        except InputError:
+            return  # those that make them will tell
+        left = head.images - self._ledger.images - self._ledger.failed
+        seconds, size = found.seconds(left, max(workers, 1)), int(left * found.bytes_per_image)
+        self._say(f"about {readable(size)} and {duration(seconds)}")
 
     # ---- what happened ----
 
@@ -341,19 +372,6 @@ class _Run:
         self._ledger.add(event.record)
         if self._ledger.group_is_full(event.shard):
             resume.merge_full(self._ledger)
-        self._cost(event)
-
-    def _cost(self, event: Done) -> None:
-        """Say once what the whole will cost, as the first shard tells."""
-        if self._costs or not event.record.images:
-            return
-        self._costs.append((event.record.images, event.record.bytes, event.seconds))
-        images, size, seconds = self._costs[0]
-        left = self._ledger.head.images - self._ledger.images - self._ledger.failed
-        self._say(
-            f"the first shard took {seconds / images:.3g} s of one worker and {readable(size // images)} for "
-            f"an image; what is left is about {readable(size * left // images)}"
-        )
 
     def _lost(self, event: Lost) -> None:
         self.course.lost += 1

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
 import fcntl
 import os
 import re
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from .manifest import LOG, MANIFEST, PER_FOLDER, SHARDS, UNFINISHED, Head, Ledge
 from .shards import checksum, told
 from .table import PART, merge, part_record
 
-__all__ = ["adopt", "check_folder", "clean", "locked", "lay_out", "merge_full", "undo"]
+__all__ = ["adopt", "check_folder", "clean", "discard", "locked", "lay_out", "merge_full", "undo"]
 
 LOCK, RECIPE = "lock", "recipe.json"
 #: what may lie in a folder where a run was stopped before it had written its manifest
@@ -93,7 +94,7 @@ def lay_out(folder: Path, head: Head, there: Head | None, source: Any) -> None:
         if recipe is not None:
             recipe.save(folder / RECIPE)
     if there is None or there.images != head.images:
-        head.write(folder)
+        head.write(folder)  # not complete
     sync(folder)
 
 
@@ -156,6 +157,34 @@ def undo(folder: Path, *, new: bool) -> None:
     if new:
         with contextlib.suppress(OSError):
             folder.rmdir()
+
+
+def discard(folder: str | os.PathLike[str], numbers: Iterable[int]) -> None:
+    """Take shards away, so that `make` makes them again.
+
+    Parameters
+    ----------
+    folder : path-like
+        Of a data set that nobody is at work in.
+    numbers : iterable of int
+        Of shards that are there.
+
+    Raises
+    ------
+    InputError
+        Another process makes images there.
+    FileError
+    """
+    target = Path(folder)
+    head = Head.read(target)
+    with locked(target), Ledger(target, head) as ledger:
+        (target / UNFINISHED).mkdir(exist_ok=True)
+        dataclasses.replace(head, complete=False).write(target)
+        for number in numbers:
+            # its file first: a record that is gone before would let it be taken for one that is whole
+            path = target / "shards" / shard_name(number, FORMATS[head.format].suffix)
+            path.unlink(missing_ok=True)
+            ledger.drop(number)
 
 
 def adopt(ledger: Ledger) -> int:
