@@ -15,7 +15,7 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 from .errors import InputError, NbraggError, RenderError
 from .warn import heard, warn
 
-__all__ = ["Crew", "Hand", "Keeper", "Task", "WorkerLost"]
+__all__ = ["Crew", "Hand", "Keeper", "Task", "WorkerLost", "sendable"]
 
 T = TypeVar("T")
 
@@ -171,7 +171,7 @@ class Keeper:
             try:
                 done, answer, trace = True, self._shelf.do(self._packer.unpack(message)), ""
             except Exception as error:
-                done, answer, trace = False, _sendable(error), traceback.format_exc()
+                done, answer, trace = False, sendable(error), traceback.format_exc()
         try:
             return self._packer.pack((done, answer, trace, texts))
         except Exception as error:
@@ -179,7 +179,7 @@ class Keeper:
             return self._packer.pack((False, RuntimeError(told), "", texts))
 
 
-def _sendable(error: Exception) -> Exception:
+def sendable(error: Exception) -> Exception:
     """Itself, unless it does not come out of a message as it went in."""
     try:
         pickle.loads(pickle.dumps(error))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import pickle
@@ -10,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection, Pipe
 from typing import Any
 
@@ -19,7 +20,7 @@ from .crew import Hand, Keeper, Packer, Remote, Shelf, WorkerLost
 from .errors import InputError
 from .optional import require
 
-__all__ = ["hands", "serve"]
+__all__ = ["Interpreter", "hands", "serve"]
 
 _SECONDS, _LOOK_SECONDS = 10.0, 1.0
 
@@ -65,43 +66,59 @@ def hands(workers: Any, count: int, constants: Sequence[Any] = ()) -> list[Hand]
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _CODE = (
     "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); "
-    "import sys, json; sys.path[:] = json.loads(sys.argv[2]); "
-    "from nbragg.base.processes import serve; serve(int(sys.argv[1]))"
+    "import sys, json; sys.path[:] = json.loads(sys.argv[1]); "
+    "from nbragg.base.processes import begin; begin(*sys.argv[2:])"
 )
 
 
-class _Process(Remote):
+class Interpreter:
     """A new interpreter at the other end of a pair of sockets.
 
-    It needs no main module that can be imported, copies no thread of this process, and ends with it.
+    It needs no main module that can be imported, copies no thread of this process, and ends with it.  Ctrl-C
+    is not for it: the process that started it is interrupted, and ends it.
+
+    Parameters
+    ----------
+    serve : str
+        ``module:function`` that it calls with its end of the link, and then ends.
+    threads : int
+        Of the engine and of what lies beneath NumPy.
+    bound : bool
+        Whatever the environment says of threads.
+    environment : mapping, optional
+        More of it.
+
+    Attributes
+    ----------
+    link : Connection
+    number : int
+        Of the process.
     """
 
-    def __init__(self, constants: Sequence[Any], of: int) -> None:
-        self._link, there = Pipe()
-        threads = str(max(len(os.sched_getaffinity(0)) // of, 1))
-        environment = os.environ | {name: os.environ.get(name, threads) for name in _THREADS}
+    def __init__(
+        self, serve: str, *, threads: int, bound: bool = False, environment: Mapping[str, str] | None = None
+    ) -> None:
+        self.link, there = Pipe()
+        own = {name: str(threads) for name in _THREADS}
+        inherited = os.environ | own if bound else own | os.environ
         with there:
             self._process = subprocess.Popen(
-                [sys.executable, "-c", _CODE, str(there.fileno()), json.dumps(list(map(str, sys.path)))],
+                [
+                    sys.executable,
+                    "-c",
+                    _CODE,
+                    json.dumps(list(map(str, sys.path))),
+                    serve,
+                    str(there.fileno()),
+                ],
                 pass_fds=[there.fileno()],
                 stdin=subprocess.DEVNULL,
-                env=environment,
+                env=inherited | dict(environment or {}),
             )
-        super().__init__(self._told, Packer(constants))
-        #: sent with the first task, so that all begin at the same time
-        self._start: bytes | None = _packed(constants)
+        self.number = self._process.pid
 
-    def _told(self, message: bytes) -> bytes:
-        try:
-            if self._start is not None:
-                self._link.send_bytes(self._start)
-                self._start = None
-            self._link.send_bytes(message)
-            return self._link.recv_bytes()
-        except (EOFError, OSError):
-            raise WorkerLost(f"a worker process ended: {self._fate()}") from None
-
-    def _fate(self) -> str:
+    def fate(self) -> str:
+        """How it ended, in words."""
         try:
             status = self._process.wait(_SECONDS)
         except subprocess.TimeoutExpired:
@@ -111,9 +128,10 @@ class _Process(Remote):
         return f"signal {-status}" if status < 0 else f"exit status {status}"
 
     def close(self, *, at_once: bool) -> None:
+        """End it; unless at once, when it has done what it does."""
         if at_once:
             self._process.kill()
-        self._link.close()
+        self.link.close()
         try:
             self._process.wait(_SECONDS)
         except subprocess.TimeoutExpired:
@@ -121,19 +139,47 @@ class _Process(Remote):
             self._process.wait()
 
 
-def serve(descriptor: int) -> None:
-    """Be a worker: answer until the other end is closed.
-
-    Ctrl-C is not for it: the process that asks is interrupted, and ends this one.
-    """
+def begin(serve: str, descriptor: str) -> None:
+    """What an `Interpreter` does."""
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
-    with Connection(descriptor) as link:
+    module, _, name = serve.partition(":")
+    with Connection(int(descriptor)) as link:
         try:
-            keeper = Keeper(link.recv_bytes())
-            while True:
-                link.send_bytes(keeper.answer(link.recv_bytes()))
+            getattr(importlib.import_module(module), name)(link)
         except (EOFError, OSError):
             return
+
+
+class _Process(Remote):
+    """The hand of an interpreter."""
+
+    def __init__(self, constants: Sequence[Any], of: int) -> None:
+        threads = max(len(os.sched_getaffinity(0)) // of, 1)
+        self._interpreter = Interpreter("nbragg.base.processes:serve", threads=threads)
+        super().__init__(self._told, Packer(constants))
+        #: sent with the first task, so that all begin at the same time
+        self._start: bytes | None = _packed(constants)
+
+    def _told(self, message: bytes) -> bytes:
+        link = self._interpreter.link
+        try:
+            if self._start is not None:
+                link.send_bytes(self._start)
+                self._start = None
+            link.send_bytes(message)
+            return link.recv_bytes()
+        except (EOFError, OSError):
+            raise WorkerLost(f"a worker process ended: {self._interpreter.fate()}") from None
+
+    def close(self, *, at_once: bool) -> None:
+        self._interpreter.close(at_once=at_once)
+
+
+def serve(link: Connection) -> None:
+    """Be a worker: answer until the other end is closed."""
+    keeper = Keeper(link.recv_bytes())
+    while True:
+        link.send_bytes(keeper.answer(link.recv_bytes()))
 
 
 def _end_with(parent: int) -> None:

@@ -19,6 +19,7 @@ __all__ = [
     "FAILED",
     "INTERRUPTED",
     "OK",
+    "bar",
     "busy",
     "complain",
     "guarded",
@@ -56,7 +57,7 @@ def warnings_as_lines(program: str) -> Iterator[None]:
         yield
 
 
-def _bar(**options: Any) -> tqdm[NoReturn]:
+def bar(**options: Any) -> tqdm[NoReturn]:
     """A tqdm bar on stderr, which is a terminal."""
     from tqdm import tqdm
 
@@ -86,10 +87,10 @@ def progress_bar(
     if not wanted or not sys.stderr.isatty():
         yield None
         return
-    with _bar(total=total, unit=unit, unit_scale=True, desc=description, delay=_DELAY) as bar:
+    with bar(total=total, unit=unit, unit_scale=True, desc=description, delay=_DELAY) as shown:
 
         def move(fraction: float) -> None:
-            bar.update(int(fraction * total) - bar.n)
+            shown.update(int(fraction * total) - shown.n)
 
         yield move
 
@@ -130,7 +131,7 @@ def busy(description: str) -> Iterator[None]:
     def tick() -> None:
         if done.wait(1.0):
             return
-        with _bar(desc=description, bar_format="{desc} {elapsed}") as line:
+        with bar(desc=description, bar_format="{desc} {elapsed}") as line:
             while not done.wait(0.5):
                 line.refresh()
 

@@ -209,7 +209,7 @@ def test_images_rest_in_workers() -> None:
     here = nbragg.refine(data, starts, NAMES, shared="crystal.cell", threads=1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("nbragg.base.processes._CODE", processes._CODE.replace(
-            "; serve(", "; import nbragg.base.crew as c; c._AWAKE = 0; serve("
+            "; begin(", "; import nbragg.base.crew as c; c._AWAKE = 0; begin("
         ))  # fmt: skip
         there = nbragg.refine(data, starts, NAMES, shared="crystal.cell", workers=2, threads=1)
     assert there.values == pytest.approx(here.values, rel=1e-9, abs=1e-9)

@@ -7,6 +7,7 @@ interrupt or a crash leaves the old file, if there was one, as it was.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,7 +15,16 @@ from typing import IO, Any
 
 from ...base.errors import FileError
 
-__all__ = ["check_writable", "is_special", "open_atomic", "refuse_existing", "replacing", "write_files"]
+__all__ = [
+    "check_writable",
+    "is_special",
+    "open_atomic",
+    "place",
+    "refuse_existing",
+    "replacing",
+    "sync",
+    "write_files",
+]
 
 Buffer = bytes | memoryview
 PathLike = str | os.PathLike[str]
@@ -181,3 +191,23 @@ def write_files(files: Iterable[tuple[PathLike, Sequence[Buffer]]], *, overwrite
                 stream.write(chunk)
             # a full disk must show now, while every file can still be given up
             stream.flush()
+
+
+def sync(path: PathLike) -> None:
+    """Have the disk hold a file, or the names in a folder, before the next step."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        # some file systems know no such thing for folders
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def place(temporary: PathLike, path: PathLike) -> None:
+    """Give a finished file its name, so that after a crash of the machine it is whole or not there."""
+    sync(temporary)
+    os.replace(temporary, path)
+    sync(os.path.dirname(os.fspath(path)) or os.curdir)
