@@ -20,10 +20,9 @@ from ..base import validate as check
 from ..base.errors import FileError, InputError, MissingPackageError, RenderError
 from ..base.memory import readable
 from ..base.warn import warn
-from ..io.images.requests import COMPRESSIONS
 from . import resume
 from .cluster import Cluster
-from .containers.formats import FORMATS
+from .containers.formats import FORMATS, compression_of
 from .dataset import Dataset
 from .estimate import estimate
 from .manifest import Head, Ledger, Manifest
@@ -239,6 +238,9 @@ def _head(
     given = getattr(getattr(recipe, "vary", None), "count", None)
     if given is not None and n > given:
         raise InputError(f"n is {n}, but the recipe gives {given} orientations")
+    kind = check.choice("format", recipe.format if format is None else format, FORMATS)
+    # of another format than the recipe's, the recipe's compression says nothing
+    packing = recipe.compression if compression is None and kind == recipe.format else compression
     return Head(
         recipe_digest=recipe.digest,
         images=n,
@@ -247,10 +249,8 @@ def _head(
             recipe.images_per_shard if images_per_shard is None else images_per_shard,
             at_most=1_000_000,
         ),
-        format=check.choice("format", recipe.format if format is None else format, FORMATS),
-        compression=check.choice(
-            "compression", recipe.compression if compression is None else compression, COMPRESSIONS
-        ),
+        format=kind,
+        compression=compression_of(kind, packing),
         label_images=tuple(recipe.label_images),
         versions={
             "nanobragg": __version__,

@@ -1,4 +1,4 @@
-"""What acts like a data set and like a container, without rendering, and fails in its workers as it is told."""
+"""What acts like a data set and a container, without rendering, and fails in its workers as it is told."""
 
 from __future__ import annotations
 

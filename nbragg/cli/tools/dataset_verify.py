@@ -23,8 +23,8 @@ def _parser() -> ToolParser:
     parser = ToolParser(
         prog=_PROGRAM,
         usage=f"{_PROGRAM} FOLDER [option ...]",
-        description="Compare the checksums of all files with those that were written, make a random sample of "
-        "images again and compare them bit for bit: pixels, labels and rows of the table.",
+        description="Compare the checksums of all files with those that were written, make a random sample "
+        "of images again and compare them bit for bit: pixels, labels and rows of the table.",
         epilog="Exit status: 0 all is well; 1 shards are missing or damaged, or images differ; 2 bad input.",
     )
     add = parser.add_argument
@@ -58,8 +58,8 @@ def _run(arguments: argparse.Namespace) -> int:
     if not arguments.quiet:
         there = report.shards - len(report.missing)
         print(
-            f"{report.folder}: {there} of {report.shards} shards are there; {report.checked} checksums compared, "
-            f"{len(report.compared)} images made again and compared"
+            f"{report.folder}: {there} of {report.shards} shards are there; {report.checked} checksums "
+            f"compared, {len(report.compared)} images made again and compared"
         )
         if report.failed:
             print(f"{report.failed} images could not be made when the set was")
