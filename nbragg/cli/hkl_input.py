@@ -81,7 +81,9 @@ class ReflectionFile:
                 cell=self.own_cell,
                 column=self.column,
             )
-        factors = StructureFactors.from_reflections(found.h, found.k, found.l, found.F, default_F=default_F)
+        factors = StructureFactors.from_reflections(
+            found.h, found.k, found.l, found.F, default_F, found.spacegroup or ""
+        )
         return factors, tuple(found.report().splitlines())
 
     def _at_energies(

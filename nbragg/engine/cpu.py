@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CpuBackend",
     "CpuQueue",
+    "behind_of",
     "choose_isa",
     "cpu_precision",
     "render_behind",
@@ -247,9 +248,15 @@ def render_behind(scene: Scene, threads: int | None = None) -> Images:
     RenderError
         When the engine runs out of memory.
     """
-    assert scene.backdrop is not None
-    behind = Behind(scene, scene.backdrop)
-    _make(behind, scene, threads)
+    return behind_of(Kept(Behind), scene, threads)
+
+
+def behind_of(kept: Kept[Behind], scene: Scene, threads: int | None = None) -> Images:
+    """`render_behind`, with what was made for the Scene before where it is the same."""
+    behind = kept.of(scene)
+    assert behind is not None
+    if behind.images is None:
+        _make(behind, scene, threads)
     assert behind.images is not None
     return behind.images
 

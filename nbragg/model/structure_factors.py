@@ -41,6 +41,9 @@ class StructureFactors(Record):
     tables : array_like (nodes, nh, nk, nl), optional
         ``values`` at each of the energies; F^2 is linear between two of them, and beyond them as at the
         nearest.  ``values`` is then what lists and reports show; None: those in the middle.
+    space_group : str
+        Hermann-Mauguin symbol of the crystal that the amplitudes are of, for labels; "": not known.  No
+        amplitude depends on it, and lists that differ in nothing else are equal.
 
     Raises
     ------
@@ -64,8 +67,11 @@ class StructureFactors(Record):
     n_listed: int | None = None
     energies_eV: FloatArray | None = None
     tables: FloatArray | None = None
+    space_group: str = ""
 
     def __post_init__(self) -> None:
+        if not isinstance(self.space_group, str):
+            raise InputError(f"space_group must be a Hermann-Mauguin symbol, not {self.space_group!r}")
         if self.energies_eV is not None or self.tables is not None:
             self._check_tables()
         self._set("default_F", check.number("default_F", self.default_F))
@@ -221,6 +227,7 @@ class StructureFactors(Record):
         l: npt.ArrayLike,  # noqa: E741 - the index's name
         F: npt.ArrayLike,
         default_F: float = 0.0,
+        space_group: str = "",
     ) -> StructureFactors:
         """Put a list into its box; holes become ``default_F``, of repeated indices the last counts.
 
@@ -232,6 +239,8 @@ class StructureFactors(Record):
             Amplitudes.
         default_F : float
             Amplitude of everything not listed.
+        space_group : str
+            Of the crystal; the list is in P 1 all the same.
 
         Raises
         ------
@@ -259,7 +268,7 @@ class StructureFactors(Record):
         i, j, m = index - low[:, np.newaxis]
         values[i, j, m] = amplitude
         origin = (int(low[0]), int(low[1]), int(low[2]))
-        return cls(check.owned(values), origin, default, n)
+        return cls(check.owned(values), origin, default, n, space_group=space_group)
 
     @classmethod
     def from_file(
@@ -298,7 +307,8 @@ class StructureFactors(Record):
         found = read_amplitudes(path, **options)
         if isinstance(found, Box):
             return cls(check.owned(found.values), found.origin, default_F)
-        return cls.from_reflections(found.h, found.k, found.l, found.F, default_F=default_F)
+        group = getattr(found, "spacegroup", None) or ""  # text does not say it
+        return cls.from_reflections(found.h, found.k, found.l, found.F, default_F, group)
 
     @classmethod
     def from_model(
@@ -377,7 +387,9 @@ class StructureFactors(Record):
 
 def boxed(found: ModelTables, default_F: float) -> StructureFactors:
     """Lists at several energies on one box of indices."""
-    first = StructureFactors.from_reflections(found.h, found.k, found.l, found.F[0], default_F)
+    first = StructureFactors.from_reflections(
+        found.h, found.k, found.l, found.F[0], default_F, found.space_group
+    )
     box = first._list()
     tables = np.full((len(found.F), *box.shape), first.default_F)
     place = tuple(x - low for x, low in zip((found.h, found.k, found.l), first.origin, strict=True))
@@ -385,7 +397,13 @@ def boxed(found: ModelTables, default_F: float) -> StructureFactors:
         table[place] = F
     energies = check.owned(found.energies_eV)
     return StructureFactors(
-        None, first.origin, first.default_F, first.n_listed, energies, check.owned(tables)
+        None,
+        first.origin,
+        first.default_F,
+        first.n_listed,
+        energies,
+        check.owned(tables),
+        first.space_group,
     )
 
 

@@ -139,7 +139,10 @@ class Mates:
         changed = np.where(self.free, F, self.F)[self.number].reshape(self.shape)
         assert self.factors.values is not None
         held = np.where(self.free[self.number].reshape(self.shape), changed, self.factors.values)
-        return StructureFactors(values=held, origin=self.factors.origin, default_F=self.factors.default_F)
+        known = self.factors
+        return StructureFactors(
+            values=held, origin=known.origin, default_F=known.default_F, space_group=known.space_group
+        )
 
 
 def check_alike(setups: Sequence[Setup]) -> StructureFactors:
@@ -179,7 +182,9 @@ def cropped(factors: StructureFactors, reaches: Sequence[Array]) -> StructureFac
     if not kept.size:
         return factors
     origin = (int(low[0]), int(low[1]), int(low[2]))
-    return StructureFactors(values=kept, origin=origin, default_F=factors.default_F)
+    return StructureFactors(
+        values=kept, origin=origin, default_F=factors.default_F, space_group=factors.space_group
+    )
 
 
 def amplitude_step(

@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import math
 import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from ..analysis.trace import PixelTrace
     from ..model.response import DetectorResponse
     from ..response.detect import DetectorImage
+    from .labels import Labels
 
 __all__ = ["Result"]
 
@@ -184,6 +186,80 @@ class Result(FrozenArrays):
         from ..analysis.trace import trace_pixel
 
         return trace_pixel(self.scene, slow, fast, panel=panel, cut_pixel=self.raw.summary.cut_pixel)
+
+    def spots(self, *, d_min_A: float | None = None, least: float | None = None) -> NDArray[np.void]:
+        """The spots of the image, brightest first, with the photons that each is expected to have.
+
+        Parameters
+        ----------
+        d_min_A : float, optional
+            Resolution limit; None: that of the detector's farthest corner.
+        least : float, optional
+            Smallest partiality that is listed; None: 0.001.
+
+        Returns
+        -------
+        structured ndarray (n,)
+            ``h``, ``k``, ``l``; numbers of ``crystal`` (a lattice) and ``panel``, from 0; ``fast`` and
+            ``slow``, pixels of the panel, the centre of its first pixel at 0, 0; ``photons`` of the whole
+            spot; ``partiality``; ``d_A``, angstrom.
+
+        Raises
+        ------
+        InputError
+            For a curved detector.
+        MemoryLimitError
+
+        Examples
+        --------
+        >>> import nbragg
+        >>> setup = nbragg.from_cli("-cell 70 80 90 -default_F 100 -N 20 -physics exact -misset 10 20 30")
+        >>> spots = nbragg.simulate(setup).spots()
+        >>> bool((spots["photons"][:-1] >= spots["photons"][1:]).all())
+        True
+        """
+        from .labels import LEAST, spots_of
+
+        return spots_of(self.scene, d_min_A=d_min_A, least=LEAST if least is None else least)
+
+    def labels(self, label_images: Sequence[str] = (), **options: Any) -> Labels:
+        """All that is known of the image, by name: crystals, spectrum, spots, images of labels.
+
+        Parameters
+        ----------
+        label_images : sequence of {"bragg", "background", "spots", "reflection"}
+            Images of the shape of `image`: photons of Bragg scattering, and of all else, float32; 1 where a
+            spot is, uint8; the row of ``reflections`` that a pixel belongs to, int32, -1 for none.
+        **options
+            ``image`` and ``parameters``, which are kept as they are; ``d_min_A`` and ``least`` as of `spots`;
+            ``least_photons`` (1) of Bragg scattering, and ``part_of_peak`` (0.05) of the spot's brightest
+            pixel, that a pixel of a spot has at least; ``threads``.
+
+        Returns
+        -------
+        Labels
+            A mapping: ``cell`` (n, 6) of each crystal, angstrom and degrees; ``U``, ``B`` and ``A`` = U B
+            (n, 3, 3), laboratory frame, 1/angstrom; ``weight`` (n,); ``space_group``; ``wavelength_A``;
+            ``spectrum`` (m, 2), wavelengths and weights; ``reflections``, as of `spots`; ``images``.
+
+        Raises
+        ------
+        InputError
+            For an unknown label image or option, and a curved detector.
+        MemoryLimitError, RenderError
+
+        Examples
+        --------
+        >>> import nbragg
+        >>> setup = nbragg.from_cli("-cell 70 80 90 -default_F 100 -N 20 -physics exact -misset 10 20 30")
+        >>> labels = nbragg.simulate(setup).labels(["spots"])
+        >>> labels["A"].shape, labels["images"]["spots"].dtype
+        ((1, 3, 3), dtype('uint8'))
+        """
+        from .labels import check_options, labels_of
+
+        check_options(options)
+        return labels_of(self, label_images=label_images, **options)
 
     @property
     def metadata(self) -> ImageMetadata:

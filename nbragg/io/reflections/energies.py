@@ -37,7 +37,7 @@ Terms = dict[str, tuple[float, float]]
 
 
 class ModelTables(NamedTuple):
-    """Indices (n,) of P1, amplitudes (nodes, n) at energies (nodes,), eV, and lines that say where from."""
+    """Indices (n,) of P1, amplitudes (nodes, n) at energies (nodes,), eV, a report, and a symbol."""
 
     energies_eV: NDArray[np.float64]
     h: NDArray[np.int32]
@@ -45,6 +45,7 @@ class ModelTables(NamedTuple):
     l: NDArray[np.int32]  # noqa: E741 - the index's name
     F: NDArray[np.float64]
     report: str
+    space_group: str
 
 
 def energy_nodes(energies_eV: Any, elements: Iterable[str], most: int) -> NDArray[np.float64]:
@@ -162,7 +163,7 @@ class SpectralModel:
             unique=len(hkl),
             notes=(*notes, *self._term_notes()),
         )
-        return ModelTables(nodes, h, k, l, F, listed.report())
+        return ModelTables(nodes, h, k, l, F, listed.report(), model.spacegroup.xhm())
 
     def _term_notes(self) -> list[str]:
         """f' and f'' at the first and the last energy."""
