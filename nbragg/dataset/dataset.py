@@ -169,6 +169,7 @@ class Dataset:
             parameters=drawn.parameters,
             label_images=recipe.label_images,
             least=recipe.least_partiality,
+            threads=self.options.threads,
         )
         pixels: NDArray[Any] = result.image
         if drawn.setup.response is not None:
