@@ -156,6 +156,12 @@ class StructureFactors(Record):
         return check.owned((found + np.array(self.origin)).astype(np.float64))
 
     @cached_property
+    def outermost_products(self) -> FloatArray:
+        """Of `outermost`, (n, 6): h h, k k, l l, 2 h k, 2 h l, 2 k l; times the reciprocal metric q squared."""
+        h, k, m = self.outermost.T
+        return check.owned(np.stack([h * h, k * k, m * m, 2 * h * k, 2 * h * m, 2 * k * m], axis=1))
+
+    @cached_property
     def digest(self) -> str:
         """Hexadecimal BLAKE2 digest of everything that decides the amplitudes."""
         import hashlib

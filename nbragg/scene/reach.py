@@ -38,10 +38,9 @@ def structure_factor_reach(factors: StructureFactors, cell: UnitCell) -> float:
     reciprocal = np.linalg.inv(cell.vectors)  # columns a*, b*, c*
     g = reciprocal.T @ reciprocal
     metric = np.array([g[0, 0], g[1, 1], g[2, 2], g[0, 1], g[0, 2], g[1, 2]])
-    outermost = factors.outermost
-    q_sqr = np.einsum("ij,ij->i", outermost @ g, outermost)
+    q_sqr = factors.outermost_products @ metric
     # the engine decides among those that rounding may not tell apart
-    near = outermost[q_sqr >= q_sqr.max(initial=0.0) * (1 - 1e-9)].astype(int).tolist()
+    near = factors.outermost[q_sqr >= q_sqr.max(initial=0.0) * (1 - 1e-9)].astype(int).tolist()
     farthest = max((_engine.table_reach(_ONE, index, metric) for index in near), default=0.0)
     return 1e10 * (farthest + 0.5 * float(np.sqrt(np.diag(g)).sum())) * (1 + 1e-9)
 
