@@ -157,7 +157,7 @@ class StructureFactors(Record):
 
     @cached_property
     def outermost_products(self) -> FloatArray:
-        """Of `outermost`, (n, 6): h h, k k, l l, 2 h k, 2 h l, 2 k l; times the reciprocal metric q squared."""
+        """Of `outermost`, (n, 6): h h, k k, l l, 2 h k, 2 h l, 2 k l; q squared by the reciprocal metric."""
         h, k, m = self.outermost.T
         return check.owned(np.stack([h * h, k * k, m * m, 2 * h * k, 2 * h * m, 2 * k * m], axis=1))
 
