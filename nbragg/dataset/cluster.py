@@ -49,6 +49,9 @@ class Cluster:
             except (OSError, ValueError) as error:
                 raise InputError(f"scheduler: no Dask scheduler answers at {scheduler!r}: {error}") from None
         self._address = str(self._client.scheduler.address)
+        self._dashboard = ""
+        with contextlib.suppress(Exception):  # a scheduler without one, told of in various ways
+            self._dashboard = str(self._client.dashboard_link or "")
         #: future -> shard
         self._asked: dict[Any, int] = {}
         self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
@@ -64,11 +67,7 @@ class Cluster:
         count, threads = len(self._threads), sum(self._threads.values())
         workers = f"{count} worker{'s' if count != 1 else ''} of the cluster at {self._address}"
         text = workers if threads == count else f"{workers} with {threads} threads"
-        try:
-            link = self._client.dashboard_link
-        except Exception:  # a scheduler without one, told of in various ways
-            link = ""
-        return f"{text}; dashboard {link}" if link else text
+        return f"{text}; dashboard {self._dashboard}" if self._dashboard else text
 
     def free(self) -> int:
         return max(_AHEAD * max(sum(self._threads.values()), 1) - len(self._asked), 0)

@@ -45,7 +45,7 @@ def check_folder(folder: Path, head: Head) -> Head | None:
     except FileNotFoundError:
         return None
     except NotADirectoryError:
-        raise InputError(f"{folder} is a file; give a folder") from None
+        raise InputError(f"{folder} is a file or below one; give a folder") from None
     except OSError as error:
         raise FileError(f"cannot read {folder}: {error.strerror or error}") from None
     if MANIFEST not in names:
@@ -181,10 +181,10 @@ def discard(folder: str | os.PathLike[str], numbers: Iterable[int]) -> None:
         (target / UNFINISHED).mkdir(exist_ok=True)
         dataclasses.replace(head, complete=False).write(target)
         for number in numbers:
-            # its file first: a record that is gone before would let it be taken for one that is whole
+            # the record first: of a file that is left without one, `adopt` looks whether it is whole
+            ledger.drop(number)
             path = target / "shards" / shard_name(number, FORMATS[head.format].suffix)
             path.unlink(missing_ok=True)
-            ledger.drop(number)
 
 
 def adopt(ledger: Ledger) -> int:

@@ -1,4 +1,4 @@
-"""What acts like a data set and a container, without rendering, and fails in its workers as it is told."""
+"""What acts like a data set and like a container without rendering, and fails as it is told."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ import numpy as np
 
 from nbragg.dataset.containers import formats
 from nbragg.dataset.containers.made import Failed, Made, Stored
+from nbragg.dataset.shards import Order
+from nbragg.dataset.work import Event, attempt
 from nbragg.simulation.labels import SPOT, Labels
 
 formats.FORMATS["fake"] = formats.ShardFormat(
@@ -122,3 +124,30 @@ class Reader:
 
     def close(self) -> None:
         self._images = []
+
+
+class Here:
+    """Workers that are this process."""
+
+    def __init__(self, order: Order, count: int) -> None:
+        self._order, self._count = order, count
+        self._given: list[int] = []
+
+    def __len__(self) -> int:
+        return self._count
+
+    def describe(self) -> str:
+        return "this process"
+
+    def free(self) -> int:
+        return self._count - len(self._given)
+
+    def give(self, shard: int) -> None:
+        self._given.append(shard)
+
+    def wait(self, seconds: float) -> list[Event]:
+        """The last that was given first."""
+        return [attempt(self._order, self._given.pop())]
+
+    def close(self, *, at_once: bool) -> None:
+        self._given.clear()
