@@ -340,8 +340,13 @@ class _Run:
             return
         head = self._ledger.head
         first = int(self._missing[0]) * head.images_per_shard
+        recipe = self._dataset.recipe.replace(
+            images=head.images, format=head.format, images_per_shard=head.images_per_shard,
+            compression=head.compression,
+        )  # fmt: skip
+        dataset = Dataset(recipe, device=self._dataset.options.device)
         try:
-            found = estimate(self._dataset, sample=min(_SAMPLE, head.images - first), first=first)
+            found = estimate(dataset, sample=min(_SAMPLE, head.images - first), first=first)
         except InputError:
             return  # those that make them will tell
         left = head.images - self._ledger.images - self._ledger.failed

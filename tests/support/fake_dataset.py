@@ -23,7 +23,7 @@ from nbragg.dataset.work import Event, attempt
 from nbragg.simulation.labels import SPOT, Labels
 
 formats.FORMATS["fake"] = formats.ShardFormat(
-    "fake", ".fake", "pickles", "fake_dataset:writing", "fake_dataset:Reader"
+    "fake", ".fake", "pickles", ("none",), "fake_dataset:writing", "fake_dataset:Reader"
 )
 
 
