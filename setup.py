@@ -133,7 +133,8 @@ class BuildEngine(build_ext):
             for name, flags in {"baseline": [], **levels}.items()
         ]
         work.append(("csrc/nb_dispatch.c", [], [*have, ("NB_FLAGS", f'"{kept}"')], ""))
-        work += [(f"csrc/nb_{source}.c", ARITHMETIC, [], "") for source in ("probe", "reach", "transmission")]
+        alike = ("probe", "reach", "spots", "transmission")
+        work += [(f"csrc/nb_{source}.c", ARITHMETIC, [], "") for source in alike]
         # complex products and quotients by their formulas, without a search for NaN
         quick = ["-fcx-fortran-rules"]
         plain = quick if compiles(compiler, ["-Werror", *quick], "int main(void){return 0;}") else []

@@ -326,6 +326,38 @@ cdef extern from "nb_response.h":
 cdef extern from "nb_reach.h":
     double nb_table_reach(const double *F, const int32_t *F_min, const int32_t *F_count, const double *metric) nogil
 
+cdef extern from "nb_spots.h":
+    ctypedef struct nb_spot_size:
+        int64_t shape
+        double fudge, share, cells, cell_volume, volume
+        double[3] N
+        double[9] inverse
+    ctypedef struct nb_spot_light:
+        const nb_spot_size *size
+        const double *axes
+        const double *reciprocal
+        const double *weight
+        const int64_t *part
+        const double *incident
+        const double *wavelength
+        const double *source_weight
+        int64_t sizes, orientations, sources
+        double[9] middle
+        double[9] dual
+        double zone, faint, polarization
+        double[3] polar_vector
+        int64_t nopolar
+        double[3] spindle
+        double osc
+    ctypedef struct nb_sphere:
+        double[3] incident
+        double wavelength, angle, bandwidth, least, slack, d_min
+    void nb_spot_slices(const nb_spot_size *s, const double *distance, const double *along, double *out, int64_t n) nogil
+    int64_t nb_spots_near(const nb_spot_light *s, const nb_sphere *at, const float *h, const float *k, const float *l,
+                          int64_t n, int64_t *number, double *limit) nogil
+    int nb_spots_sum(const nb_spot_light *s, const double *hkl, const double *limit, const double *g, int64_t m, int sides,
+                     double *counts, double *full, double *polarization, double *direction, double *by_source) nogil
+
 cdef extern from "nb_probe.h":
     enum:
         NB_PROBE_ROUND, NB_PROBE_SINPI, NB_PROBE_COSPI, NB_PROBE_EXP, NB_PROBE_SQUARE, NB_PROBE_SPHERE, NB_PROBE_ERF, NB_PROBE_GAUSS_MEAN

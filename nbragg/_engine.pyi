@@ -21,6 +21,7 @@ SUMMARY_DTYPE: np.dtype[np.void]
 TRACE_ROW_DTYPE: np.dtype[np.void]
 RESPONSE_DTYPE: np.dtype[np.void]
 TALLY_DTYPE: np.dtype[np.void]
+SPOT_SIZE_DTYPE: np.dtype[np.void]
 
 def isa_levels() -> list[tuple[str, bool]]: ...
 def best_isa() -> str: ...
@@ -41,6 +42,59 @@ def transmission(
     at: NDArray[np.float64],
     P: NDArray[np.float64],
 ) -> NDArray[np.float64]: ...
+
+def spot_slices(
+    size: NDArray[np.void], distance: NDArray[np.float64], along: NDArray[np.float64]
+) -> NDArray[np.float64]: ...
+
+class SpotLight:
+    def __init__(
+        self,
+        sizes: NDArray[np.void],
+        axes: NDArray[np.float64],
+        reciprocal: NDArray[np.float64],
+        weights: NDArray[np.float64],
+        parts: NDArray[np.int64],
+        incident: NDArray[np.float64],
+        wavelengths: NDArray[np.float64],
+        source_weights: NDArray[np.float64],
+        middle: NDArray[np.float64],
+        dual: NDArray[np.float64],
+    ) -> None: ...
+    def set(
+        self,
+        zone: float,
+        faint: float,
+        polarization: float,
+        polar_vector: NDArray[np.float64],
+        nopolar: bool,
+        spindle: NDArray[np.float64],
+        osc: float,
+    ) -> None: ...
+    def near(
+        self,
+        rows: NDArray[np.float32],
+        incident: NDArray[np.float64],
+        wavelength: float,
+        angle: float,
+        bandwidth: float,
+        least: float,
+        slack: float,
+        d_min: float,
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]: ...
+    def sum(
+        self,
+        hkl: NDArray[np.float64],
+        limit: NDArray[np.float64],
+        g: NDArray[np.float64],
+        by_source: bool = False,
+    ) -> tuple[
+        NDArray[np.float64],
+        NDArray[np.float64],
+        NDArray[np.float64],
+        NDArray[np.float64],
+        NDArray[np.float64] | None,
+    ]: ...
 
 class RandomStream:
     def __init__(self, seed: int) -> None: ...

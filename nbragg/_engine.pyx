@@ -63,17 +63,19 @@ cdef _dtypes():
     cdef nb_part part
     cdef nb_response response
     cdef nb_tally tally
+    cdef nb_spot_size size
     found = [np.asarray(x).dtype for x in (
         <nb_summary[:1]>&summary, <nb_trace_row[:1]>&row, <nb_part[:1]>&part, <nb_response[:1]>&response,
-        <nb_tally[:1]>&tally,
+        <nb_tally[:1]>&tally, <nb_spot_size[:1]>&size,
     )]
-    sizes = [sizeof(nb_summary), sizeof(nb_trace_row), sizeof(nb_part), sizeof(nb_response), sizeof(nb_tally)]
+    sizes = [sizeof(nb_summary), sizeof(nb_trace_row), sizeof(nb_part), sizeof(nb_response), sizeof(nb_tally),
+             sizeof(nb_spot_size)]
     if [dtype.itemsize for dtype in found] != sizes:
         raise ImportError("a struct of csrc has fields that nbragg/_engine.pxd does not declare")
     return found
 
 
-SUMMARY_DTYPE, TRACE_ROW_DTYPE, PART_DTYPE, RESPONSE_DTYPE, TALLY_DTYPE = _dtypes()
+SUMMARY_DTYPE, TRACE_ROW_DTYPE, PART_DTYPE, RESPONSE_DTYPE, TALLY_DTYPE, SPOT_SIZE_DTYPE = _dtypes()
 
 
 def isa_levels():
@@ -487,3 +489,4 @@ def trace_pixel(EngineScene scene, int panel, int fast, int slow, bint interpola
 include "_engine_gradient.pxi"
 include "_engine_response.pxi"
 include "_engine_slopes.pxi"
+include "_engine_spots.pxi"

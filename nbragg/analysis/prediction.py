@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import weakref
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from ..base import memory
 from ..base.errors import InputError
 from ..base.vectors import FloatArray
-from ..scene.reach import resolution_range
+from ..scene.reach import resolution_limit, resolution_range
 
 if TYPE_CHECKING:
     from ..scene.record import CrystalBlock, FactorTable, PlacedPanel, Scene
@@ -24,6 +25,7 @@ __all__ = [
     "MeanSource",
     "amplitudes",
     "listed_reflections",
+    "listed_rows",
     "mean_source",
     "mean_table",
     "meeting_points",
@@ -104,7 +106,7 @@ def predict_spots(scene: Scene, *, d_min_A: float | None = None) -> NDArray[np.v
     """
     require_flat(scene)
     source = mean_source(scene)
-    d_min = (d_min_A or resolution_range(scene)[0]) * 1e-10
+    d_min = (d_min_A or resolution_limit(scene)) * 1e-10
     spots = []
     for number, crystal in enumerate(scene.crystals):
         placed = scene.placement.crystals[number]
@@ -227,6 +229,40 @@ def listed_reflections(
         hkl = hkl[(g_sqr > 0.0) & (g_sqr <= 1.0 / d_min**2) & (amplitudes(table, hkl) != 0.0)]
         if len(hkl):
             yield hkl
+
+
+def listed_rows(table: FactorTable) -> NDArray[np.float32] | None:
+    """All reflections of a list whose amplitude is not 0, where nothing else has one; kept with the list.
+
+    Returns
+    -------
+    ndarray of float32 (3, n) or None
+        h, k and l, without the origin; None: there is no such list, or it is very long.
+    """
+    values = table.values
+    if values is None or table.default_F != 0.0 or values.size > _MOST_LISTED:
+        return None
+    number = id(values)
+    kept = _ROWS.get(number)
+    if kept is not None and kept.list() is values and kept.origin == table.origin:
+        return kept.rows
+    rows = np.array(np.nonzero(values), np.float32) + np.array(table.origin, np.float32)[:, np.newaxis]
+    rows = np.ascontiguousarray(rows[:, rows.any(axis=0)])
+    if not values.flags.writeable:
+        _ROWS[number] = _Listed(weakref.ref(values, lambda _: _ROWS.pop(number, None)), table.origin, rows)
+    return rows
+
+
+class _Listed(NamedTuple):
+    list: weakref.ref[FloatArray]
+    origin: tuple[int, int, int]
+    rows: NDArray[np.float32]
+
+
+#: of the lists in use, by the number of the array they are in
+_ROWS: dict[int, _Listed] = {}
+#: larger boxes of amplitudes are gone through layer by layer
+_MOST_LISTED = 20_000_000
 
 
 def _layer(h: int, limits: list[int]) -> NDArray[np.int64]:

@@ -22,12 +22,13 @@ from numpy.typing import NDArray
 from .. import _engine
 from ..base.constants import R_E_SQR
 from ..base.errors import InputError
-from ..base.vectors import FloatArray, axis_rotation, rot_axis, unit
-from ..scene.reach import resolution_range
+from ..base.vectors import FloatArray, axis_rotation, rot_axis
+from ..scene.reach import resolution_limit
 from .prediction import (
     MeanSource,
     amplitudes,
     listed_reflections,
+    listed_rows,
     mean_source,
     mean_table,
     meeting_points,
@@ -76,8 +77,8 @@ _SQUARE_ZONE = 2.0
 #: the square of the distance: beyond lie less than 0.003 of what a crystal turned through gives
 _FADED = 2e-4
 
-#: pairs of reflection and orientation that are worked on at a time
-_PAIRS = 400_000
+#: sums of reflection, orientation and source that are worked on at a time, so that Ctrl-C is heeded
+_TERMS = 10_000_000
 
 
 def expected_reflections(
@@ -149,22 +150,30 @@ def expected_reflections(
     """
     require_flat(scene)
     source = mean_source(scene)
-    d_min = max((d_min_A or resolution_range(scene)[0]) * 1e-10, scene.dmin)
+    d_min = max((d_min_A or resolution_limit(scene)) * 1e-10, scene.dmin)
     turning = _Turning.of(scene, scan_start)
     tables = []
     for number, blocks in enumerate(scene.placement.lattices):
         crystal = scene.crystals[blocks[0]]
         if crystal.fudge == 0.0 and crystal.shape != "square":
             raise InputError("fudge = 0 gives spots without an end: give a number above 0")
-        kind = _Kind(scene, number, blocks, turning)
-        for hkl in listed_reflections(kind.table, kind.middle, d_min):
-            near = _near(kind, hkl, source, least)
-            pairs = len(kind.orientations) * (len(scene.sources) if _each_mu(scene) else 1)
-            for some in _chunks(near, pairs):
+        kind = _Kind(scene, number, blocks, turning, least)
+        for rows in _listed(kind, d_min):
+            for some in _chunks(kind, kind.near(rows, source, d_min)):
                 tables += _rows(scene, kind, some, source, turning, least)
     found = np.concatenate(tables) if tables else np.zeros(0, REFLECTION)
     found["first_frame"] = found["last_frame"] = frame
     return found
+
+
+def _listed(kind: _Kind, d_min: float) -> Iterator[NDArray[np.float32]]:
+    """Indices (3, n) of the reflections that have an amplitude: all at once, or layer by layer."""
+    rows = listed_rows(kind.table)
+    if rows is not None:
+        yield rows
+        return
+    for hkl in listed_reflections(kind.table, kind.middle, d_min):
+        yield np.ascontiguousarray(hkl.T, np.float32)
 
 
 class _Turning(NamedTuple):
@@ -186,67 +195,78 @@ class _Turning(NamedTuple):
         return self.phi0 + 0.5 * self.osc
 
 
-class _Kind:
-    """A lattice with what its reflections have in common.
+class _Candidates(NamedTuple):
+    hkl: FloatArray  #: (m, 3)
+    limit: FloatArray  #: of the excitation error, 1/m
 
-    Its blocks differ in size and in how they are turned; ``share`` is what each has of the weight of all.
+
+class _Kind:
+    """A lattice with what its reflections have in common, and the light on it.
+
+    Its blocks differ in size and in how they are turned; each has its share of the weight of all.
     """
 
-    def __init__(self, scene: Scene, number: int, blocks: Sequence[int], turning: _Turning) -> None:
+    def __init__(
+        self, scene: Scene, number: int, blocks: Sequence[int], turning: _Turning, least: float
+    ) -> None:
         self.number = number
         parts = [scene.crystals[i] for i in blocks]
         self.block: CrystalBlock = parts[0]
         self.weight = sum(part.weight for part in parts)
-        self.share = [part.weight / self.weight if self.weight else 1.0 / len(parts) for part in parts]
+        shares = [part.weight / self.weight if self.weight else 1.0 / len(parts) for part in parts]
         self.table = mean_table(scene, self.block)
-        self.spots = [Spot(part) for part in parts]
-        self.zone = _SQUARE_ZONE if self.block.shape == "square" else 0.5
         self.unturned = scene.placement.crystals[blocks[0]].unit_cell.vectors * 1e-10
         #: rows a, b, c at the middle of the rotation
         self.middle = rot_axis(self.unturned, turning.spindle, turning.middle)
-        self.orientations = np.concatenate([part.orientations for part in parts])
-        #: number of the block of each orientation
-        self.part = np.repeat(np.arange(len(parts)), [len(part.orientations) for part in parts])
-        self.reciprocal = np.linalg.inv(self.orientations).swapaxes(1, 2)
-        turns = np.linalg.inv(self.middle) @ self.orientations
+        orientations = np.concatenate([part.orientations for part in parts])
+        turns = np.linalg.inv(self.middle) @ orientations
         chord = float(np.linalg.norm(turns - np.eye(3), axis=(1, 2)).max())
         #: largest angle of an orientation from the middle
         self.spread = 2.0 * math.asin(min(chord / math.sqrt(8.0), 1.0))
-        self.weights = np.concatenate(
-            [share * _orientation_shares(part) for share, part in zip(self.share, parts, strict=True)]
+        sources = scene.sources
+        #: sums that a reflection is worked out from
+        self.terms = len(orientations) * len(sources)
+        # alone, a slice is the whole partiality
+        alone = self.terms == 1 and turning.osc <= 0.0
+        self._least = least if alone else min(least, _FADED)
+        self.light = _engine.SpotLight(
+            np.concatenate([Spot(part).record(share) for part, share in zip(parts, shares, strict=True)]),
+            orientations,
+            np.ascontiguousarray(np.linalg.inv(orientations).swapaxes(1, 2)),
+            np.concatenate(
+                [share * _orientation_shares(part) for share, part in zip(shares, parts, strict=True)]
+            ),
+            # number of the block of each orientation
+            np.repeat(np.arange(len(parts)), [len(part.orientations) for part in parts]),
+            np.ascontiguousarray(sources.incident),
+            np.ascontiguousarray(sources.wavelength),
+            sources.weight / sources.weight.sum(),
+            self.middle,
+            np.linalg.inv(self.middle).T,
+        )
+        self.light.set(
+            _SQUARE_ZONE if self.block.shape == "square" else 0.5,
+            0.999 * least if alone else 0.0,
+            scene.polarization,
+            scene.polar_vector,
+            scene.nopolar,
+            turning.spindle,
+            turning.osc,
         )
 
-    def limits(self, direction: FloatArray, along: FloatArray, axes: FloatArray, least: float) -> FloatArray:
-        """Excitation error, 1/m, up to which a reflection counts: its zone, or where it has faded."""
-        zone = self.zone / np.abs(direction @ axes.T).max(axis=1)
-        reach = np.max([spot.reach(along, least) for spot in self.spots], axis=0)
-        return np.asarray(np.minimum(zone, reach))
-
-    def through(self, strength: FloatArray, speed: FloatArray) -> FloatArray:
-        """Of the whole reflection, turned through at a speed, 1/m."""
-        parts = zip(self.share, self.spots, strict=True)
-        return np.asarray(
-            sum(share * (strength * spot.volume / spot.cell_volume / speed) for share, spot in parts)
+    def near(self, rows: NDArray[np.float32], source: MeanSource, d_min: float) -> _Candidates:
+        """Reflections that some orientation and source may excite."""
+        number, limit = self.light.near(
+            rows,
+            source.incident,
+            source.wavelength,
+            self.spread + source.divergence,
+            source.bandwidth,
+            self._least,
+            1.2 * (1.0 + min(self.spread, 1.0)),  # limits change with the orientation
+            d_min,
         )
-
-    def largest(self, along: FloatArray) -> FloatArray:
-        """Slices through the reflection's middle."""
-        parts, middle = zip(self.share, self.spots, strict=True), np.zeros(len(along))
-        return np.asarray(sum(share * spot.slice(middle, along) for share, spot in parts))
-
-    def excited(
-        self, turn: NDArray[np.int64], error: FloatArray, along: FloatArray
-    ) -> tuple[FloatArray, FloatArray]:
-        """Of orientations ``turn``: slices of the lattice factor, and the brightest points in indices."""
-        if len(self.spots) == 1:
-            return self.spots[0].slice(error, along), self.spots[0].centre(-error, along)
-        slices, centres = np.empty(len(turn)), np.empty((len(turn), 3))
-        part = self.part[turn]
-        for i in np.unique(part):
-            own = part == i
-            slices[own] = self.spots[i].slice(error[own], along[own])
-            centres[own] = self.spots[i].centre(-error[own], along[own])
-        return slices, centres
+        return _Candidates(np.ascontiguousarray(rows[:, number].T, np.float64), limit)
 
 
 def _orientation_shares(block: CrystalBlock) -> FloatArray:
@@ -255,30 +275,8 @@ def _orientation_shares(block: CrystalBlock) -> FloatArray:
     return np.full(count, 1.0 / count) if weights is None else weights / weights.sum()
 
 
-class _Candidates(NamedTuple):
-    hkl: NDArray[np.int64]
-    limit: FloatArray  #: of the excitation error, 1/m
-
-
-def _near(kind: _Kind, hkl: NDArray[np.int64], source: MeanSource, least: float) -> _Candidates:
-    """Reflections that some orientation and source may excite."""
-    reciprocal = np.linalg.inv(kind.middle).T
-    g = hkl @ reciprocal
-    scattered = g + source.incident / source.wavelength
-    length = np.linalg.norm(scattered, axis=1)
-    direction = scattered / length[:, np.newaxis]
-    limit = kind.limits(direction, direction @ reciprocal.T, kind.middle, min(least, _FADED))
-    limit *= 1.2 * (1.0 + min(kind.spread, 1.0))  # they change with the orientation
-    size = np.linalg.norm(g, axis=1)
-    across = np.linalg.norm(np.cross(g, source.incident), axis=1)
-    angle = kind.spread + source.divergence
-    allowance = angle * across + 0.5 * angle**2 * size + source.bandwidth * 0.5 * source.wavelength * size**2
-    keep = np.abs(length - 1.0 / source.wavelength) < limit + 1.1 * allowance
-    return _Candidates(hkl[keep], limit[keep])
-
-
-def _chunks(all_: _Candidates, orientations: int) -> Iterator[_Candidates]:
-    count = max(_PAIRS // orientations, 1)
+def _chunks(kind: _Kind, all_: _Candidates) -> Iterator[_Candidates]:
+    count = max(_TERMS // kind.terms, 1)
     for first in range(0, len(all_.hkl), count):
         yield _Candidates(all_.hkl[first : first + count], all_.limit[first : first + count])
 
@@ -316,99 +314,9 @@ def _crossing(kind: _Kind, some: _Candidates, source: MeanSource, turning: _Turn
     return _Crossing(phi, turned, np.stack([real, real], axis=1), speed)
 
 
-class _Sums(NamedTuple):
-    """Of the rows of some reflections, (m, k); lengths in m: counts per r_e^2 fluence F^2 A."""
-
-    counts: FloatArray
-    full: FloatArray
-    polarization: FloatArray
-    direction: FloatArray  #: (m, k, 3), by photons, not of unit length
-    by_source: FloatArray | None  #: (sources, m, k), counts of each; None: nobody asks
-
-
-def _sums(scene: Scene, kind: _Kind, some: _Candidates, at: _Crossing, turning: _Turning) -> _Sums:
-    """Sums over orientations and sources."""
-    shape = at.phi.shape
-    counts, full, polarization = np.zeros(shape), np.zeros(shape), np.zeros(shape)
-    direction = np.zeros((*shape, 3))
-    g = np.einsum("mi,oij->moj", some.hkl.astype(np.float64), kind.reciprocal)
-    sources = scene.sources
-    weights = sources.weight / sources.weight.sum()
-    by_source = np.zeros((len(sources), *shape)) if _each_mu(scene) else None
-    for n, (incident, wavelength, weight) in enumerate(
-        zip(sources.incident, sources.wavelength, weights, strict=True)
-    ):
-        photons, pointing = _excited(kind, some, g, incident, wavelength, turning, shape)
-        ray = unit(at.g + incident / wavelength)
-        polar = _polarization(scene, incident, ray)
-        strength = weight * wavelength**2 * polar
-        counts += strength * photons
-        if by_source is not None:
-            by_source[n] = strength * photons
-        direction += (strength[..., np.newaxis]) * pointing
-        polarization += weight * polar
-        if turning.osc > 0.0:
-            with np.errstate(divide="ignore"):
-                speed = np.abs(np.cross(turning.spindle, at.g) @ incident) * turning.osc
-                full += kind.through(strength, speed)
-        else:
-            rays = ray.reshape(-1, 3)
-            along = rays @ np.linalg.inv(kind.middle)
-            full += strength * kind.largest(along).reshape(shape)
-    full[~at.real] = np.nan
-    return _Sums(counts, full, polarization, direction, by_source)
-
-
 def _each_mu(scene: Scene) -> bool:
     """Whether a sensor takes the light of each source in its own way."""
     return any(panel.source_mu is not None for panel in scene.panels)
-
-
-def _excited(
-    kind: _Kind,
-    some: _Candidates,
-    g: FloatArray,
-    incident: FloatArray,
-    wavelength: float,
-    turning: _Turning,
-    shape: tuple[int, ...],
-) -> tuple[FloatArray, FloatArray]:
-    """Slices of the lattice factor, mean over orientations, (m, k), and their sum of directions (m, k, 3)."""
-    scattered = g + incident / wavelength
-    length = np.linalg.norm(scattered, axis=2)
-    error = length - 1.0 / wavelength
-    which, turn = np.nonzero(np.abs(error) <= some.limit[:, np.newaxis])
-    error, ray = error[which, turn], scattered[which, turn] / length[which, turn][:, np.newaxis]
-    inside = (
-        np.abs(error[:, np.newaxis] * np.einsum("nij,nj->ni", kind.orientations[turn], ray)) <= kind.zone
-    ).all(axis=1)
-    which, turn, error, ray = which[inside], turn[inside], error[inside], ray[inside]
-    reciprocal = kind.reciprocal[turn]
-    along = np.einsum("nij,nj->ni", reciprocal, ray)
-    slices, centres = kind.excited(turn, error, along)
-    photons = slices * kind.weights[turn]
-    # the brightest point of the spot lies where the plane cuts the lattice factor's middle
-    beside = np.einsum("ni,nij->nj", centres, reciprocal)
-    pointing = unit(g[which, turn] + beside + incident / wavelength) * photons[:, np.newaxis]
-    place = which * shape[1]
-    if shape[1] == 2:
-        place = place + (np.cross(turning.spindle, g[which, turn]) @ incident < 0.0)
-    size = shape[0] * shape[1]
-    total: FloatArray = np.bincount(place, photons, size).astype(np.float64)
-    towards = np.stack([np.bincount(place, pointing[:, x], size) for x in range(3)], axis=-1)
-    return total.reshape(shape), towards.reshape(*shape, 3).astype(np.float64)
-
-
-def _polarization(scene: Scene, incident: FloatArray, ray: FloatArray) -> FloatArray:
-    """Kahn's factor (canonical 8)."""
-    if scene.nopolar:
-        return np.ones(ray.shape[:-1])
-    cosine_sqr = (ray @ incident) ** 2
-    across = unit(np.cross(scene.polar_vector, incident))
-    b, e = ray @ across, ray @ unit(np.cross(incident, across))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        twice = np.where(b**2 + e**2 > 0.0, (e**2 - b**2) / (b**2 + e**2), 1.0)
-    return np.asarray(0.5 * (1.0 + cosine_sqr - scene.polarization * twice * (1.0 - cosine_sqr)))
 
 
 def _rows(
@@ -416,56 +324,72 @@ def _rows(
 ) -> list[NDArray[np.void]]:
     """Rows of some reflections, panel by panel."""
     at = _crossing(kind, some, source, turning)
-    sums = _sums(scene, kind, some, at, turning)
+    # lengths in m: counts per r_e^2 fluence F^2 and absorbed fraction
+    counts, full, polarization, direction, by_source = kind.light.sum(
+        some.hkl, some.limit, np.ascontiguousarray(at.g), _each_mu(scene)
+    )
+    full[~at.real] = np.nan
     with np.errstate(invalid="ignore", divide="ignore"):
-        partiality = sums.counts / sums.full
-    listed = np.where(np.isnan(partiality), sums.counts > 0.0, partiality >= least)
-    which, side = np.nonzero(listed)
+        partiality = counts / full
+    which, side = np.nonzero(np.where(np.isnan(partiality), counts > 0.0, partiality >= least))
+    ray = _unit(direction[which, side])
     if turning.osc > 0.0:
         crossed = at.real[which, side][:, np.newaxis]
-        exact = unit(at.g[which, side] + source.incident / source.wavelength)
-        ray = np.where(crossed, exact, unit(sums.direction[which, side]))
-    else:
-        ray = unit(sums.direction[which, side])
-    amplitude = amplitudes(kind.table, some.hkl[which])
+        ray = np.where(crossed, _unit(at.g[which, side] + source.incident / source.wavelength), ray)
+    hkl = some.hkl[which]
+    amplitude = amplitudes(kind.table, hkl.astype(np.int64))
     if kind.block.displacement is not None:  # of displaced atoms
-        h = some.hkl[which].astype(np.float64)
-        amplitude = amplitude * np.exp(-0.5 * ((h @ kind.block.displacement) * h).sum(axis=1))
-    scale = R_E_SQR * scene.fluence * kind.weight * amplitude**2
-    tables = []
-    for number, panel in enumerate(scene.panels):
-        place, on = meeting_points(panel, ray)
-        w, k, d = which[on], side[on], ray[on]
-        table = np.zeros(len(w), REFLECTION)
-        table["miller_index"], table["crystal"], table["panel"] = some.hkl[w], kind.number, number
-        table["s1"] = d / (source.wavelength * 1e10)
-        phi = at.phi[w, k]
-        shares = None if sums.by_source is None else sums.by_source[:, w, k]
-        place, capture, shift = _at_panel(scene, panel, place[on], d, shares)
-        passed = _passed(scene, number, place)
-        frames = (phi - turning.start) / turning.osc if turning.osc > 0.0 else 0.0 * phi
-        table["xyz_px"] = np.column_stack([(place + shift) / panel.pixel, frames])
-        table["xyz_mm"] = np.column_stack([place * 1e3, phi])
-        table["d_A"] = 1e10 / np.linalg.norm(at.g[w, k], axis=1)
-        table["F_sqr"] = amplitude[on] ** 2
-        table["polarization"], table["capture"] = sums.polarization[w, k], capture
-        table["transmission"] = passed
-        if turning.osc > 0.0:
-            with np.errstate(divide="ignore"):
-                table["lorentz"] = 1.0 / (source.wavelength * np.abs(at.speed[w, k]))
-            table["lorentz"][~at.real[w, k]] = np.nan
-            table["entering"] = k == 1
-        table["counts"] = scale[on] * capture * passed * sums.counts[w, k]
-        table["full_counts"] = scale[on] * capture * passed * sums.full[w, k]
-        table["partiality"] = partiality[w, k]
-        tables.append(table)
-    return tables
+        amplitude = amplitude * np.exp(-0.5 * ((hkl @ kind.block.displacement) * hkl).sum(axis=1))
+    found = np.zeros(len(which), REFLECTION)
+    found["miller_index"], found["crystal"] = hkl, kind.number
+    found["s1"] = ray / (source.wavelength * 1e10)
+    found["xyz_mm"][:, 2] = phi = at.phi[which, side]
+    found["d_A"] = 1e10 / np.sqrt(np.einsum("ij,ij->i", at.g[which, side], at.g[which, side]))
+    found["F_sqr"] = strength = amplitude**2
+    found["polarization"], found["partiality"] = polarization[which, side], partiality[which, side]
+    strength = R_E_SQR * scene.fluence * kind.weight * strength
+    found["counts"], found["full_counts"] = strength * counts[which, side], strength * full[which, side]
+    if turning.osc > 0.0:
+        found["xyz_px"][:, 2] = (phi - turning.start) / turning.osc
+        with np.errstate(divide="ignore"):
+            found["lorentz"] = 1.0 / (source.wavelength * np.abs(at.speed[which, side]))
+        found["lorentz"][~at.real[which, side]] = np.nan
+        found["entering"] = side == 1
+    shares = None if by_source is None else by_source[:, which, side]
+    return [
+        table for number in range(len(scene.panels)) for table in _on_panel(scene, number, found, ray, shares)
+    ]
+
+
+def _on_panel(
+    scene: Scene, number: int, found: NDArray[np.void], ray: FloatArray, shares: FloatArray | None
+) -> Iterator[NDArray[np.void]]:
+    """The rows whose rays meet a panel."""
+    panel = scene.panels[number]
+    place, on = meeting_points(panel, ray)
+    if not on.any():
+        return
+    table, place, ray = found[on], place[on], ray[on]
+    capture, shift = _at_panel(scene, panel, ray, None if shares is None else shares[:, on])
+    table["panel"], table["capture"] = number, capture
+    table["transmission"] = passed = _passed(scene, number, place)
+    table["xyz_px"][:, :2] = (place + shift) / panel.pixel
+    table["xyz_mm"][:, :2] = place * 1e3
+    for name in ("counts", "full_counts"):
+        table[name] *= capture * passed
+    yield table
+
+
+def _unit(vectors: FloatArray) -> FloatArray:
+    """`unit` of vectors (n, 3) of ordinary length."""
+    length = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
+    return np.asarray(vectors / np.where(length > 0.0, length, 1.0)[:, np.newaxis])
 
 
 def _at_panel(
-    scene: Scene, panel: PlacedPanel, place: FloatArray, ray: FloatArray, shares: FloatArray | None
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Places (m), absorbed fractions, and how much farther out the absorbed photons are on average (m).
+    scene: Scene, panel: PlacedPanel, ray: FloatArray, shares: FloatArray | None
+) -> tuple[FloatArray, FloatArray]:
+    """Absorbed fractions, and how much farther out the absorbed photons are on average (m).
 
     shares (sources, n): photons of each source, over which fractions are means where they differ.
     """
@@ -484,7 +408,7 @@ def _at_panel(
     if panel.point_pixel:  # 1/R^2 takes the place of the solid angle
         reach = float(panel.pix0 @ panel.odet) / cosine
         capture = capture * reach / (panel.close_distance * panel.pixel[0] * panel.pixel[1])
-    return place, capture, path[:, np.newaxis] * (ray @ axes)
+    return capture, path[:, np.newaxis] * (ray @ axes)
 
 
 def _absorbed(

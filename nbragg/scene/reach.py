@@ -18,7 +18,14 @@ if TYPE_CHECKING:
     from ..model.structure_factors import StructureFactors
     from .record import PlacedPanel, Scene, Sources
 
-__all__ = ["View", "check_listed", "check_reach", "resolution_range", "structure_factor_reach"]
+__all__ = [
+    "View",
+    "check_listed",
+    "check_reach",
+    "resolution_limit",
+    "resolution_range",
+    "structure_factor_reach",
+]
 
 #: points along each edge of the grid on which the scattering angle is examined; corners are always among them
 _GRID = 129
@@ -61,6 +68,28 @@ def resolution_range(scene: Scene | View) -> tuple[float, float]:
     seen = [*_seen(scene)]
     low, high = min(q for q, _ in seen), max(q for _, q in seen)
     return 1 / high, (1 / low if low > 0 else float("inf"))
+
+
+def resolution_limit(scene: Scene | View) -> float:
+    """Smallest spacing, A, that the detector sees with any source: d_min of `resolution_range`."""
+    largest = 0.0
+    for panel in scene.panels:
+        edges = [
+            step * (np.array([0.0, pixels]) + first)
+            for step, pixels, first in zip(
+                panel.pixel, (panel.fpixels, panel.spixels), panel.first, strict=True
+            )
+        ]
+        fast, slow = (part.reshape(-1, 1) for part in np.meshgrid(*edges))
+        corners = panel.pix0 + slow * panel.sdet + fast * panel.fdet
+        directions = corners / np.linalg.norm(corners, axis=1)[:, np.newaxis]
+        incident, wavelength = scene.sources.incident, scene.sources.wavelength
+        # the largest angle of a convex figure is that of a corner, if it is below 90 degrees
+        if float((directions @ incident.T).min()) <= 0.0:
+            return resolution_range(scene)[0]
+        q = np.linalg.norm(directions[:, np.newaxis] - incident, axis=2) / (wavelength * 1e10)
+        largest = max(largest, float(q.max()))
+    return 1 / largest
 
 
 def _seen(scene: Scene | View) -> Iterator[tuple[float, float]]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import threading
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..analysis.prediction import mean_source
 from ..base import validate as check
 from ..base.vectors import FloatArray
 from ..engine.backdrop import Behind, Kept
@@ -24,8 +25,8 @@ __all__ = ["bragg_and_background", "made_images", "spot_images"]
 _WINDOW = 4
 #: pairs of pixel and spot that are worked on at a time
 _PAIRS = 1_000_000
-#: squares of distances are counted in units of this many square pixels when spots are weighed
-_SPREAD_SQR = 2.0
+#: standard deviation of a slice of a crystal's diffraction, in units of wavelength over size
+_DIFFRACTION = 0.4
 
 _latest = threading.local()
 
@@ -119,9 +120,10 @@ def spot_images(
 
     A pixel belongs to a spot where it has ``least_photons`` of Bragg scattering and ``part_of_peak`` of what
     the brightest pixel of the same spot has.  No noise and no background decides about that.  The spot is the
-    one with the largest ln(photons) - d^2/4, d being the distance of the pixel from its centre in pixels: the
-    nearest of equal ones, and the brighter of two that are about as near.  Spots of fewer photons than
-    ``least_photons`` have no pixel.
+    one that lights the pixel most when each is a Gaussian of its photons about its centre, as wide as its
+    crystal's size, mosaic spread and the beam's divergence make it, and a pixel: the nearest of equal ones,
+    and the brighter of two that are about as near.  Spots of fewer photons than ``least_photons`` have no
+    pixel.
 
     Parameters
     ----------
@@ -146,6 +148,7 @@ def spot_images(
     check.number("part_of_peak", part_of_peak, at_least=0, at_most=1)
     found = np.full(bragg.size, -1, np.int32)
     rows = np.flatnonzero(spots["photons"] >= least_photons)
+    widths = _widths(result.scene)
     lit = np.flatnonzero(bragg.reshape(-1) >= least_photons)
     if len(rows) and len(lit):
         for number, panel in enumerate(result.scene.panels):
@@ -153,7 +156,8 @@ def spot_images(
             own = lit[np.searchsorted(lit, first) : np.searchsorted(lit, last)] - first
             here = rows[spots["panel"][rows] == number]
             if len(own) and len(here):
-                found[first + own] = _nearest(own, spots, here, (panel.spixels, panel.fpixels))
+                near = _Spots.of(spots[here], widths[:, number])
+                found[first + own] = here[near.lighting(own, (panel.spixels, panel.fpixels))]
         lit = lit[found[lit] >= 0]
         photons, row = bragg.reshape(-1)[lit], found[lit]
         peak = np.zeros(len(spots), np.float32)
@@ -162,35 +166,58 @@ def spot_images(
     return found.reshape(bragg.shape)
 
 
-def _nearest(
-    pixels: NDArray[np.int64], spots: NDArray[np.void], rows: NDArray[np.int64], shape: tuple[int, int]
-) -> NDArray[np.int64]:
-    """For each pixel of a panel, by index, the row among ``rows`` that counts most there."""
-    slow, fast = spots["slow"][rows], spots["fast"][rows]
-    worth = np.log(spots["photons"][rows])
-    best = np.full(shape[0] * shape[1], -1)
-    wanted = np.zeros(len(best), bool)
-    wanted[pixels] = True
-    # most pixels lie near a spot
-    step = np.arange(-_WINDOW, _WINDOW + 1)
-    at_slow = np.rint(slow).astype(np.int64)[:, np.newaxis, np.newaxis] + step[:, np.newaxis]
-    at_fast = np.rint(fast).astype(np.int64)[:, np.newaxis, np.newaxis] + step
-    at_slow, at_fast = np.broadcast_arrays(at_slow, at_fast)
-    on = (at_slow >= 0) & (at_slow < shape[0]) & (at_fast >= 0) & (at_fast < shape[1])
-    place = np.where(on, at_slow * shape[1] + at_fast, 0)
-    on &= wanted[place]
-    which = np.nonzero(on)[0]
-    place = place[on]
-    score = worth[which] - ((at_slow[on] - slow[which]) ** 2 + (at_fast[on] - fast[which]) ** 2) / (
-        2.0 * _SPREAD_SQR
-    )
-    order = np.argsort(score, kind="stable")
-    best[place[order]] = which[order]
-    left = pixels[best[pixels] < 0]
-    count = max(_PAIRS // len(rows), 1)
-    for first in range(0, len(left), count):
-        some = left[first : first + count]
-        y, x = np.divmod(some, shape[1])
-        distance = (y[:, np.newaxis] - slow) ** 2 + (x[:, np.newaxis] - fast) ** 2
-        best[some] = (worth - distance / (2.0 * _SPREAD_SQR)).argmax(axis=1)
-    return np.asarray(rows[best[pixels]])
+def _widths(scene: Scene) -> FloatArray:
+    """Standard deviations of spots, pixels, of each lattice on each panel."""
+    source, widths = mean_source(scene), []
+    for blocks in scene.placement.lattices:
+        placed = scene.placement.crystals[blocks[0]]
+        size = np.min([scene.placement.crystals[i].size_m for i in blocks])
+        angles = np.array([_DIFFRACTION * source.wavelength / size, placed.mosaic_spread, source.divergence])
+        pixels = np.array([panel.distance / min(panel.pixel) for panel in scene.panels])
+        # a pixel's own, that of an even distribution over it
+        widths.append(np.sqrt(1.0 / 12.0 + (angles**2).sum() * pixels**2))
+    return np.array(widths)
+
+
+class _Spots(NamedTuple):
+    """Of one panel, each a Gaussian: ``worth`` is the logarithm of its height, ``narrow`` 1/(2 width^2)."""
+
+    slow: FloatArray
+    fast: FloatArray
+    worth: FloatArray
+    narrow: FloatArray
+
+    @classmethod
+    def of(cls, spots: NDArray[np.void], widths: FloatArray) -> _Spots:
+        narrow = 0.5 / widths[spots["crystal"]] ** 2
+        return cls(spots["slow"], spots["fast"], np.log(spots["photons"] * narrow), narrow)
+
+    def lighting(self, pixels: NDArray[np.int64], shape: tuple[int, int]) -> NDArray[np.int64]:
+        """For each pixel of the panel, by index, which spot lights it most."""
+        best = self._in_windows(pixels, shape)
+        left = pixels[best[pixels] < 0]  # few
+        count = max(_PAIRS // len(self.slow), 1)
+        for first in range(0, len(left), count):
+            some = left[first : first + count]
+            y, x = np.divmod(some, shape[1])
+            distance = (y[:, np.newaxis] - self.slow) ** 2 + (x[:, np.newaxis] - self.fast) ** 2
+            best[some] = (self.worth - distance * self.narrow).argmax(axis=1)
+        return np.asarray(best[pixels])
+
+    def _in_windows(self, pixels: NDArray[np.int64], shape: tuple[int, int]) -> NDArray[np.int64]:
+        """The same of the pixels within some pixels of a spot's centre; -1 of others."""
+        best = np.full(shape[0] * shape[1], -1)
+        wanted = np.zeros(len(best), bool)
+        wanted[pixels] = True
+        step = np.arange(-_WINDOW, _WINDOW + 1)
+        slow = np.rint(self.slow).astype(np.int64)[:, np.newaxis] + step
+        fast = np.rint(self.fast).astype(np.int64)[:, np.newaxis] + step
+        on = ((slow >= 0) & (slow < shape[0]))[:, :, np.newaxis]
+        on = on & ((fast >= 0) & (fast < shape[1]))[:, np.newaxis, :]
+        place = np.where(on, slow[:, :, np.newaxis] * shape[1] + fast[:, np.newaxis, :], 0)
+        on &= wanted[place]
+        which, i, j = np.nonzero(on)
+        distance = (slow[which, i] - self.slow[which]) ** 2 + (fast[which, j] - self.fast[which]) ** 2
+        order = np.argsort(self.worth[which] - distance * self.narrow[which], kind="stable")
+        best[place[on][order]] = which[order]  # of several the last counts
+        return best

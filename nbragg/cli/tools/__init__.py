@@ -23,6 +23,7 @@ TOOLS = {
     "detectors": "the library of detectors, and where its numbers come from",
     "info": "what an image file says and holds, or how this installation was built",
     "trace": "every intermediate value of one pixel",
+    "spots": "where the spots of an image are, and how many photons each has",
     "truth": "what an image or a series holds, as files of DIALS, CrystFEL, XDS and CCP4",
     "background": "scattering of amorphous material alone, as nonBragg.c has it, or its table from an image",
     "refine": "parameters of a set-up from measured images",
