@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import importlib
 import json
 import os
 import shutil
@@ -15,6 +17,9 @@ import pytest
 PYTHON = "/usr/bin/python3"
 #: the tests' own settings (paths, threads) are not for it
 _CLEAN = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": os.environ.get("TMPDIR", "/tmp")}
+with contextlib.suppress(ImportError):
+    # Debian's DIALS comes without the filters that others bring
+    _CLEAN["HDF5_PLUGIN_PATH"] = importlib.import_module("hdf5plugin").PLUGIN_PATH
 
 
 @functools.cache
