@@ -65,8 +65,9 @@ lint: $(VENV)/.installed-test
 types: $(VENV)/.installed-test
 	$(BIN)/mypy
 
+# two files of tests at a time, whose engines take all cores themselves
 unit: $(VENV)/.installed-test
-	$(BIN)/pytest tests $(PYTEST_ARGS)
+	$(BIN)/pytest tests -n 2 --dist loadfile $(PYTEST_ARGS)
 
 # DIALS is a package of Debian and Ubuntu, for the system's Python; elsewhere `make test` skips these tests
 test-dials: $(VENV)/.installed-test

@@ -1,4 +1,4 @@
-"""A shard of a data set through DIALS: 20 stills of lysozyme, each with its wavelength; the labels are found."""
+"""A shard of a data set through DIALS: 20 stills of lysozyme; what was simulated is found again."""
 
 from __future__ import annotations
 
