@@ -7,7 +7,6 @@
 #include "nb_physics.h"
 #include "nb_render.h"
 
-#define NB_ROWS 512 /* reflections that are looked at together */
 #define NB_FEW_RADIANS 6.0 /* of phase, below which the closed form of the square cancels */
 
 /* Gauss and Legendre's on (0, 1) */
@@ -173,47 +172,83 @@ static double limit_of(const nb_spot_light *s, const nb_sphere *at, const double
     return fabs(length - wavenumber) < limit + 1.1 * allowance ? limit : -1.0;
 }
 
-int64_t nb_spots_near(const nb_spot_light *s, const nb_sphere *at, const float *h, const float *k, const float *l, int64_t n,
-                      int64_t *number, double *limit)
+/* End of the run of reflections with the h and k of the first. */
+static int64_t run_end(const float *h, const float *k, int64_t first, int64_t n)
 {
-    /* |g|^2 and 2 i/lambda . g in single precision sort out most: with E the error of a reflection that is near,
-     * | |g|^2 + 2 i/lambda . g | = | (wavenumber + e)^2 - wavenumber^2 | <= E (2 wavenumber + E), E = c0 + c1 |g| + c2 |g|^2 */
-    const double wavenumber = 1.0 / at->wavelength, farthest = 1.0 / (at->d_min * at->d_min);
-    const double c0 = largest_limit(s, at), c1 = 1.1 * (at->angle + 0.5 * at->angle * at->angle);
-    const double c2 = 1.1 * at->bandwidth * 0.5 * at->wavelength;
-    const double rounding = 4e-6 * (farthest + 2.0 * wavenumber / at->d_min);
-    float m[6], v[3];
-    for (int i = 0, p = 0; i < 3; i++)
-        for (int j = i; j < 3; j++) m[p++] = (float)((i == j ? 1.0 : 2.0) * dot(s->dual + 3 * i, s->dual + 3 * j) / farthest);
-    for (int i = 0; i < 3; i++) v[i] = (float)(2.0 * wavenumber * dot(s->dual + 3 * i, at->incident) / farthest);
+    int64_t inside = first, step = 1;
+    while (first + step < n && h[first + step] == h[first] && k[first + step] == k[first]) {
+        inside = first + step;
+        step *= 2;
+    }
+    int64_t outside = first + step < n ? first + step : n;
+    while (outside - inside > 1) {
+        const int64_t middle = inside + (outside - inside) / 2;
+        if (h[middle] == h[first] && k[middle] == k[first])
+            inside = middle;
+        else
+            outside = middle;
+    }
+    return outside;
+}
+
+/* First of a run whose l is no less. */
+static int64_t from_index(const float *l, int64_t first, int64_t end, double least)
+{
+    while (first < end) {
+        const int64_t middle = first + (end - first) / 2;
+        if (l[middle] < least)
+            first = middle + 1;
+        else
+            end = middle;
+    }
+    return first;
+}
+
+/* Where | a + b l + c l^2 | <= most, c > 0: one interval or two, a little too wide.  Returns how many. */
+static int near_intervals(double a, double b, double c, double most, double interval[4])
+{
+    const double margin = 1e-3, above = b * b - 4.0 * c * (a - most), below = b * b - 4.0 * c * (a + most);
+    if (!(above >= 0.0)) return 0;
+    const double middle = -b / (2.0 * c), far = sqrt(above) / (2.0 * c) + margin;
+    const double gap = below > 0.0 ? sqrt(below) / (2.0 * c) - margin : 0.0;
+    interval[0] = middle - far;
+    interval[1] = gap > 0.0 ? middle - gap : middle + far;
+    interval[2] = middle + gap;
+    interval[3] = middle + far;
+    return gap > 0.0 ? 2 : 1;
+}
+
+int64_t nb_spots_near(const nb_spot_light *s, const nb_sphere *at, const float *h, const float *k, const float *l, int64_t n,
+                      int64_t room, int64_t *number, double *limit)
+{
+    /* With E the largest error of a reflection that is near, | |g|^2 + 2 i/lambda . g | = | (wavenumber + e)^2 - wavenumber^2 |
+     * <= E (2 wavenumber + E): along l a parabola, which says where to look. */
+    const double wavenumber = 1.0 / at->wavelength, farthest = 1.0 / (at->d_min * at->d_min), longest = 1.0 / at->d_min;
+    const double wide = 1.1 * (at->angle + 0.5 * at->angle * at->angle), broad = 1.1 * at->bandwidth * 0.5 * at->wavelength;
+    const double E = largest_limit(s, at) + wide * longest + broad * farthest;
+    const double most = E * (2.0 * wavenumber + E) + 1e-12 * (farthest + 2.0 * wavenumber * longest);
+    const double *star[3] = {s->dual, s->dual + 3, s->dual + 6}, along = dot(star[2], star[2]);
+    double forward[3];
+    products(s->dual, at->incident, forward);
     int64_t found = 0;
-    for (int64_t first = 0; first < n; first += NB_ROWS) {
-        float size[NB_ROWS], excess[NB_ROWS];
-        const int count = n - first < NB_ROWS ? (int)(n - first) : NB_ROWS;
-        const float *x = h + first, *y = k + first, *z = l + first;
-        for (int i = 0; i < count; i++) {
-            size[i] = x[i] * (m[0] * x[i] + m[1] * y[i] + m[2] * z[i]) + y[i] * (m[3] * y[i] + m[4] * z[i]) + m[5] * z[i] * z[i];
-            excess[i] = fabsf(size[i] + (v[0] * x[i] + v[1] * y[i] + v[2] * z[i]));
-        }
-        const float inside = (float)(1.0 + 1e-5);
-        float most = (float)((c0 * (2.0 * wavenumber + c0) + rounding) / farthest);
-        for (int i = 0; i < count; i++) {
-            if (size[i] > inside) continue;
-            if (c1 > 0.0 || c2 > 0.0) {
-                const double g_sqr = size[i] * farthest, E = c0 + c1 * sqrt(g_sqr) + c2 * g_sqr;
-                most = (float)((E * (2.0 * wavenumber + E) + rounding) / farthest);
+    for (int64_t first = 0, end; first < n; first = end) {
+        end = run_end(h, k, first, n);
+        double g[3], interval[4];
+        for (int x = 0; x < 3; x++) g[x] = h[first] * star[0][x] + k[first] * star[1][x];
+        const double here = dot(g, g) + 2.0 * wavenumber * (h[first] * forward[0] + k[first] * forward[1]);
+        const int parts = near_intervals(here, 2.0 * (dot(g, star[2]) + wavenumber * forward[2]), along, most, interval);
+        for (int part = 0; part < parts; part++)
+            for (int64_t i = from_index(l, first, end, interval[2 * part]); i < end && l[i] <= interval[2 * part + 1]; i++) {
+                double at_l[3];
+                for (int x = 0; x < 3; x++) at_l[x] = g[x] + l[i] * star[2][x];
+                const double g_sqr = dot(at_l, at_l);
+                if (g_sqr > farthest || g_sqr == 0.0) continue;
+                const double counts = limit_of(s, at, at_l);
+                if (counts < 0.0) continue;
+                if (found == room) return -1;
+                number[found] = i;
+                limit[found++] = counts;
             }
-            if (!(excess[i] <= most)) continue;
-            const double index[3] = {x[i], y[i], z[i]};
-            double g[3];
-            point_of(index, s->dual, g);
-            const double g_sqr = dot(g, g);
-            if (g_sqr > farthest || g_sqr == 0.0) continue;
-            const double counts = limit_of(s, at, g);
-            if (counts < 0.0) continue;
-            number[found] = first + i;
-            limit[found++] = counts;
-        }
     }
     return found;
 }

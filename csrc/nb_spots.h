@@ -45,10 +45,10 @@ typedef struct {
 /* S at n distances with n times three numbers `along`. */
 void nb_spot_slices(const nb_spot_size *s, const double *distance, const double *along, double *out, int64_t n);
 
-/* Reflections of index (h, k, l)[i] that some orientation and source may excite: their numbers i and the excitation error up to
- * which each counts.  Returns how many; room for n. */
+/* Reflections of index (h, k, l)[i], sorted by h, then k, then l, that some orientation and source may excite: their numbers i
+ * and the excitation error up to which each counts.  Returns how many; -1 when there is not room for them. */
 int64_t nb_spots_near(const nb_spot_light *s, const nb_sphere *at, const float *h, const float *k, const float *l, int64_t n,
-                      int64_t *number, double *limit);
+                      int64_t room, int64_t *number, double *limit);
 
 /* Sums of m reflections, each with `sides` rows, 2 of a rotation (leaving the sphere, entering it), else 1.
  * g [m][sides][3]: where the mean crystal crosses the sphere.  Out, [m][sides]: counts and full, per r_e^2 fluence F^2 and

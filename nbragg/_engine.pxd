@@ -354,7 +354,7 @@ cdef extern from "nb_spots.h":
         double wavelength, angle, bandwidth, least, slack, d_min
     void nb_spot_slices(const nb_spot_size *s, const double *distance, const double *along, double *out, int64_t n) nogil
     int64_t nb_spots_near(const nb_spot_light *s, const nb_sphere *at, const float *h, const float *k, const float *l,
-                          int64_t n, int64_t *number, double *limit) nogil
+                          int64_t n, int64_t room, int64_t *number, double *limit) nogil
     int nb_spots_sum(const nb_spot_light *s, const double *hkl, const double *limit, const double *g, int64_t m, int sides,
                      double *counts, double *full, double *polarization, double *direction, double *by_source) nogil
 

@@ -63,12 +63,18 @@ cdef class SpotLight:
         copy_vector(at.incident, incident, 3, "incident")
         at.wavelength, at.angle, at.bandwidth, at.least = wavelength, angle, bandwidth, least
         at.slack, at.d_min = slack, d_min
-        number, limit = np.empty(n, np.int64), np.empty(n)
-        cdef int64_t[::1] to = number
-        cdef double[::1] limits = limit
-        if n:
-            with nogil:
-                found = nb_spots_near(&self.c, &at, &rows[0, 0], &rows[1, 0], &rows[2, 0], n, &to[0], &limits[0])
+        cdef int64_t room = min(n, 1 << 13)
+        cdef int64_t[::1] to
+        cdef double[::1] limits
+        while True:
+            number, limit = np.empty(max(room, 1), np.int64), np.empty(max(room, 1))
+            to, limits = number, limit
+            if n:
+                with nogil:
+                    found = nb_spots_near(&self.c, &at, &rows[0, 0], &rows[1, 0], &rows[2, 0], n, room, &to[0], &limits[0])
+            if found >= 0:
+                break
+            room = min(4 * room, n)
         return number[:found].copy(), limit[:found].copy()
 
     def sum(self, const double[:, ::1] hkl, const double[::1] limit, const double[:, :, ::1] g, by_source=False):
