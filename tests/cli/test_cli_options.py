@@ -158,6 +158,7 @@ def test_every_setting_has_a_reader() -> None:
         "background.molar_mass",
         "background.molecules",
         "beam.energy_eV",
+        "output.nofiles",
         "crystal.N_a",
         "crystal.N_b",
         "crystal.N_c",
@@ -204,6 +205,7 @@ def test_every_setting_has_a_reader() -> None:
         "run.printout",
         "run.printout_pixel",
         "run.progress",
+        "run.quiet",
         "run.version",
         "run.help",
     }
