@@ -60,6 +60,8 @@ static double square_slice(const nb_spot_size *s, double distance, const double 
     for (int i = 0; i < 3; i++) r[i] = slope[i] * end / s->N[i];
     const double a = r[0] + r[1] + r[2], b = r[0] * r[1] + (r[0] + r[1]) * r[2], c = r[0] * r[1] * r[2];
     const double scale = 2.0 * end * s->cells / s->cell_volume, w = fabs(2.0 * NB_PI * distance * end);
+    const double middle = 1.0 - a / 2.0 + b / 3.0 - c / 4.0; /* of w = 0 */
+    if (w == 0.0) return scale * middle;
     if (w < NB_FEW_RADIANS) {
         double sum = 0.0;
         for (int i = 0; i < (int)(sizeof NODES / sizeof *NODES); i++) {
@@ -73,7 +75,7 @@ static double square_slice(const nb_spot_size *s, double distance, const double 
     const double v = 1.0 / w, v2 = v * v;
     if (faint > 0.0) {
         const double most = fabs(at_end) * v + (fabs(slope_end) + a) * v2 + fabs(bend_end) * v * v2 + 12.0 * c * v2 * v2;
-        if (most < faint * (1.0 - a / 2.0 + b / 3.0 - c / 4.0)) return 0.0;
+        if (most < faint * middle) return 0.0;
     }
     const double sine = sin(w), cosine = cos(w);
     return scale * (at_end * sine * v + (slope_end * cosine + a) * v2 - bend_end * sine * (v * v2) + 6.0 * c * (cosine - 1.0) * (v2 * v2));
@@ -152,6 +154,20 @@ static double largest_limit(const nb_spot_light *s, const nb_sphere *at)
     return at->slack * (zone < most ? zone : most);
 }
 
+/* Whether a slice at the distance `error` of a crystal alone may be above `faint` of the largest. */
+static int is_seen(const nb_spot_light *s, double error, const double along[3])
+{
+    if (s->faint == 0.0 || s->size->shape != NB_SQUARE) return 1;
+    double longest = INFINITY;
+    for (int i = 0; i < 3; i++) {
+        const double slope = fabs(along[i]), end = s->size->N[i] / (slope > 1e-300 ? slope : 1e-300);
+        longest = end < longest ? end : longest;
+    }
+    /* with w = 2 pi e T: 12 w^-2 + 48 w^-4, where the three factors end at once, is the most that square_slice knows of */
+    const double w = 2.0 * NB_PI * error * longest, v2 = 1.0 / (w * w);
+    return w * w < 36.0 || v2 * (12.0 + 48.0 * v2) >= s->faint;
+}
+
 /* Excitation error up to which the reflection g counts for some orientation and source; negative: it is not near. */
 static double limit_of(const nb_spot_light *s, const nb_sphere *at, const double g[3])
 {
@@ -163,6 +179,7 @@ static double limit_of(const nb_spot_light *s, const nb_sphere *at, const double
     products(s->middle, ray, index);
     for (int i = 0; i < 3; i++) largest = fabs(index[i]) > largest ? fabs(index[i]) : largest;
     products(s->dual, ray, along);
+    if (!is_seen(s, length - wavenumber, along)) return -1.0;
     const double zone = s->zone / largest, far = longest_reach(s, along, at->least);
     const double limit = at->slack * (zone < far ? zone : far);
     const double size_sqr = dot(g, g), size = sqrt(size_sqr), forward = dot(g, at->incident);

@@ -291,12 +291,13 @@ class _Crossing(NamedTuple):
 
 
 def _crossing(kind: _Kind, some: _Candidates, source: MeanSource, turning: _Turning) -> _Crossing:
-    g = some.hkl @ np.linalg.inv(kind.unturned).T
+    reciprocal = np.linalg.inv(kind.unturned).T
     u, i = turning.spindle, source.incident
     if turning.osc <= 0.0:
-        turned = rot_axis(g, u, turning.phi0)[:, np.newaxis]
+        turned = (some.hkl @ rot_axis(reciprocal, u, turning.phi0))[:, np.newaxis]
         nothing = np.zeros(turned.shape[:2])
         return _Crossing(nothing, turned, np.ones(nothing.shape, bool), nothing)
+    g = some.hkl @ reciprocal
     # |i/lambda + R g| = 1/lambda  <=>  fixed + cosine cos(phi) + sine sin(phi) = -lambda g^2/2
     fixed = (i @ u) * (g @ u)
     cosine, sine = g @ i - fixed, np.cross(u, g) @ i

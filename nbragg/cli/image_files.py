@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..simulation.saving import ImageFiles
     from .parser import CommandLine
 
-__all__ = ["open_saves", "write_dump", "write_images"]
+__all__ = ["names_of", "names_of_kinds", "open_saves", "write_dump", "write_images"]
 
 
 def write_dump(command: CommandLine) -> None:
@@ -35,7 +35,6 @@ def open_saves(command: CommandLine, count: int | None) -> Iterator[tuple[ImageF
 
     out = command.outputs
     options = SaveOptions(
-        save_as=out.save_as,
         seed=command.seed,
         scale=out.int_scale if out.int_scale > 0.0 else None,
         pedestal=out.adc,
@@ -45,12 +44,38 @@ def open_saves(command: CommandLine, count: int | None) -> Iterator[tuple[ImageF
     )
     pictures = dataclasses.replace(options, scale=out.pgm_scale if out.pgm_scale > 0.0 else None)
     with contextlib.ExitStack() as stack:
-        yield tuple(
-            stack.enter_context(
-                ImageFiles(path, pictures if path.lower().endswith(".pgm") else options, count)
-            )
-            for path in out.save_files
-        )
+        files = []
+        for _, path, save_as in out.saves:
+            chosen = pictures if path.lower().endswith(".pgm") else options
+            one = ImageFiles(path, dataclasses.replace(chosen, save_as=save_as), count)
+            files.append(stack.enter_context(one))
+        yield tuple(files)
+
+
+def names_of_kinds(command: CommandLine, count: int | None) -> Iterator[list[str]]:
+    """Names of the files of a run, those of each option together; ``count`` None: one image."""
+    from ..simulation.saving import file_names, numbered
+
+    out = command.outputs
+    first = out.first_frame
+    for option, path in out.named():
+        if option in ("-save", "-save_noise"):
+            yield file_names(path, count, first)
+        elif option == "-dump":
+            if command.setup.sample.crystals[0].structure_factors.values is not None:
+                yield [path]
+        elif len(command.setup.detector.panels or ()) > 1 and option != "-floatfile":
+            continue  # of several panels there is no such file
+        elif count is None:
+            yield [path]
+        else:
+            last = first + count - 1
+            yield [numbered(path, first + i, last, template=False) for i in range(count)]
+
+
+def names_of(command: CommandLine, count: int | None) -> list[str]:
+    """Names of all files of a run."""
+    return [name for names in names_of_kinds(command, count) for name in names]
 
 
 def write_images(
@@ -63,7 +88,9 @@ def write_images(
     """
     from . import report
 
-    if len(result.scene.panels) > 1:
+    if command.outputs.float_file is None:
+        lines = ["wrote"]
+    elif len(result.scene.panels) > 1:
         lines = _write_panels(command, result)
     else:
         lines = _write_canonical(command, result, with_misset)
@@ -79,6 +106,7 @@ def _write_panels(command: CommandLine, result: Result) -> list[str]:
     from ..io.images import raw
     from . import report
 
+    assert command.outputs.float_file is not None
     atomic.write_files([(command.outputs.float_file, raw.chunks(result.image))])
     sizes = " x ".join(map(str, result.image.shape))
     text = f"float32, photons, {sizes} ({'panel, slow, fast' if result.image.ndim == 3 else 'all panels'})"
@@ -92,6 +120,7 @@ def _write_canonical(command: CommandLine, result: Result, with_misset: bool) ->
     from . import report
 
     image, scene, out = result.image, result.scene, command.outputs
+    assert out.float_file is not None and out.int_file is not None
     roi = scene.panel.roi
     more: list[tuple[str, float]] = []
     if with_misset:

@@ -5,6 +5,7 @@ Exit status: 0 done, 1 the image could not be rendered, 2 bad input (nothing wri
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -19,6 +20,7 @@ from .words import Given, UsageError, scan
 if TYPE_CHECKING:
     from ..scene.record import Scene
     from ..simulation.result import Result
+    from ..simulation.simulator import Simulator
     from .parser import CommandLine
 
 __all__ = ["main"]
@@ -52,7 +54,7 @@ def _check(command: CommandLine, scene: Scene) -> None:
     from ..io.images import check_geometry
     from ..scene.reach import check_listed
 
-    for path in command.outputs.save_files:
+    for _, path, _ in command.outputs.saves:
         check_geometry(path, scene)
     if "-hkl" in command.inputs:
         check_listed(scene, command.inputs["-hkl"])
@@ -67,7 +69,6 @@ def _check(command: CommandLine, scene: Scene) -> None:
 def _run(given: Sequence[Given], argv: Sequence[str]) -> None:
     with busy("reading"):
         from ..simulation.simulator import Simulator
-        from . import image_files, report
         from .parser import build
         from .settings import collect
 
@@ -75,8 +76,20 @@ def _run(given: Sequence[Given], argv: Sequence[str]) -> None:
         simulator = Simulator(command.setup, command.options)
     scene = simulator.scene
     _check(command, scene)
+    if command.quiet:
+        with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+            _report(command, simulator, argv)
+    else:
+        _report(command, simulator, argv)
+
+
+def _report(command: CommandLine, simulator: Simulator, argv: Sequence[str]) -> None:
+    """Render, write, and say what is done."""
     import shlex
 
+    from . import image_files, report
+
+    scene = simulator.scene
     print("nanobragg", shlex.join(argv))
     print(f"version {__version__}, physics {scene.physics}, precision {report.precision(command.options)}\n")
     print("\n".join(report.scene_lines(command, scene)), flush=True)
@@ -93,7 +106,7 @@ def _run(given: Sequence[Given], argv: Sequence[str]) -> None:
         _print_traces(command, result)
     with image_files.open_saves(command, None) as saves:
         lines = image_files.write_images(command, result, saves)
-    print("\n".join(["", *lines]), flush=True)
+    print("\n".join(["", *lines, report.written_line(image_files.names_of(command, None))]), flush=True)
 
 
 def _show(text: str) -> int:

@@ -24,11 +24,12 @@ _FIXED = {
 class Outputs:
     """Files to write, and the scales of the integer ones; None: do not write."""
 
-    float_file: str = "floatimage.bin"
-    int_file: str = "intimage.img"
+    float_file: str | None = "floatimage.bin"
+    int_file: str | None = "intimage.img"
     pgm_file: str | None = "image.pgm"
     noise_file: str | None = "noiseimage.img"
     save_files: tuple[str, ...] = ()
+    save_noise_files: tuple[str, ...] = ()
     dump_file: str | None = None
     int_scale: float = 0.0  #: 0 or less: automatic
     pgm_scale: float = 0.0  #: 0 or less: automatic
@@ -51,10 +52,26 @@ class Outputs:
             ("-intfile", self.int_file),
             ("-pgmfile", self.pgm_file),
             ("-noisefile", self.noise_file),
-            *(("-save", path) for path in self.save_files),
+            *((option, path) for option, path, _ in self.saves),
             ("-dump", self.dump_file),
         ]
         return [(option, path) for option, path in files if path is not None]
+
+    @property
+    def saves(self) -> list[tuple[str, str, str]]:
+        """(option, path, what pixels are) of the files whose format the suffix says."""
+        noise = [("-save_noise", path, "counts") for path in self.save_noise_files]
+        return [*(("-save", path, self.save_as) for path in self.save_files), *noise]
+
+    @property
+    def leader(self) -> str:
+        """The file that stands for an image in reports."""
+        return self.float_file or self.saves[0][1]
+
+    @property
+    def counts(self) -> bool:
+        """Whether noise is drawn."""
+        return self.noise_file is not None or any(save_as == "counts" for _, _, save_as in self.saves)
 
 
 #: name of a -save file of which only the suffix is given, by what it holds
@@ -86,19 +103,21 @@ def check_outputs(outputs: Outputs, inputs: dict[str, str], count: int | None = 
     from ..io.images.formats import FORMATS
     from ..simulation.saving import file_names
 
-    for path in outputs.save_files:
+    for option, path, _ in outputs.saves:
         entry = FORMATS[check_format(path)]
         if entry.series and is_special(path):
-            raise InputError(f"-save {path}: {entry.name} needs a file, not a device or a pipe")
-    fixed = [pair for pair in outputs.named() if pair[0] != "-save"]
+            raise InputError(f"{option} {path}: {entry.name} needs a file, not a device or a pipe")
+    fixed = [pair for pair in outputs.named() if pair[0] not in ("-save", "-save_noise")]
     if count is None:
-        saved = [("-save", file_names(path, None, outputs.first_frame)[0]) for path in outputs.save_files]
+        saved = [
+            (option, file_names(path, None, outputs.first_frame)[0]) for option, path, _ in outputs.saves
+        ]
         check_paths([*fixed, *saved], inputs)
     for option, path in fixed:
         if option in _FIXED:
             _check_suffix(option, path)
     if not outputs.overwrite:
-        for path in outputs.save_files:
+        for _, path, _ in outputs.saves:
             for name in file_names(path, count, outputs.first_frame):
                 check_format(name, overwrite=False)
 

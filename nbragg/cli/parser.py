@@ -82,6 +82,7 @@ class CommandLine:
     seed: int = 0  #: of the noise image
     image: int = 0  #: its number, for the random numbers of a detector's response
     progress: bool = True
+    quiet: bool = False  #: no report
     trace: Trace | None = None
     series: SeriesRequest | None = None
     inputs: dict[str, str] = field(default_factory=dict)  #: option to path of every file read
@@ -341,15 +342,22 @@ def _outputs(settings: Settings, listed: ReflectionFile | None) -> Outputs:
             files[f"{kind}_file"] = None
     dump = None if listed is None else settings.get("input.dump", _DUMP)
     save_as = files.get("save_as", "photons")
-    files["save_files"] = tuple(whole_name(path, save_as) for path in files.get("save_files", ()))
+    for name, pixels in (("save_files", save_as), ("save_noise_files", "counts")):
+        files[name] = tuple(whole_name(path, pixels) for path in files.get(name, ()))
+    saves = files["save_files"] or files["save_noise_files"]
+    if files.pop("nofiles", False):
+        if not saves:
+            raise InputError("-nofiles leaves no image to write: give -save FILE or -save_noise FILE")
+        files |= dict.fromkeys(("float_file", "int_file", "pgm_file", "noise_file"))
     if not 0 <= files.get("first_frame", 1) <= 10**9:
         raise InputError(f"-first_frame {files['first_frame']}; 0 to 1000000000 was expected")
     if save_as == "counts" and "int_scale" in files:
         warn("-scale has no effect on counts: -flux and -exposure decide how many there are")
-    if not files["save_files"]:
-        for name in ("save_as", "compression", "overwrite"):
-            if name in files:
-                warn(f"-{name} has no effect without -save")
+    if not files["save_files"] and "save_as" in files:
+        warn("-save_as has no effect without -save")
+    for name in ("compression", "overwrite"):
+        if name in files and not saves:
+            warn(f"-{name} has no effect without -save")
     return Outputs(dump_file=dump, **files)
 
 
@@ -388,7 +396,7 @@ def build(settings: Settings, given: Sequence[Given] = (), *, checks_outputs: bo
         series = dataclasses.replace(series, spectra=_spectra(settings, series.count))
     if response is not None:
         validate.count("-seed", seed, at_least=1 - 2**63, at_most=2**64 - 1)
-    elif outputs.noise_file is not None or outputs.save_as == "counts":
+    elif outputs.counts or outputs.save_as == "counts":
         validate.stream_seed("-seed", seed, uses=1 if series is None else series.count)
     if checks_outputs:
         explicit = any(item.option.name == "-noisefile" for item in given)
@@ -401,7 +409,8 @@ def build(settings: Settings, given: Sequence[Given] = (), *, checks_outputs: bo
         outputs,
         seed=seed,
         image=image_number(outputs.first_frame, 0),
-        progress=run.get("progress", True),
+        progress=run.get("progress", True) and not run.get("quiet", False),
+        quiet=run.get("quiet", False),
         trace=trace,
         series=series,
         inputs=inputs,

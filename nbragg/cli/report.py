@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 from collections.abc import Iterable
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,15 @@ if TYPE_CHECKING:
     from ..scene.record import PlacedPanel, Scene
     from .parser import CommandLine
 
-__all__ = ["file_line", "output_lines", "pixels", "precision", "scene_lines", "statistics_lines"]
+__all__ = [
+    "file_line",
+    "output_lines",
+    "pixels",
+    "precision",
+    "scene_lines",
+    "statistics_lines",
+    "written_line",
+]
 
 _INTERPOLATION = {
     "nearest": "nearest index",
@@ -42,6 +51,16 @@ def _line(label: str, text: str) -> str:
 def file_line(path: str, text: str) -> str:
     """What was written to a file."""
     return _line(path, text)
+
+
+def written_line(names: Iterable[str]) -> str:
+    """How many files there are, and how large together; devices have no size."""
+    from ..base.memory import readable
+    from ..io.files.atomic import is_special
+
+    files = [name for name in names if not is_special(name)]
+    size = readable(sum(os.path.getsize(name) for name in files))
+    return f"{len(files)} file{'' if len(files) == 1 else 's'}, {size}"
 
 
 def precision(options: RenderOptions) -> str:
@@ -267,7 +286,7 @@ def _sampling(command: CommandLine, scene: Scene) -> list[str]:
     if scene.water > 0.0:
         lines.append(_line("water", f"{scene.water * 1e6:g} um"))
     lines += _backgrounds(command)
-    if command.outputs.noise_file is not None or command.setup.response is not None:
+    if command.outputs.counts or command.setup.response is not None:
         lines.append(_line("noise seed", str(command.seed)))
     return lines
 
@@ -334,6 +353,7 @@ def output_lines(
 ) -> list[str]:
     """The files written and the scales they were written with."""
     out = command.outputs
+    assert out.float_file is not None and out.int_file is not None
     lines = [
         "wrote",
         _line(out.float_file, "float32, photons"),

@@ -128,7 +128,7 @@ def fitting_outputs(outputs: Outputs, setup: Setup, *, explicit: bool) -> Output
     response = setup.response
     if response is None:
         return outputs
-    counted = outputs.save_as == "counts" and bool(outputs.save_files)
+    counted = any(save_as == "counts" for _, _, save_as in outputs.saves)
     if counted:
         _check_saves(outputs, response)
     panels = len(setup.detector.panels or ())
@@ -153,8 +153,10 @@ def fitting_outputs(outputs: Outputs, setup: Setup, *, explicit: bool) -> Output
 def _check_saves(outputs: Outputs, response: DetectorResponse) -> None:
     from ..io.images.formats import FORMATS, counts_dtype, format_of
 
-    for path in outputs.save_files:
+    for option, path, save_as in outputs.saves:
+        if save_as != "counts":
+            continue
         try:
             counts_dtype(FORMATS[format_of(path)], response.pixel_dtype)
         except InputError as error:
-            raise InputError(f"-save {path}: {error}") from None
+            raise InputError(f"{option} {path}: {error}") from None

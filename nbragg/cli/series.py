@@ -20,7 +20,7 @@ from ..io.images.metadata import ImageMetadata, imgcif_frame
 from ..scene.crystal_cell import placed_cell
 from ..simulation.saving import file_names, is_one_file, name_pattern, numbered
 from ..simulation.series import Series
-from . import image_files
+from . import image_files, report
 from .outputs import Outputs, check_paths
 from .terminal import progress_bar
 
@@ -64,7 +64,7 @@ def run(command: CommandLine, simulator: Simulator) -> None:
     request = command.series
     assert request is not None
     random = request.kind == "random"
-    table = f"{os.path.splitext(command.outputs.float_file)[0]}_orientations.csv" if random else None
+    table = f"{os.path.splitext(command.outputs.leader)[0]}_orientations.csv" if random else None
     _check_names(command, table)
     if random:
         images = Series.random(command.setup, request.count, request.seed, request.lattices)
@@ -100,10 +100,25 @@ def run(command: CommandLine, simulator: Simulator) -> None:
                     progress(written / request.count)
     except KeyboardInterrupt:
         stop = f"stopped at image {written + 1} of {request.count}; those before it are complete"
-        lost = [path for path in command.outputs.save_files if is_one_file(path)]
+        lost = [path for _, path, _ in command.outputs.saves if is_one_file(path)]
         if lost:
             stop += f", but for {', '.join(lost)}, which was to hold all and was not written"
         raise KeyboardInterrupt(stop) from None
+    print("\n".join(["", *_written_files(command, table)]), flush=True)
+
+
+def _written_files(command: CommandLine, table: str | None) -> list[str]:
+    """What a series left: the first and the last file of each kind, how many, how large."""
+    series = command.series
+    assert series is not None
+    lines = ["wrote"]
+    for names in image_files.names_of_kinds(command, series.count):
+        name = names[0] if len(names) == 1 else f"{names[0]} to {os.path.basename(names[-1])}"
+        lines.append(report.file_line(name, report.written_line(names)))
+    if table is not None:
+        lines.append(report.file_line(table, report.written_line([table])))
+    names = [*image_files.names_of(command, series.count), *([table] if table else [])]
+    return [*lines, report.written_line(names)]
 
 
 @contextlib.contextmanager
@@ -169,26 +184,27 @@ def _written(
         one = dataclasses.replace(command, outputs=outputs, image=command.image + number - 1)
     image_files.write_images(one, result, saves, with_misset=series.kind == "random")
     s = result.statistics
-    return f"{outputs.float_file:<32} {label:<32} {s.max:12g} {s.mean:12g} {result.elapsed:9.3g}"
+    name = outputs.float_file or f"image {command.outputs.first_frame + number - 1}"
+    return f"{name:<32} {label:<32} {s.max:12g} {s.mean:12g} {result.elapsed:9.3g}"
 
 
 def _check_names(command: CommandLine, table: str | None) -> None:
     """Refuse, before rendering, names that cannot be written or that belong to an input."""
     assert command.series is not None
     count, out = command.series.count, command.outputs
-    fixed = [pair for pair in out.named() if pair[0] not in ("-save", "-dump")]
+    fixed = [pair for pair in out.named() if pair[0] not in ("-save", "-save_noise", "-dump")]
     last = out.first_frame + count - 1
     first = [(option, numbered(path, out.first_frame, last, template=False)) for option, path in fixed]
-    first += [("-save", file_names(path, count, out.first_frame)[0]) for path in out.save_files]
+    first += [(option, file_names(path, count, out.first_frame)[0]) for option, path, _ in out.saves]
     single = [("-random", table)] if table else []
     single += [("-dump", out.dump_file)] if out.dump_file else []
     check_paths([*first, *single], command.inputs)
     # names that stand alone must not be among the numbered ones
-    single += [("-save", path) for path in out.save_files if is_one_file(path)]
+    single += [(option, path) for option, path, _ in out.saves if is_one_file(path)]
     alone = [*command.inputs.items(), *single]
     patterns = [(option, path, name_pattern(path, last, template=False)) for option, path in fixed]
     patterns += [
-        ("-save", path, name_pattern(path, last)) for path in out.save_files if not is_one_file(path)
+        (option, path, name_pattern(path, last)) for option, path, _ in out.saves if not is_one_file(path)
     ]
     for option, path, pattern in patterns:
         for other, name in alone:
@@ -230,7 +246,12 @@ def _orientation_rows(command: CommandLine, images: Series, turn: FloatArray) ->
         cell = placed_cell(crystal, (0.0, 0.0, 0.0), rules)  # the orientation takes the place of the angles
         first = command.outputs.first_frame
         last = first + len(images) - 1
-        file = numbered(command.outputs.float_file, first + number - 1, last, template=False)
+        out = command.outputs
+        if out.float_file is not None:
+            file = numbered(out.float_file, first + number - 1, last, template=False)
+        else:
+            names = file_names(out.leader, len(images), first)
+            file = names[0] if len(names) == 1 else names[number - 1]
         quoted = f'"{file}"' if "," in file else file
         # that of the direct cell, which a distorted cell's reciprocal vectors miss (canonical 5.1)
         reciprocal = np.linalg.inv(cell.vectors).T @ turn.T

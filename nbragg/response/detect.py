@@ -299,6 +299,12 @@ def _dead(panels: _Panels, response: DetectorResponse) -> list[NDArray[np.bool_]
 def _marks(shape: tuple[int, ...], mask: Any, roi: Any, dead: Any) -> NDArray[np.uint8] | None:
     """What the chain has to know of each pixel; None: nothing."""
     slow, fast = shape
+    if (
+        mask is None
+        and dead is None
+        and (roi is None or _limits(roi, slow, fast) == [0, fast - 1, 0, slow - 1])
+    ):
+        return None
     mark = _engine.MARKS
     marks = np.zeros(shape, np.uint8)
     if roi is not None:

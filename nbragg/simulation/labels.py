@@ -216,7 +216,7 @@ def spots_of(scene: Scene, *, d_min_A: float | None = None, least: float = LEAST
     structured ndarray (n,) of SPOT
         ``h``, ``k``, ``l``; ``crystal``, a lattice: a crystal of the sample or an individual of its twin, and
         ``panel``, numbers from 0; ``fast`` and ``slow`` in pixels of the panel, the centre of its first pixel
-        at 0, 0, as `nbragg.predict_spots` has them, so that the nearest whole numbers are a pixel of its
+        at 0, 0, as `nbragg.analysis.prediction` has them, so that the nearest whole numbers are a pixel of its
         image; ``photons`` expected in the whole spot; ``partiality``, of a rotation NaN where the crystal
         comes near the Ewald sphere and does not cross it; ``d_A``, spacing, angstrom.  Spots without photons,
         of crystals of weight 0 and behind beam stops, are left out.
@@ -229,17 +229,17 @@ def spots_of(scene: Scene, *, d_min_A: float | None = None, least: float = LEAST
     if not _weights(scene).any():
         return np.zeros(0, SPOT)
     found = expected_reflections(scene, d_min_A=d_min_A, least=least)
-    order = np.argsort(-found["counts"], kind="stable")
-    found = found[order[: np.count_nonzero(found["counts"] > 0.0)]]
-    spots = np.empty(len(found), SPOT)
+    photons = found["counts"]
+    order = np.argsort(-photons, kind="stable")[: np.count_nonzero(photons > 0.0)]
+    spots = np.empty(len(order), SPOT)
     index, place = found["miller_index"], found["xyz_px"]
     for i, name in enumerate("hkl"):
-        spots[name] = index[:, i]
+        spots[name] = index[order, i]
     for i, name in enumerate(("fast", "slow")):
-        spots[name] = place[:, i] - 0.5
+        spots[name] = place[order, i] - 0.5
     for name in ("crystal", "panel", "partiality", "d_A"):
-        spots[name] = found[name]
-    spots["photons"] = found["counts"]
+        spots[name] = found[name][order]
+    spots["photons"] = photons[order]
     return spots
 
 

@@ -23,7 +23,7 @@ SPELLINGS = {
         -mosflm
         -xds -adxv -denzo -dials -curved_det -point_pixel -oversample_thick -oversample_polar
         -oversample_omega
-        -interpolate -nointerpolate -printout -noprogress -progress -nonoise -nopgm
+        -interpolate -nointerpolate -printout -noprogress -progress -quiet -nonoise -nopgm -nofiles
         -overwrite -nooverwrite -header_offset -coherent -version -h
         -integrating -counting -gain_per_keV -raw -signed -flag_badpix -retrigger -noretrigger
         -rate_correction
@@ -50,7 +50,7 @@ SPELLINGS = {
         -background_oversample -molecules -sample_molecules -density
         -sample_den
         -sample_density -MW -molecular_weight -threads -physics -precision -device -frames -random
-        -save_as -first_frame -compression
+        -save_as -save_noise -first_frame -compression
         -column -save -geometry -expt -orientation_frame -detector -detector_material -detector_front
         -gas_path -vacuum_path -window -beamstop -aperture -shadow -sample_absorption -upstream -preset
         -response -rng -photon_scale -flicker -calibration -calib_seed -calibration_as -psf -psf_fwhm
@@ -158,6 +158,7 @@ def test_every_setting_has_a_reader() -> None:
         "background.molar_mass",
         "background.molecules",
         "beam.energy_eV",
+        "output.nofiles",
         "crystal.N_a",
         "crystal.N_b",
         "crystal.N_c",
@@ -204,6 +205,7 @@ def test_every_setting_has_a_reader() -> None:
         "run.printout",
         "run.printout_pixel",
         "run.progress",
+        "run.quiet",
         "run.version",
         "run.help",
     }

@@ -277,3 +277,58 @@ def test_outside_of_the_region() -> None:
     with h5py.File("b.nxs") as file:
         used = file["entry/instrument/detector/pixel_mask"][()] == 0
     assert used[4:11, 3:21].all() and used.sum() == 7 * 18
+
+
+def test_noise_beside_photons() -> None:
+    """-save_noise holds counts whatever -save holds; a suffix alone stands for a name."""
+    assert run("-save x.npy -save_noise y.npy -save_noise .cbf -seed 3 -first_frame 2") == 0
+    expected = noise_image(photons(), None, 3, 0, np.int32).pixels
+    assert np.array_equal(np.load("x.npy"), photons()) and np.array_equal(np.load("y.npy"), expected)
+    assert np.array_equal(read_image("noiseimage_0002.cbf").image, expected)
+
+
+@pytest.mark.parametrize("series", ["-frames 3 -osc 1 -phisteps 1", "-random 3"])
+def test_a_series_and_its_noise_in_one_file_each(series: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Three frames each, nothing beside them but the table of orientations, and a list of it all."""
+    assert run(f"{series} -nofiles -save photons.nxs -save_noise counts.nxs -seed 5") == 0
+    table = {"photons_orientations.csv"} if "random" in series else set()
+    assert names() == {"photons.nxs", "counts.nxs"} | table
+    image, counts = (read_image(name, frame=None).image for name in ("photons.nxs", "counts.nxs"))
+    assert image.shape == counts.shape == (3, 20, 24) and counts.dtype.kind in "iu"
+    for i in range(3):
+        assert np.array_equal(counts[i], noise_image(image[i], None, 5 + i, 0, np.int32).pixels)
+    assert not np.array_equal(image[0], image[1])
+    lines = capsys.readouterr().out.splitlines()
+    size = sum(Path(name).stat().st_size for name in names())
+    assert lines[-1] == f"{len(names())} files, {size} bytes"
+    assert {line.split()[0] for line in lines[lines.index("wrote") + 1 : -1]} == names()
+    if table:
+        assert [row.split(",")[1] for row in Path(*table).read_text().splitlines()[1:]] == ["photons.nxs"] * 3
+
+
+def test_nothing_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    """-quiet leaves errors; the file is the same."""
+    assert run("-nofiles -save x.npy") == 0
+    report = capsys.readouterr().out
+    size = Path("x.npy").stat().st_size
+    assert names() == {"x.npy"} and report.splitlines()[-1] == f"1 file, {size} bytes"
+    first = Path("x.npy").read_bytes()
+    assert run("-nofiles -quiet -save x.npy") == 0
+    assert capsys.readouterr().out == "" and Path("x.npy").read_bytes() == first
+    assert run("-quiet -save x.xyz") == 2
+    said = capsys.readouterr()
+    assert said.out == "" and "x.xyz" in said.err
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("-nofiles", "give -save FILE or -save_noise FILE"),
+        ("-save x.npy -save_noise x.npy", "also written by -save"),
+        ("-save_noise x.xyz", "x.xyz"),
+        ("-save_noise x.npy -seed 2147483647", "seed"),
+    ],
+)
+def test_bad_noise_files(line: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(line) == 2 and message in capsys.readouterr().err
+    assert not names()

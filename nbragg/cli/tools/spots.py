@@ -71,7 +71,8 @@ def _spots(arguments: argparse.Namespace) -> NDArray[np.void]:
     assert scene is not None
     least = LEAST if arguments.least is None else arguments.least
     spots = spots_of(scene, d_min_A=arguments.dmin, least=least)
-    return spots[spots["photons"] >= arguments.min_photons][: arguments.most]
+    bright: NDArray[np.void] = spots[spots["photons"] >= arguments.min_photons]
+    return bright[: arguments.most]
 
 
 def _run(arguments: argparse.Namespace) -> None:
