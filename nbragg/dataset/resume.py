@@ -49,7 +49,9 @@ def check_folder(folder: Path, head: Head) -> Head | None:
     except OSError as error:
         raise FileError(f"cannot read {folder}: {error.strerror or error}") from None
     if MANIFEST not in names:
-        other = sorted(name for name in names - _OURS if not name.startswith("recipe."))
+        # begun here before, and ended before there was a manifest
+        begun = LOCK in names
+        other = sorted(name for name in names - _OURS if not (begun and name.startswith("recipe.")))
         if other:
             raise InputError(f"{folder} holds other things ({other[0]}): give an empty folder, or a new name")
         return None
