@@ -140,6 +140,12 @@ static double longest_reach(const nb_spot_light *s, const double along[3], doubl
     return most;
 }
 
+/* A crystal whose slices alone decide what is listed: what is seen of it is known better than `reach` has it. */
+static int is_alone(const nb_spot_light *s)
+{
+    return s->faint > 0.0 && s->faint < 3e-3 && s->size->shape == NB_SQUARE;
+}
+
 /* No limit is larger, whatever the direction. */
 static double largest_limit(const nb_spot_light *s, const nb_sphere *at)
 {
@@ -152,13 +158,13 @@ static double largest_limit(const nb_spot_light *s, const nb_sphere *at)
         most = far > most ? far : most;
     }
     const double zone = s->zone * (edges[0] + edges[1] + edges[2]);
+    if (is_alone(s)) most *= sqrt(12.1 / 24.0); /* as is_seen has it */
     return at->slack * (zone < most ? zone : most);
 }
 
-/* Whether a slice at the distance `error` of a crystal alone may be above `faint` of the largest. */
+/* Whether a slice at the distance `error` of such a crystal may be above `faint` of the largest. */
 static int is_seen(const nb_spot_light *s, double error, const double along[3])
 {
-    if (s->faint == 0.0 || s->size->shape != NB_SQUARE) return 1;
     double longest = INFINITY;
     for (int i = 0; i < 3; i++) {
         const double slope = fabs(along[i]), end = s->size->N[i] / (slope > 1e-300 ? slope : 1e-300);
@@ -175,12 +181,12 @@ static double limit_of(const nb_spot_light *s, const nb_sphere *at, const double
     const double wavenumber = 1.0 / at->wavelength;
     double ray[3], index[3], along[3], largest = 0.0;
     for (int x = 0; x < 3; x++) ray[x] = g[x] + at->incident[x] * wavenumber;
-    const double length = sqrt(dot(ray, ray));
-    for (int x = 0; x < 3; x++) ray[x] /= length;
+    const double length = sqrt(dot(ray, ray)), per = 1.0 / length;
+    for (int x = 0; x < 3; x++) ray[x] *= per;
+    products(s->dual, ray, along);
+    if (is_alone(s)) return is_seen(s, length - wavenumber, along) ? wavenumber : -1.0; /* the zone is looked at later */
     products(s->middle, ray, index);
     for (int i = 0; i < 3; i++) largest = fabs(index[i]) > largest ? fabs(index[i]) : largest;
-    products(s->dual, ray, along);
-    if (!is_seen(s, length - wavenumber, along)) return -1.0;
     const double zone = s->zone / largest, far = longest_reach(s, along, at->least);
     const double limit = at->slack * (zone < far ? zone : far);
     const double size_sqr = dot(g, g), size = sqrt(size_sqr), forward = dot(g, at->incident);
