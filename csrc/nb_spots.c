@@ -219,14 +219,12 @@ int64_t nb_spots_near(const nb_spot_light *s, const nb_sphere *at, const float *
             excess[i] = fabsf(size[i] + (v[0] * x[i] + v[1] * y[i] + v[2] * z[i]));
         }
         const float inside = (float)(1.0 + 1e-5);
-        float most = (float)((c0 * (2.0 * wavenumber + c0) + rounding) / farthest);
+        const double widest = c0 + c1 * sqrt(farthest) + c2 * farthest;
+        const float most = (float)((widest * (2.0 * wavenumber + widest) * (1.0 + 1e-5) + rounding) / farthest);
         for (int i = 0; i < count; i++) {
-            if (size[i] > inside) continue;
-            if (c1 > 0.0 || c2 > 0.0) {
-                const double g_sqr = size[i] * farthest, E = c0 + c1 * sqrt(g_sqr) + c2 * g_sqr;
-                most = (float)((E * (2.0 * wavenumber + E) + rounding) / farthest);
-            }
-            if (!(excess[i] <= most)) continue;
+            if (size[i] > inside || !(excess[i] <= most)) continue;
+            const double g_sqr32 = size[i] * farthest, E = c0 + c1 * sqrt(g_sqr32 > 0.0 ? g_sqr32 : 0.0) + c2 * g_sqr32;
+            if (!(excess[i] * farthest <= E * (2.0 * wavenumber + E) + rounding)) continue;
             const double index[3] = {x[i], y[i], z[i]};
             double g[3];
             point_of(index, s->dual, g);
