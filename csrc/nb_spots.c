@@ -139,6 +139,12 @@ static double longest_reach(const nb_spot_light *s, const double along[3], doubl
     return most;
 }
 
+/* A crystal whose slices alone decide what is listed: what is seen of it is known better than `reach` has it. */
+static int is_alone(const nb_spot_light *s)
+{
+    return s->faint > 0.0 && s->faint < 3e-3 && s->size->shape == NB_SQUARE;
+}
+
 /* No limit is larger, whatever the direction. */
 static double largest_limit(const nb_spot_light *s, const nb_sphere *at)
 {
@@ -151,13 +157,13 @@ static double largest_limit(const nb_spot_light *s, const nb_sphere *at)
         most = far > most ? far : most;
     }
     const double zone = s->zone * (edges[0] + edges[1] + edges[2]);
+    if (is_alone(s)) most *= sqrt(12.1 / 24.0); /* as is_seen has it */
     return at->slack * (zone < most ? zone : most);
 }
 
-/* Whether a slice at the distance `error` of a crystal alone may be above `faint` of the largest. */
+/* Whether a slice at the distance `error` of such a crystal may be above `faint` of the largest. */
 static int is_seen(const nb_spot_light *s, double error, const double along[3])
 {
-    if (s->faint == 0.0 || s->size->shape != NB_SQUARE) return 1;
     double longest = INFINITY;
     for (int i = 0; i < 3; i++) {
         const double slope = fabs(along[i]), end = s->size->N[i] / (slope > 1e-300 ? slope : 1e-300);
@@ -174,12 +180,12 @@ static double limit_of(const nb_spot_light *s, const nb_sphere *at, const double
     const double wavenumber = 1.0 / at->wavelength;
     double ray[3], index[3], along[3], largest = 0.0;
     for (int x = 0; x < 3; x++) ray[x] = g[x] + at->incident[x] * wavenumber;
-    const double length = sqrt(dot(ray, ray));
-    for (int x = 0; x < 3; x++) ray[x] /= length;
+    const double length = sqrt(dot(ray, ray)), per = 1.0 / length;
+    for (int x = 0; x < 3; x++) ray[x] *= per;
+    products(s->dual, ray, along);
+    if (is_alone(s)) return is_seen(s, length - wavenumber, along) ? wavenumber : -1.0; /* the zone is looked at later */
     products(s->middle, ray, index);
     for (int i = 0; i < 3; i++) largest = fabs(index[i]) > largest ? fabs(index[i]) : largest;
-    products(s->dual, ray, along);
-    if (!is_seen(s, length - wavenumber, along)) return -1.0;
     const double zone = s->zone / largest, far = longest_reach(s, along, at->least);
     const double limit = at->slack * (zone < far ? zone : far);
     const double size_sqr = dot(g, g), size = sqrt(size_sqr), forward = dot(g, at->incident);
@@ -242,8 +248,8 @@ int64_t nb_spots_near(const nb_spot_light *s, const nb_sphere *at, const float *
      * <= E (2 wavenumber + E): along l a parabola, which says where to look. */
     const double wavenumber = 1.0 / at->wavelength, farthest = 1.0 / (at->d_min * at->d_min), longest = 1.0 / at->d_min;
     const double wide = 1.1 * (at->angle + 0.5 * at->angle * at->angle), broad = 1.1 * at->bandwidth * 0.5 * at->wavelength;
-    const double E = largest_limit(s, at) + wide * longest + broad * farthest;
-    const double most = E * (2.0 * wavenumber + E) + 1e-12 * (farthest + 2.0 * wavenumber * longest);
+    const double least = largest_limit(s, at), E = least + wide * longest + broad * farthest;
+    const double rounding = 1e-12 * (farthest + 2.0 * wavenumber * longest), most = E * (2.0 * wavenumber + E) + rounding;
     const double *star[3] = {s->dual, s->dual + 3, s->dual + 6}, along = dot(star[2], star[2]);
     double forward[3];
     products(s->dual, at->incident, forward);
@@ -260,6 +266,8 @@ int64_t nb_spots_near(const nb_spot_light *s, const nb_sphere *at, const float *
                 for (int x = 0; x < 3; x++) at_l[x] = g[x] + l[i] * star[2][x];
                 const double g_sqr = dot(at_l, at_l);
                 if (g_sqr > farthest || g_sqr == 0.0) continue;
+                const double own = least + wide * sqrt(g_sqr) + broad * g_sqr;
+                if (fabs(g_sqr + 2.0 * wavenumber * dot(at_l, at->incident)) > own * (2.0 * wavenumber + own) + rounding) continue;
                 const double counts = limit_of(s, at, at_l);
                 if (counts < 0.0) continue;
                 if (found == room) return -1;

@@ -229,6 +229,8 @@ class _Kind:
         # alone, a slice is the whole partiality
         alone = self.terms == 1 and turning.osc <= 0.0
         self._least = least if alone else min(least, _FADED)
+        # limits change with the orientation
+        self._slack = 1.0 if alone else 1.2 * (1.0 + min(self.spread, 1.0))
         self.light = _engine.SpotLight(
             np.concatenate([Spot(part).record(share) for part, share in zip(parts, shares, strict=True)]),
             orientations,
@@ -263,7 +265,7 @@ class _Kind:
             self.spread + source.divergence,
             source.bandwidth,
             self._least,
-            1.2 * (1.0 + min(self.spread, 1.0)),  # limits change with the orientation
+            self._slack,
             d_min,
         )
         return _Candidates(np.ascontiguousarray(rows[:, number].T, np.float64), limit)
