@@ -42,7 +42,6 @@ def transmission(
     at: NDArray[np.float64],
     P: NDArray[np.float64],
 ) -> NDArray[np.float64]: ...
-
 def spot_slices(
     size: NDArray[np.void], distance: NDArray[np.float64], along: NDArray[np.float64]
 ) -> NDArray[np.float64]: ...
