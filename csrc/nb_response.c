@@ -102,6 +102,7 @@ NB_INLINE void wait_for(nb_waiting *w, nb_vd m, nb_vdbits at, unsigned which)
 
 #define NB_MARGIN 2e-5f /* the sums of `bracket` are less than 6e-6 in error */
 #define NB_TERMS 64     /* of a mean below 10: the sums are 1 long before */
+#define NB_BESIDE 2     /* vectors that go step by step together, so that no step waits for the one before */
 
 /* 1/n */
 #define NB_PER4(n) 1.0f / (n), 1.0f / (n + 1), 1.0f / (n + 2), 1.0f / (n + 3)
@@ -113,26 +114,43 @@ static const float per[NB_TERMS] = {NB_PER16(1), NB_PER16(17), NB_PER16(33), NB_
 static void bracket(nb_strip *s)
 {
     const nb_vf none = {0};
-    for (int i = 0; i < s->lanes; i += NB_FLANES) {
-        const nb_vf m = nb_load_vf(s->mean + i), u = nb_load_vf(s->below + i), low = u - NB_MARGIN, high = u + NB_MARGIN;
-        nb_vf p = nb_exp_vf(-m), sum = p, least = none, most = none;
-        for (int n = 0; n < NB_TERMS && nb_bits_vf(high > sum); n += 4)
+    const int lanes = (s->lanes + NB_BESIDE * NB_FLANES - 1) / (NB_BESIDE * NB_FLANES) * NB_BESIDE * NB_FLANES;
+    for (int i = 0; i < lanes; i += NB_FLANES) *(nb_vf *)(s->least + i) = nb_exp_vf(-nb_load_vf(s->mean + i));
+    for (int i = 0; i < s->lanes; i += NB_BESIDE * NB_FLANES) {
+        nb_vf m[NB_BESIDE], low[NB_BESIDE], high[NB_BESIDE], p[NB_BESIDE], sum[NB_BESIDE], least[NB_BESIDE], most[NB_BESIDE];
+        for (int v = 0; v < NB_BESIDE; v++) {
+            const int at = i + v * NB_FLANES;
+            m[v] = nb_load_vf(s->mean + at);
+            low[v] = nb_load_vf(s->below + at) - NB_MARGIN;
+            high[v] = nb_load_vf(s->below + at) + NB_MARGIN;
+            sum[v] = p[v] = nb_load_vf(s->least + at);
+            least[v] = most[v] = none;
+        }
+        for (int n = 0; n < NB_TERMS; n += 4) {
+            nb_vfmask going = {0};
+            for (int v = 0; v < NB_BESIDE; v++) going |= high[v] > sum[v];
+            if (!nb_bits_vf(going)) break;
             for (int j = n; j < n + 4; j++) {
                 const nb_vf next = none + (float)(j + 1);
-                least = nb_select_vf(low > sum, next, least);
-                most = nb_select_vf(high > sum, next, most);
-                p *= m * per[j];
-                sum += p;
+                for (int v = 0; v < NB_BESIDE; v++) {
+                    least[v] = nb_select_vf(low[v] > sum[v], next, least[v]);
+                    most[v] = nb_select_vf(high[v] > sum[v], next, most[v]);
+                    p[v] *= m[v] * per[j];
+                    sum[v] += p[v];
+                }
             }
-        *(nb_vf *)(s->least + i) = least;
-        *(nb_vf *)(s->most + i) = most;
+        }
+        for (int v = 0; v < NB_BESIDE; v++) {
+            *(nb_vf *)(s->least + i + v * NB_FLANES) = least[v];
+            *(nb_vf *)(s->most + i + v * NB_FLANES) = most[v];
+        }
     }
 }
 
 /* Means below 10: those of one pixel in 10^4 one by one. */
 static void count_small(const nb_draws *d, nb_strip *s)
 {
-    for (int i = s->lanes; i % NB_FLANES; i++) s->mean[i] = s->below[i] = 0.0f;
+    for (int i = s->lanes; i % (NB_BESIDE * NB_FLANES); i++) s->mean[i] = s->below[i] = 0.0f;
     bracket(s);
     for (int i = 0; i < s->lanes; i += NB_LANES) {
         const nb_vd m = nb_load_vd(s->value + i);

@@ -20,7 +20,6 @@ from .words import Given, UsageError, scan
 if TYPE_CHECKING:
     from ..scene.record import Scene
     from ..simulation.result import Result
-    from ..simulation.simulator import Simulator
     from .parser import CommandLine
 
 __all__ = ["main"]
@@ -69,6 +68,7 @@ def _check(command: CommandLine, scene: Scene) -> None:
 def _run(given: Sequence[Given], argv: Sequence[str]) -> None:
     with busy("reading"):
         from ..simulation.simulator import Simulator
+        from . import image_files, report
         from .parser import build
         from .settings import collect
 
@@ -76,37 +76,31 @@ def _run(given: Sequence[Given], argv: Sequence[str]) -> None:
         simulator = Simulator(command.setup, command.options)
     scene = simulator.scene
     _check(command, scene)
-    if command.quiet:
-        with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
-            _report(command, simulator, argv)
-    else:
-        _report(command, simulator, argv)
-
-
-def _report(command: CommandLine, simulator: Simulator, argv: Sequence[str]) -> None:
-    """Render, write, and say what is done."""
     import shlex
 
-    from . import image_files, report
+    with contextlib.ExitStack() as stack:
+        if command.quiet:
+            nowhere = stack.enter_context(open(os.devnull, "w"))
+            stack.enter_context(contextlib.redirect_stdout(nowhere))
+        print("nanobragg", shlex.join(argv))
+        print(
+            f"version {__version__}, physics {scene.physics}, precision {report.precision(command.options)}\n"
+        )
+        print("\n".join(report.scene_lines(command, scene)), flush=True)
+        if command.series is not None:
+            from . import series
 
-    scene = simulator.scene
-    print("nanobragg", shlex.join(argv))
-    print(f"version {__version__}, physics {scene.physics}, precision {report.precision(command.options)}\n")
-    print("\n".join(report.scene_lines(command, scene)), flush=True)
-    if command.series is not None:
-        from . import series
-
-        series.run(command, simulator)
-        return
-    image_files.write_dump(command)
-    with progress_bar(report.pixels(scene), "px", wanted=command.progress) as progress:
-        result = simulator.render(progress=progress)
-    print("\n".join(report.statistics_lines(result.statistics, result.elapsed)))
-    if command.trace is not None:
-        _print_traces(command, result)
-    with image_files.open_saves(command, None) as saves:
-        lines = image_files.write_images(command, result, saves)
-    print("\n".join(["", *lines, report.written_line(image_files.names_of(command, None))]), flush=True)
+            series.run(command, simulator)
+            return
+        image_files.write_dump(command)
+        with progress_bar(report.pixels(scene), "px", wanted=command.progress) as progress:
+            result = simulator.render(progress=progress)
+        print("\n".join(report.statistics_lines(result.statistics, result.elapsed)))
+        if command.trace is not None:
+            _print_traces(command, result)
+        with image_files.open_saves(command, None) as saves:
+            lines = image_files.write_images(command, result, saves)
+        print("\n".join(["", *lines, report.written_line(image_files.names_of(command, None))]), flush=True)
 
 
 def _show(text: str) -> int:

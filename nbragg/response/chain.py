@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _engine
+from ..base.errors import RenderError
 from ..engine.backend import parse, resolve
 from ..engine.cpu import choose_isa, run_job, thread_count
 from ..engine.options import RenderOptions
@@ -71,6 +72,10 @@ def chain_on(options: RenderOptions, record: NDArray[Any]) -> Chain:
     return CudaChain(open_runtime(index), record)
 
 
+#: so many pixels are done in some 20 ms
+_SOON = 2**20
+
+
 class CpuChain:
     """See `Chain`."""
 
@@ -98,7 +103,12 @@ class CpuChain:
             exposed.marks,
             exposed.stage,
         )
-        run_job(job)
+        if self._threads == 1 and exposed.source.size <= _SOON:
+            status = job.run()  # over before Ctrl-C would be missed
+            if status != "ok":
+                raise RenderError(f"the engine stopped: {status}")
+        else:
+            run_job(job)
         found = job.tally
         self.tally = self.tally.plus(found["overloads"], found["underloads"], found["worst"])
 

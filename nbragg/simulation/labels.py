@@ -216,10 +216,10 @@ def spots_of(scene: Scene, *, d_min_A: float | None = None, least: float = LEAST
     structured ndarray (n,) of SPOT
         ``h``, ``k``, ``l``; ``crystal``, a lattice: a crystal of the sample or an individual of its twin, and
         ``panel``, numbers from 0; ``fast`` and ``slow`` in pixels of the panel, the centre of its first pixel
-        at 0, 0, as predicted spots have them, so that the nearest whole numbers are a pixel of its image;
-        ``photons`` expected in the whole spot; ``partiality``, of a rotation NaN where the crystal
-        comes near the Ewald sphere and does not cross it; ``d_A``, spacing, angstrom.  Spots without photons,
-        of crystals of weight 0 and behind beam stops, are left out.
+        at 0, 0, so that the nearest whole numbers are a pixel of its image; ``photons`` expected in the whole
+        spot; ``partiality``, of a rotation NaN where the crystal comes near the Ewald sphere and does not
+        cross it; ``d_A``, spacing, angstrom.  Spots without photons, of crystals of weight 0 and behind beam
+        stops, are left out.
 
     Raises
     ------
