@@ -159,13 +159,13 @@ class ImageStream(_Iterable):  # type: ignore[misc]
 
     def __len__(self) -> int:
         """Of this part, with one worker or many."""
-        mine = range(self._shards)[self.part[0] :: self.part[1]]
-        return sum(int(len(self._shard(k))) for k in mine)
+        mine = range(self._count)[self.part[0] :: self.part[1]]
+        return sum(len(self._shard(k)) for k in mine)
 
     @property
-    def _shards(self) -> int:
+    def _count(self) -> int:
         if _renders(self.source):
-            return -(-len(self.source) // self.source.recipe.images_per_shard)
+            return -(-len(self.source) // int(self.source.recipe.images_per_shard))
         return int(self.source.shards)
 
     def _shard(self, k: int) -> Any:
@@ -180,7 +180,7 @@ class ImageStream(_Iterable):  # type: ignore[misc]
         info = _data.get_worker_info()
         worker, workers = (info.id, info.num_workers) if info is not None else (0, 1)
         # parts first: each has the same shards, whatever its workers are
-        mine = np.arange(self._shards)[self.part[0] :: self.part[1]]
+        mine = np.arange(self._count)[self.part[0] :: self.part[1]]
         if self.shuffle:
             mine = np.random.default_rng([self.seed, epoch, 0]).permutation(mine)
         images = self._images(mine[worker::workers], epoch)
