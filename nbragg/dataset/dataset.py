@@ -21,6 +21,7 @@ from .vary import Drawn, Rules
 
 if TYPE_CHECKING:
     from ..simulation.result import Result
+    from .torch_data import Images, ImageStream
 
 __all__ = ["Dataset"]
 
@@ -212,6 +213,18 @@ class Dataset:
             Of an image that cannot be made, in its turn.
         """
         return map(self.make, range(len(self)) if numbers is None else numbers)
+
+    def to_torch(self, *, iterable: bool = False, **options: Any) -> Images | ImageStream:
+        """The images for PyTorch, rendered as they are asked for: `nbragg.dataset.torch_data.to_torch`.
+
+        Raises
+        ------
+        MissingPackageError
+            Without torch.
+        """
+        from .torch_data import to_torch
+
+        return to_torch(self, iterable=iterable, **options)
 
     def __repr__(self) -> str:
         return f"Dataset({self.recipe!r})"
