@@ -60,6 +60,7 @@ _EXPORTS = {
     "Series": "simulation.series",
     "save_series": "simulation.saving",
     "Dataset": "dataset.dataset",
+    "make_dataset": "dataset.make",
     "open_dataset": "dataset.reading",
     "RenderOptions": "engine.options",
     "random_orientations": "base.rotations",

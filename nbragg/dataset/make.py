@@ -8,7 +8,7 @@ import os
 import platform
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,10 +27,11 @@ from .dataset import Dataset
 from .estimate import estimate
 from .manifest import Head, Ledger, Manifest
 from .pool import Pool
+from .recipe import DatasetRecipe
 from .shards import DiskFull, Job, Order
 from .work import At, Done, Event, Lost, Refused, Stopped, Workers
 
-__all__ = ["Course", "Outcome", "Stopped", "duration", "make"]
+__all__ = ["Course", "Outcome", "Stopped", "duration", "make_dataset"]
 
 #: ends of a worker at the same shard, while no other shard is made, after which it is given up
 _TRIES = 5
@@ -94,7 +95,7 @@ class Course:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a folder holds when `make` ends.
+    """What a folder holds when `make_dataset` ends.
 
     Attributes
     ----------
@@ -125,7 +126,7 @@ class Outcome:
         return not (self.failed or self.bad_shards)
 
 
-def make(
+def make_dataset(
     dataset: Any,
     n: int | None,
     folder: str | os.PathLike[str],
@@ -142,7 +143,7 @@ def make(
 
     Parameters
     ----------
-    dataset : Dataset
+    dataset : Dataset, or recipe as it takes it
     n : int or None
         Images in all; None: as many as the recipe says.  A folder may grow.
     folder : path-like
@@ -180,6 +181,8 @@ def make(
     -----
     Any number of workers make the same files, byte for byte.
     """
+    if isinstance(dataset, (str, os.PathLike, Mapping, DatasetRecipe)):
+        dataset = Dataset(dataset)
     head = _head(dataset, n, format, images_per_shard, compression)
     if workers is not None:
         check.count("workers", workers, at_least=1, at_most=4096)

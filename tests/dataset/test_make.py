@@ -22,7 +22,7 @@ from fake_dataset import FakeDataset, FakeRecipe, Here, one
 from nbragg.base.errors import FileError, InputError, NbraggWarning
 from nbragg.dataset import make as making
 from nbragg.dataset import pool
-from nbragg.dataset.make import Course, Stopped, make
+from nbragg.dataset.make import Course, Stopped, make_dataset
 from nbragg.dataset.manifest import Manifest
 from nbragg.dataset.resume import discard, locked
 from nbragg.dataset.table import read_table
@@ -53,7 +53,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     folder = tmp_path_factory.mktemp("made") / "set"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(making, "Pool", Here)
-        make(DATA, 203, folder)
+        make_dataset(DATA, 203, folder)
     return files(folder)
 
 
@@ -64,7 +64,7 @@ def test_what_is_made(tmp_path: Path, here: None) -> None:
     courses: list[Course] = []
     said: list[str] = []
     folder = tmp_path / "deep" / "set"
-    outcome = make(DATA, 43, folder, progress=courses.append, say=said.append)
+    outcome = make_dataset(DATA, 43, folder, progress=courses.append, say=said.append)
     assert (outcome.images, outcome.shards, outcome.made, outcome.ok) == (41, 9, 43, False)
     assert outcome.failed == [
         {"image": i, "error": "InputError: no such image", "parameters": {"x": i / 2}} for i in FAILURES
@@ -81,20 +81,20 @@ def test_what_is_made(tmp_path: Path, here: None) -> None:
     assert table.loc[8, "x"] == 4 and table.loc[8, "name"] == "n8" and table.loc[10, "spots"] == 2
     assert not left_over(folder)
     before = files(folder)
-    assert make(DATA, 43, folder, say=said.append).made == 0
+    assert make_dataset(DATA, 43, folder, say=said.append).made == 0
     assert said[-1] == "43 images in 9 shards of 5; 9 are there" and files(folder) == before
 
 
 def test_a_set_that_grows(tmp_path: Path, here: None, undisturbed: dict[str, bytes]) -> None:
     folder = tmp_path / "set"
-    make(DATA, 43, folder)
-    outcome = make(DATA, 203, folder)
+    make_dataset(DATA, 43, folder)
+    outcome = make_dataset(DATA, 203, folder)
     assert outcome.made == 203 - 40 and files(folder) == undisturbed
     assert Manifest.read(folder).head.complete
 
 
 def test_by_processes(tmp_path: Path, undisturbed: dict[str, bytes]) -> None:
-    make(DATA, 203, tmp_path / "set", workers=2)
+    make_dataset(DATA, 203, tmp_path / "set", workers=2)
     assert files(tmp_path / "set") == undisturbed
 
 
@@ -112,7 +112,7 @@ def test_tables_are_joined_on_the_way(
     def look(course: Course) -> None:
         joined.append(len(list(folder.glob("table/*.parquet"))))
 
-    make(DATA, 43, folder, progress=look)
+    make_dataset(DATA, 43, folder, progress=look)
     assert 1 in joined and sorted(p.name for p in folder.glob("table/*")) == [
         "0000.parquet", "0001.parquet", "0002.parquet",
     ]  # fmt: skip
@@ -141,7 +141,7 @@ def test_bad_input_leaves_nothing(
 ) -> None:
     monkeypatch.setattr("nbragg.dataset.cluster._CONNECT", 0.5)
     with pytest.raises(InputError, match=message):
-        make(**{"dataset": DATA, "n": 40, "folder": tmp_path / "set", **given})
+        make_dataset(**{"dataset": DATA, "n": 40, "folder": tmp_path / "set", **given})
     assert not list(tmp_path.iterdir())
 
 
@@ -156,25 +156,25 @@ def test_bad_input_leaves_nothing(
 )
 def test_another_set_in_the_folder(tmp_path: Path, here: None, given: dict[str, Any], message: str) -> None:
     folder = tmp_path / "set"
-    make(DATA, 43, folder)
+    make_dataset(DATA, 43, folder)
     before = files(folder)
     with pytest.raises(InputError, match=message):
-        make(**{"dataset": DATA, "n": 43, "folder": folder, **given})
+        make_dataset(**{"dataset": DATA, "n": 43, "folder": folder, **given})
     assert files(folder) == before
 
 
 def test_other_things_in_the_folder(tmp_path: Path, here: None) -> None:
     (tmp_path / "letter.txt").write_text("dear")
     with pytest.raises(InputError, match=r"holds other things \(letter.txt\)"):
-        make(DATA, 5, tmp_path)
+        make_dataset(DATA, 5, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
     for name in ("letter.txt", "letter.txt/set"):
         with pytest.raises(InputError, match="is a file or below one"):
-            make(DATA, 5, tmp_path / name)
+            make_dataset(DATA, 5, tmp_path / name)
     if os.geteuid():
         tmp_path.chmod(0o500)
         with pytest.raises(FileError, match="Permission denied"):
-            make(DATA, 5, tmp_path / "set")
+            make_dataset(DATA, 5, tmp_path / "set")
 
 
 def test_a_container_that_refuses_leaves_nothing(
@@ -186,22 +186,22 @@ def test_a_container_that_refuses_leaves_nothing(
     monkeypatch.setattr("fake_dataset._Writer.add", refuse)
     for folder in (tmp_path / "set", tmp_path):
         with pytest.raises(InputError, match="cannot stand in one file"):
-            make(DATA, 5, folder)
+            make_dataset(DATA, 5, folder)
         assert not list(tmp_path.iterdir())
 
 
 def test_one_at_a_time(tmp_path: Path, here: None) -> None:
-    make(DATA, 5, tmp_path)
+    make_dataset(DATA, 5, tmp_path)
     with locked(tmp_path), pytest.raises(InputError, match=f"process {os.getpid()}"):
-        make(DATA, 9, tmp_path)
-    make(DATA, 9, tmp_path)  # a lock that is left is none
+        make_dataset(DATA, 9, tmp_path)
+    make_dataset(DATA, 9, tmp_path)  # a lock that is left is none
 
 
 def test_other_versions(tmp_path: Path, here: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    make(DATA, 5, tmp_path)
+    make_dataset(DATA, 5, tmp_path)
     monkeypatch.setattr(making, "__version__", "99")
     with pytest.warns(NbraggWarning, match="begun with nanobragg .*than 99 does now"):
-        make(DATA, 9, tmp_path)
+        make_dataset(DATA, 9, tmp_path)
 
 
 # ---- workers that end ----
@@ -244,7 +244,7 @@ def test_workers_are_killed(tmp_path: Path, pools: list[pool.Pool], undisturbed:
     slow = FakeDataset(bad=FAILURES, seconds=0.01)
     for n, workers in ((90, 1), (203, 2)):
         killer = Killer(lambda: pools[-1].numbers(), 6)
-        make(slow, n, folder, workers=workers, progress=killer)
+        make_dataset(slow, n, folder, workers=workers, progress=killer)
         assert killer.killed >= killer.lost >= 2
     assert files(folder) == undisturbed and not left_over(folder)
 
@@ -253,7 +253,7 @@ def test_a_shard_that_kills_its_workers(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(making, "_TRIES", 2)
     data = FakeDataset(deadly=(7,))
     with pytest.warns(NbraggWarning, match="shard 1 is left out"):
-        outcome = make(data, 23, tmp_path, workers=1)
+        outcome = make_dataset(data, 23, tmp_path, workers=1)
     assert outcome.images == 18 and list(outcome.bad_shards) == [1] and not outcome.ok
     assert "2 workers ended at it: it was killed (signal 9)" in outcome.bad_shards[1]
     assert not Manifest.read(tmp_path).head.complete and not left_over(tmp_path)
@@ -263,18 +263,18 @@ def test_workers_that_cannot_begin(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(making, "_STARTS", 2)
     monkeypatch.setattr("nbragg.base.processes._CODE", "raise SystemExit(3)")
     with pytest.raises(Stopped, match="workers end before they begin: exit status 3; 0 of 2 shards"):
-        make(DATA, 10, tmp_path, workers=1)
+        make_dataset(DATA, 10, tmp_path, workers=1)
 
 
 def test_errors_that_nobody_expects(tmp_path: Path, here: None) -> None:
     with pytest.warns(NbraggWarning, match="shard 4 is left out: LookupError: image 22 is broken"):
-        outcome = make(FakeDataset(broken=(22,)), 23, tmp_path / "one")
+        outcome = make_dataset(FakeDataset(broken=(22,)), 23, tmp_path / "one")
     assert outcome.images == 20 and list(outcome.bad_shards) == [4]
     with (
         pytest.warns(NbraggWarning, match="is left out"),
         pytest.raises(Stopped, match="no shard can be made: image"),
     ):
-        make(FakeDataset(broken=tuple(range(50))), 50, tmp_path / "none")
+        make_dataset(FakeDataset(broken=tuple(range(50))), 50, tmp_path / "none")
 
 
 # ---- the process that asks ends ----
@@ -282,8 +282,8 @@ def test_errors_that_nobody_expects(tmp_path: Path, here: None) -> None:
 _SCRIPT = """
 import sys
 from fake_dataset import FakeDataset
-from nbragg.dataset.make import make
-make(FakeDataset(bad=(7, 33), seconds=0.01), 203, sys.argv[1], workers=2)
+from nbragg.dataset.make import make_dataset
+make_dataset(FakeDataset(bad=(7, 33), seconds=0.01), 203, sys.argv[1], workers=2)
 """
 
 
@@ -324,7 +324,7 @@ def test_killed(
     while _alive(other.pid) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not _alive(other.pid)
-    outcome = make(DATA, 203, folder)
+    outcome = make_dataset(DATA, 203, folder)
     assert files(folder) == undisturbed and not left_over(folder)
     assert outcome.made < 203 - 5 * (known - 2)
 
@@ -353,7 +353,7 @@ def test_interrupted(
     other.wait()
     assert text.count("KeyboardInterrupt") == 1, text
     assert not _alive(other.pid) and not left_over(folder)
-    make(DATA, 203, folder)
+    make_dataset(DATA, 203, folder)
     assert files(folder) == undisturbed
 
 
@@ -364,10 +364,10 @@ def test_no_space(tmp_path: Path, undisturbed: dict[str, bytes]) -> None:
     folder = tmp_path / "set"
     (tmp_path / "set.full").write_text("12")
     with pytest.raises(Stopped, match=r"no space left for .*: make space; 1[23] of 41 shards are there"):
-        make(DATA, 203, folder, workers=2)
+        make_dataset(DATA, 203, folder, workers=2)
     assert not left_over(folder) and verify(folder, dataset=DATA).damaged == {}
     (tmp_path / "set.full").unlink()
-    make(DATA, 203, folder, workers=1)
+    make_dataset(DATA, 203, folder, workers=1)
     assert files(folder) == undisturbed
 
 
@@ -381,10 +381,10 @@ def test_hdf5_tells_of_no_space_in_words(
     monkeypatch.setattr("fake_dataset._Writer.add", fail)
     if text:
         with pytest.raises(Stopped, match="no space left"):
-            make(DATA, 5, tmp_path)
+            make_dataset(DATA, 5, tmp_path)
     else:
         with pytest.warns(NbraggWarning, match="something else"):
-            make(DATA, 5, tmp_path)
+            make_dataset(DATA, 5, tmp_path)
 
 
 # ---- a cluster ----
@@ -406,12 +406,12 @@ def test_workers_of_a_cluster_are_killed(tmp_path: Path, undisturbed: dict[str, 
             return [w.process.pid for w in cluster.workers.values() if w.process and w.process.pid]
 
         killer = Killer(workers, 10)
-        make(slow, 203, folder, scheduler=address, progress=killer)
+        make_dataset(slow, 203, folder, scheduler=address, progress=killer)
         assert killer.killed >= 2 and files(folder) == undisturbed and not left_over(folder)
         # what a shard raises comes from there
         client = distributed.Client(address)
         with pytest.warns(NbraggWarning, match="LookupError: image 22"):
-            outcome = make(FakeDataset(broken=(22,)), 23, tmp_path / "one", scheduler=client)
+            outcome = make_dataset(FakeDataset(broken=(22,)), 23, tmp_path / "one", scheduler=client)
         assert list(outcome.bad_shards) == [4] and client.status == "running"
         client.close()
 
@@ -431,7 +431,9 @@ def test_the_scheduler_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
                 cluster.close()
 
         with pytest.raises(Stopped, match=r"the Dask scheduler at tcp.* is lost; \d+ of 41 shards are there"):
-            make(FakeDataset(seconds=0.01), 203, folder, scheduler=cluster.scheduler_address, progress=lose)
+            make_dataset(
+                FakeDataset(seconds=0.01), 203, folder, scheduler=cluster.scheduler_address, progress=lose
+            )
     assert not left_over(folder)
 
 
@@ -439,7 +441,7 @@ def test_the_scheduler_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_verify(tmp_path: Path, here: None) -> None:
-    make(DATA, 43, tmp_path)
+    make_dataset(DATA, 43, tmp_path)
     report = verify(tmp_path, dataset=DATA, images=200)
     assert report.ok and report.checked == 9 and len(report.compared) == 41 and report.failed == 2
     some = verify(tmp_path, dataset=DATA, images=3, shards=2, seed=5)
@@ -458,12 +460,12 @@ def test_verify(tmp_path: Path, here: None) -> None:
     assert "bytes" in report.damaged[3]
     discard(tmp_path, report.damaged)
     assert verify(tmp_path, dataset=DATA, images=0).missing == [0, 2, 3]
-    make(DATA, 43, tmp_path)
+    make_dataset(DATA, 43, tmp_path)
     assert verify(tmp_path, dataset=DATA, images=200).ok
 
 
 def test_verify_finds_what_differs(tmp_path: Path, here: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    make(DATA, 10, tmp_path)
+    make_dataset(DATA, 10, tmp_path)
 
     def other(i: int) -> Any:
         made = one(i)

@@ -36,5 +36,5 @@ def store(folder: Path, **options: Any) -> Path:
     """Images 0 to 22 but 6 and 20, in five shards."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(making, "Pool", Here)
-        making.make(Source(), COUNT, folder, compression="gzip", **options)
+        making.make_dataset(Source(), COUNT, folder, compression="gzip", **options)
     return folder

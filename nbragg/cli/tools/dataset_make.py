@@ -117,12 +117,12 @@ def _failures(outcome: Outcome) -> Iterator[str]:
 
 def _run(arguments: argparse.Namespace) -> int:
     from ...dataset.dataset import Dataset
-    from ...dataset.make import Stopped, make
+    from ...dataset.make import Stopped, make_dataset
 
     dataset = Dataset(arguments.recipe, device=arguments.device)
     try:
         with _progress(quiet=arguments.quiet) as progress:
-            outcome = make(
+            outcome = make_dataset(
                 dataset,
                 arguments.images,
                 arguments.output,
