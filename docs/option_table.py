@@ -34,7 +34,14 @@ _PARTS = {
 }
 
 #: settings without a counterpart: the pivot is the convention's, and files are written when asked for
-_NONE = ("detector.pivot_in_order", "output.header_offset", "output.noise", "output.pgm")
+_NONE = (
+    "detector.pivot_in_order",
+    "output.header_offset",
+    "output.noise",
+    "output.nofiles",
+    "output.pgm",
+    "run.quiet",
+)
 
 #: settings that are no field of a record; alternatives with | between them
 _OTHERS = {
@@ -57,6 +64,7 @@ _OTHERS = {
     "output.noise_file": "result.noise(seed) | result.detect(seed)",
     "output.pgm_file": 'result.save("name.pgm")',
     "output.save_files": "result.save(...) | save_series(...)",
+    "output.save_noise_files": 'result.save(..., save_as="counts", seed=...) | save_series(...)',
     "output.save_as": 'result.save(..., save_as="counts", seed=...)',
     "output.first_frame": "save_series(..., first_frame=...)",
     "output.overwrite": "result.save(..., overwrite=False)",
