@@ -58,11 +58,13 @@ def draw(folder: Path, pixels: int, count: int) -> list[Path]:
     return paths
 
 
-def watch(peaks: dict[int, int]) -> None:
-    """Most memory, kB, of this process and of those that it started, by their numbers."""
-    me = os.getpid()
-    while True:
-        children = Path(f"/proc/{me}/task/{me}/children").read_text().split()
+def watch(peaks: dict[int, int], of: int | None = None) -> None:
+    """Most memory, kB, of a process, None: this one, and of those that it started, by their numbers."""
+    me = os.getpid() if of is None else of
+    while Path(f"/proc/{me}").exists():
+        children = []
+        with contextlib.suppress(OSError):
+            children = Path(f"/proc/{me}/task/{me}/children").read_text().split()
         for process in (me, *map(int, children)):
             with contextlib.suppress(OSError, StopIteration):
                 lines = Path(f"/proc/{process}/status").read_text().splitlines()
