@@ -7,6 +7,7 @@
 - A ``text`` block right after a ``python`` block is what that prints, with the error that ends it, if any.
 - Shown output must agree; ``...`` stands for anything, and white space does not count.
 - Files that the page offers for download lie in the folder.
+- A line ``% run with: 10 for 1000`` has the second text replaced by the first in all code, for a quick test.
 
 Other blocks (``sh``, ``yaml`` ...) are not run.
 """
@@ -31,6 +32,7 @@ __all__ = ["Block", "PageError", "blocks", "run"]
 
 _FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _DOWNLOAD = re.compile(r"\{download\}`[^`<]*<([^>`]+)>`")
+_INSTEAD = re.compile(r"^% run with: (.+) for (.+)$", re.MULTILINE)
 _COMMANDS = {"nanobragg": "nbragg", "nbragg": "nbragg.cli.tools", "nb-compare": "nbragg.cli.compare"}
 _FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
@@ -100,9 +102,12 @@ def run(page: Path, folder: Path) -> None:
         shutil.copyfile(source, folder / source.name)
     environment = _environment(folder / ".commands")
     names: dict[str, Any] = {"__name__": "__main__"}
+    instead = _INSTEAD.findall(text)
     with _inside(folder):
         for block in blocks(text):
             where = f"{page.name}, line {block.line}"
+            for less, more in instead:
+                block = block._replace(code=block.code.replace(more, less))
             if block.language == "python":
                 printed = _run_python(block, names, where)
             else:

@@ -244,14 +244,18 @@ def _head(
     kind = check.choice("format", recipe.format if format is None else format, FORMATS)
     # of another format than the recipe's, the recipe's compression says nothing
     packing = recipe.compression if compression is None and kind == recipe.format else compression
+    size = recipe.images_per_shard if images_per_shard is None else images_per_shard
+    size = check.count("images_per_shard", size, at_most=1_000_000)
+    moves = getattr(getattr(recipe, "vary", None), "moves_detector", False)
+    if moves and FORMATS[kind].one_detector and size > 1:
+        raise InputError(
+            f"the recipe varies the detector, and a file of the format {kind} has one for all its images: "
+            "give the format h5, zarr or webdataset, or images_per_shard 1"
+        )
     return Head(
         recipe_digest=recipe.digest,
         images=n,
-        images_per_shard=check.count(
-            "images_per_shard",
-            recipe.images_per_shard if images_per_shard is None else images_per_shard,
-            at_most=1_000_000,
-        ),
+        images_per_shard=size,
         format=kind,
         compression=compression_of(kind, packing),
         label_images=tuple(recipe.label_images),

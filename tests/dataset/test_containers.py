@@ -286,3 +286,18 @@ def test_tar(tmp_path: Path, packing: str) -> None:
             assert told is not None
             assert json.load(told)["cell"] == one.labels["cell"].tolist()
         assert not names and {member.mtime for member in file} == {0}
+
+
+def test_a_recipe_that_moves_the_detector(tmp_path: Path) -> None:
+    """Said before anything is written."""
+    from nbragg.dataset.make import make_dataset
+
+    setup = {
+        "crystal": {"cell": [70, 80, 90, 90, 90, 90], "structure_factors": {"default_F": 100}},
+        "detector": {"fpixels": 8, "spixels": 8, "distance_mm": 100},
+    }
+    vary = {"detector.distance_mm": {"norm": {"loc": 100, "scale": 1}}}
+    data = nbragg.Dataset({"nanobragg_dataset": 1, "images": 4, "setup": setup, "vary": vary})
+    with pytest.raises(InputError, match=r"varies the detector.*nxmx has one.*h5, zarr or webdataset"):
+        make_dataset(data, None, tmp_path / "set", workers=1)
+    assert not (tmp_path / "set").exists()

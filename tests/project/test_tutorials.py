@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -31,6 +33,9 @@ PAGES = sorted(
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_page_runs(page: Path, tmp_path: Path) -> None:
+    for module in re.findall(r"^% needs (\w+)$", page.read_text(encoding="utf-8"), re.MULTILINE):
+        if importlib.util.find_spec(module) is None:
+            pytest.skip(f"{module} is not installed: pip install 'nanobragg[{module}]'")
     command = [sys.executable, str(DOCS / "page_runner.py"), str(page), str(tmp_path / "run")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -40,6 +45,7 @@ def test_page_runs(page: Path, tmp_path: Path) -> None:
     ("text", "complaint"),
     [
         ("```python\nprint(1)\n```\n```text\n2\n```\n", "the block prints\n1"),
+        ("% run with: 2 for 1\n```python\nprint(1)\n```\n```text\n1\n```\n", "the block prints\n2"),
         ("```python\n1/0\n```\n", "ZeroDivisionError"),
         ("```python\nprint(1)\n1/0\n```\n```text\n1\n```\n", "ZeroDivisionError"),
         ("```console\n$ false\n```\n", "exit status 1"),

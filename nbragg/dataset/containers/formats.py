@@ -57,6 +57,8 @@ class ShardFormat:
         is a temporary name that the caller renames.
     read : str
         ``module:function(path)``, a `ShardReader`.
+    one_detector : bool
+        All images of a shard share its place.
     """
 
     name: str
@@ -65,11 +67,13 @@ class ShardFormat:
     compressions: tuple[str, ...]
     write: str
     read: str
+    one_detector: bool = False
 
 
 def _format(name: str, suffix: str, what: str, *compressions: str) -> ShardFormat:
     module = f"nbragg.dataset.containers.{name}"
-    return ShardFormat(name, suffix, what, compressions, f"{module}:writing", f"{module}:Reader")
+    places = (f"{module}:writing", f"{module}:Reader")
+    return ShardFormat(name, suffix, what, compressions, *places, one_detector=name == "nxmx")
 
 
 #: by name
