@@ -445,6 +445,35 @@ def test_the_scheduler_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert not left_over(folder)
 
 
+def test_a_cluster_without_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waited for, said, and given up where there were some."""
+    distributed = pytest.importorskip("dask.distributed", reason="pip install 'nanobragg[cluster]'")
+    for name, seconds in (("_LOOK", 0.05), ("_ALONE", 0.2), ("_FORSAKEN", 0.6)):
+        monkeypatch.setattr(f"nbragg.dataset.cluster.{name}", seconds)
+    with distributed.LocalCluster(
+        n_workers=0, threads_per_worker=1, processes=False, dashboard_address=None, protocol="tcp",
+        silence_logs=50,
+    ) as cluster:  # fmt: skip
+        begun = time.monotonic()
+
+        def send(course: Course) -> None:
+            """A worker comes late, and leaves."""
+            if not cluster.workers and course.seconds > 1.0 and not course.made:
+                cluster.scale(1)
+            elif course.shards_done > 1:
+                cluster.scale(0)
+
+        with (
+            pytest.warns(NbraggWarning, match="has no worker: waiting"),
+            pytest.raises(Stopped, match=r"has had no worker for 0 min; \d+ of 21 shards are there"),
+        ):
+            make_dataset(
+                FakeDataset(seconds=0.02), N, tmp_path, scheduler=cluster.scheduler_address, progress=send
+            )
+        assert time.monotonic() - begun > 1.5
+    assert 1 < len(Manifest.read(tmp_path).shards) < 21
+
+
 # ---- what is there is looked at ----
 
 
