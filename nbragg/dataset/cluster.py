@@ -9,6 +9,7 @@ from typing import Any
 
 from ..base.errors import InputError
 from ..base.optional import require
+from ..base.warn import warn
 from .shards import Order
 from .work import Event, Lost, Refused, Stopped, attempt
 
@@ -18,6 +19,8 @@ __all__ = ["Cluster"]
 _CONNECT, _RECONNECT = 10.0, 15.0
 #: between two looks at who is there, seconds
 _LOOK = 3.0
+#: without a worker, until that is said, and, where there was one, until nobody waits any longer, seconds
+_ALONE, _FORSAKEN = 15.0, 600.0
 #: shards a worker's thread is given before it has made the first
 _AHEAD = 2
 
@@ -58,6 +61,7 @@ class Cluster:
         self._attempts = 0
         self._threads: dict[str, int] = {}
         self._looked = self._reached = 0.0
+        self._seen, self._had_some = time.monotonic(), False
         self._look()
 
     def __len__(self) -> int:
@@ -104,6 +108,12 @@ class Cluster:
                 self._reached = now
         if now - self._reached > _RECONNECT or self._client.status == "closed":
             raise Stopped(f"the Dask scheduler at {self._address} is lost")
+        if self._threads:
+            self._seen, self._had_some = now, True
+        elif now - self._seen > _FORSAKEN and self._had_some:
+            raise Stopped(f"the cluster at {self._address} has had no worker for {_FORSAKEN / 60:.0f} min")
+        elif now - self._seen > _ALONE:
+            warn(f"the cluster at {self._address} has no worker: waiting for one")
 
     def _heard(self, future: Any) -> list[Event]:
         shard = self._asked.pop(future, None)

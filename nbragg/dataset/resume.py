@@ -29,6 +29,8 @@ __all__ = ["adopt", "check_folder", "clean", "discard", "locked", "lay_out", "me
 LOCK, RECIPE = "lock", "recipe.json"
 #: what may lie in a folder where a run was stopped before it had written its manifest
 _OURS = {LOCK, UNFINISHED, LOG, SHARDS, "shards", "table", "lost+found"}
+#: what `DatasetRecipe.save` writes; where nothing was begun, somebody else's
+_RECIPES = re.compile(r"recipe(\..*)?\.(json|npz|npy)")
 
 
 def check_folder(folder: Path, head: Head) -> Head | None:
@@ -50,8 +52,8 @@ def check_folder(folder: Path, head: Head) -> Head | None:
         raise FileError(f"cannot read {folder}: {error.strerror or error}") from None
     if MANIFEST not in names:
         # begun here before, and ended before there was a manifest
-        begun = LOCK in names
-        other = sorted(name for name in names - _OURS if not (begun and name.startswith("recipe.")))
+        begun = {LOCK, UNFINISHED} <= names
+        other = sorted(name for name in names - _OURS if not (begun and _RECIPES.fullmatch(name)))
         if other:
             raise InputError(f"{folder} holds other things ({other[0]}): give an empty folder, or a new name")
         return None
@@ -154,7 +156,8 @@ def undo(folder: Path, *, new: bool) -> None:
     """Leave nothing of a run that could not make its first shard."""
     for name in (UNFINISHED, "shards", "table"):
         shutil.rmtree(folder / name, ignore_errors=True)
-    for path in (*folder.glob("recipe.*"), *(folder / name for name in (MANIFEST, LOG, SHARDS, LOCK))):
+    recipes = [path for path in folder.glob("recipe.*") if _RECIPES.fullmatch(path.name)]
+    for path in (*recipes, *(folder / name for name in (MANIFEST, LOG, SHARDS, LOCK))):
         path.unlink(missing_ok=True)
     if new:
         with contextlib.suppress(OSError):

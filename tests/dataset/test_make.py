@@ -30,6 +30,8 @@ from nbragg.dataset.verify import verify
 
 FAILURES = (7, 33)
 DATA = FakeDataset(bad=FAILURES)
+#: images, in 21 shards
+N = 103
 
 
 @pytest.fixture
@@ -53,7 +55,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     folder = tmp_path_factory.mktemp("made") / "set"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(making, "Pool", Here)
-        make_dataset(DATA, 203, folder)
+        make_dataset(DATA, N, folder)
     return files(folder)
 
 
@@ -88,14 +90,9 @@ def test_what_is_made(tmp_path: Path, here: None) -> None:
 def test_a_set_that_grows(tmp_path: Path, here: None, undisturbed: dict[str, bytes]) -> None:
     folder = tmp_path / "set"
     make_dataset(DATA, 43, folder)
-    outcome = make_dataset(DATA, 203, folder)
-    assert outcome.made == 203 - 40 and files(folder) == undisturbed
+    outcome = make_dataset(DATA, N, folder)
+    assert outcome.made == N - 40 and files(folder) == undisturbed
     assert Manifest.read(folder).head.complete
-
-
-def test_by_processes(tmp_path: Path, undisturbed: dict[str, bytes]) -> None:
-    make_dataset(DATA, 203, tmp_path / "set", workers=2)
-    assert files(tmp_path / "set") == undisturbed
 
 
 def test_tables_are_joined_on_the_way(
@@ -177,6 +174,17 @@ def test_other_things_in_the_folder(tmp_path: Path, here: None) -> None:
             make_dataset(DATA, 5, tmp_path / "set")
 
 
+def test_a_recipe_of_somebody_else_stays(tmp_path: Path, here: None) -> None:
+    for names in (("recipe.json",), ("recipe.yaml", "lock"), ("recipe.yaml", "lock", "unfinished")):
+        folder = tmp_path / str(len(names))
+        folder.mkdir()
+        for name in names:
+            (folder / name).write_text("mine")
+        with pytest.raises(InputError, match=f"holds other things .{names[0]}"):
+            make_dataset(DATA, 5, folder)
+        assert sorted(path.name for path in folder.iterdir()) == sorted(names)
+
+
 def test_a_container_that_refuses_leaves_nothing(
     tmp_path: Path, here: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -242,10 +250,10 @@ class Killer:
 def test_workers_are_killed(tmp_path: Path, pools: list[pool.Pool], undisturbed: dict[str, bytes]) -> None:
     folder = tmp_path / "set"
     slow = FakeDataset(bad=FAILURES, seconds=0.01)
-    for n, workers in ((90, 1), (203, 2)):
-        killer = Killer(lambda: pools[-1].numbers(), 6)
+    for n, workers in ((40, 1), (N, 2)):
+        killer = Killer(lambda: pools[-1].numbers(), 3)
         make_dataset(slow, n, folder, workers=workers, progress=killer)
-        assert killer.killed >= killer.lost >= 2
+        assert killer.killed >= killer.lost >= 1
     assert files(folder) == undisturbed and not left_over(folder)
 
 
@@ -283,7 +291,7 @@ _SCRIPT = """
 import sys
 from fake_dataset import FakeDataset
 from nbragg.dataset.make import make_dataset
-make_dataset(FakeDataset(bad=(7, 33), seconds=0.01), 203, sys.argv[1], workers=2)
+make_dataset(FakeDataset(bad=(7, 33), seconds=0.02), 103, sys.argv[1], workers=2)
 """
 
 
@@ -312,7 +320,7 @@ def test_killed(
     other.kill()
     other.wait()
     known = len(Manifest.read(folder).shards)
-    assert 0 < known < 41
+    assert 0 < known < 21
     # as if the records of the last had not been written
     log = folder / "shards.log"
     log.write_bytes(b"".join(log.read_bytes().splitlines(keepends=True)[:-2]) + b'{"number":3')
@@ -324,9 +332,9 @@ def test_killed(
     while _alive(other.pid) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not _alive(other.pid)
-    outcome = make_dataset(DATA, 203, folder)
+    outcome = make_dataset(DATA, N, folder)
     assert files(folder) == undisturbed and not left_over(folder)
-    assert outcome.made < 203 - 5 * (known - 2)
+    assert outcome.made < N - 5 * (known - 3)
 
 
 def _alive(session: int) -> list[int]:
@@ -353,7 +361,7 @@ def test_interrupted(
     other.wait()
     assert text.count("KeyboardInterrupt") == 1, text
     assert not _alive(other.pid) and not left_over(folder)
-    make_dataset(DATA, 203, folder)
+    make_dataset(DATA, N, folder)
     assert files(folder) == undisturbed
 
 
@@ -362,12 +370,12 @@ def test_interrupted(
 
 def test_no_space(tmp_path: Path, undisturbed: dict[str, bytes]) -> None:
     folder = tmp_path / "set"
-    (tmp_path / "set.full").write_text("12")
-    with pytest.raises(Stopped, match=r"no space left for .*: make space; 1[23] of 41 shards are there"):
-        make_dataset(DATA, 203, folder, workers=2)
+    (tmp_path / "set.full").write_text("6")
+    with pytest.raises(Stopped, match=r"no space left for .*: make space; [67] of 21 shards are there"):
+        make_dataset(DATA, N, folder, workers=2)
     assert not left_over(folder) and verify(folder, dataset=DATA).damaged == {}
     (tmp_path / "set.full").unlink()
-    make_dataset(DATA, 203, folder, workers=1)
+    make_dataset(DATA, N, folder, workers=1)
     assert files(folder) == undisturbed
 
 
@@ -405,8 +413,8 @@ def test_workers_of_a_cluster_are_killed(tmp_path: Path, undisturbed: dict[str, 
         def workers() -> list[int]:
             return [w.process.pid for w in cluster.workers.values() if w.process and w.process.pid]
 
-        killer = Killer(workers, 10)
-        make_dataset(slow, 203, folder, scheduler=address, progress=killer)
+        killer = Killer(workers, 6)
+        make_dataset(slow, N, folder, scheduler=address, progress=killer)
         assert killer.killed >= 2 and files(folder) == undisturbed and not left_over(folder)
         # what a shard raises comes from there
         client = distributed.Client(address)
@@ -430,11 +438,40 @@ def test_the_scheduler_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
             if course.shards_done == 3:
                 cluster.close()
 
-        with pytest.raises(Stopped, match=r"the Dask scheduler at tcp.* is lost; \d+ of 41 shards are there"):
+        with pytest.raises(Stopped, match=r"the Dask scheduler at tcp.* is lost; \d+ of 21 shards are there"):
             make_dataset(
-                FakeDataset(seconds=0.01), 203, folder, scheduler=cluster.scheduler_address, progress=lose
+                FakeDataset(seconds=0.01), N, folder, scheduler=cluster.scheduler_address, progress=lose
             )
     assert not left_over(folder)
+
+
+def test_a_cluster_without_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waited for, said, and given up where there were some."""
+    distributed = pytest.importorskip("dask.distributed", reason="pip install 'nanobragg[cluster]'")
+    for name, seconds in (("_LOOK", 0.05), ("_ALONE", 0.2), ("_FORSAKEN", 0.6)):
+        monkeypatch.setattr(f"nbragg.dataset.cluster.{name}", seconds)
+    with distributed.LocalCluster(
+        n_workers=0, threads_per_worker=1, processes=False, dashboard_address=None, protocol="tcp",
+        silence_logs=50,
+    ) as cluster:  # fmt: skip
+        begun = time.monotonic()
+
+        def send(course: Course) -> None:
+            """A worker comes late, and leaves."""
+            if not cluster.workers and course.seconds > 1.0 and not course.made:
+                cluster.scale(1)
+            elif course.shards_done > 1:
+                cluster.scale(0)
+
+        with (
+            pytest.warns(NbraggWarning, match="has no worker: waiting"),
+            pytest.raises(Stopped, match=r"has had no worker for 0 min; \d+ of 21 shards are there"),
+        ):
+            make_dataset(
+                FakeDataset(seconds=0.02), N, tmp_path, scheduler=cluster.scheduler_address, progress=send
+            )
+        assert time.monotonic() - begun > 1.5
+    assert 1 < len(Manifest.read(tmp_path).shards) < 21
 
 
 # ---- what is there is looked at ----
