@@ -2,10 +2,10 @@
 
     python -m benchmarks.dataset_faults --images 20000 --seconds 3 --out FILE
 
-Stills of 64 x 64 pixels are made undisturbed; then by processes of which one is killed every few seconds; then
-with the command killed and begun again with another number of workers; then by a Dask cluster of two processes
-over TCP whose workers are killed.  Pixels, labels and tables have to be the same bytes.  ``--quick`` only shows
-that it works.
+Stills of 64 x 64 pixels are made undisturbed; then by processes of which one is killed every few seconds;
+then with the command killed and begun again with another number of workers; then by a Dask cluster of two
+processes over TCP whose workers are killed.  Pixels, labels and tables have to be the same bytes.  ``--quick``
+only shows that it works.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -146,12 +147,15 @@ def changed(folder: Path, shards: int) -> dict[str, Any]:
 
 
 def by_cluster(folder: Path, one: DatasetRecipe, seconds: float) -> dict[str, Any]:
-    from dask.distributed import Client, LocalCluster
+    from dask import distributed
 
+    dask: Any = distributed  # whose names have no types
     start = time.perf_counter()
     with (
-        LocalCluster(n_workers=2, threads_per_worker=1, protocol="tcp", dashboard_address=None) as cluster,
-        Client(cluster) as client,
+        dask.LocalCluster(
+            n_workers=2, threads_per_worker=1, protocol="tcp", dashboard_address=None
+        ) as cluster,
+        dask.Client(cluster) as client,
     ):
 
         def workers() -> list[int]:
@@ -214,7 +218,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     chosen = parser.parse_args()
     if chosen.quick:
-        chosen.images, chosen.seconds, chosen.shards = 200, 1.0, 2000
+        chosen.images, chosen.seconds, chosen.shards = 200, 5.0, 2000
     found: dict[str, Any] = {
         "machine": machine.describe(None),
         "images": chosen.images,
@@ -226,11 +230,13 @@ def main() -> None:
         one.save(folder / "recipe.json")
         found["undisturbed"] = undisturbed(folder)
         print(json.dumps(found["undisturbed"]), flush=True)
-        for kind, run in {
-            "killed": lambda: by_processes(folder, chosen.seconds),
-            "changed": lambda: changed(folder, -(-chosen.images // 50)),
-            "cluster": lambda: by_cluster(folder, one, chosen.seconds),
-        }.items():
+        shards = -(-chosen.images // one.images_per_shard)
+        runs: dict[str, Callable[[], dict[str, Any]]] = {
+            "killed": partial(by_processes, folder, chosen.seconds),
+            "changed": partial(changed, folder, shards),
+            "cluster": partial(by_cluster, folder, one, chosen.seconds),
+        }
+        for kind, run in runs.items():
             found[kind] = run()
             found[kind]["same_bytes"] = digest(folder / kind) == found["undisturbed"]["digest"]
             print(f"{kind}: {json.dumps(found[kind])}", flush=True)

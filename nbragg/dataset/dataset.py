@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, overload
 from numpy.typing import NDArray
 
 from ..base import validate as check
-from ..base.errors import NbraggError
+from ..base.errors import MemoryLimitError, NbraggError
 from ..base.warn import said_before
 from ..engine.options import RenderOptions
 from ..io.images.metadata import ImageMetadata
@@ -188,6 +188,11 @@ class Dataset:
         Yields
         ------
         Made or Failed
+
+        Raises
+        ------
+        MemoryLimitError, MemoryError
+            Where this machine has not the room for one.
         """
         for image in numbers:
             parameters: dict[str, Any] = {}
@@ -195,7 +200,9 @@ class Dataset:
                 drawn = self.draw(image)
                 parameters = drawn.parameters
                 made: Made | Failed = self._made(image, drawn)
-            except (NbraggError, ArithmeticError, MemoryError, ValueError) as error:
+            except MemoryLimitError:
+                raise  # of this machine, not of the image
+            except (NbraggError, ArithmeticError, ValueError) as error:
                 made = Failed(int(image), f"{type(error).__name__}: {error}", parameters)
             yield made
 

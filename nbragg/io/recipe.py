@@ -69,6 +69,7 @@ _MOST_RECTANGLES = 256
 _MAX_BYTES = 256 * 2**20
 #: a list without strings, lists or mappings in indented JSON
 _NUMBER_LIST = re.compile(r"\[\n([-+.\deE,\snulatrfs]*)\]")
+_EXPONENTIAL = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
 _YAML_SUFFIXES = (".yaml", ".yml")
 
 _NESTED: dict[str, type[Any] | str] = {
@@ -564,7 +565,7 @@ def read_values(path: str | os.PathLike[str]) -> Any:
     if _is_yaml(file):
         yaml = require("yaml", purpose="YAML recipes")
         try:
-            values = yaml.safe_load(text)
+            values = _with_numbers(yaml.safe_load(text))
         except yaml.YAMLError as error:
             raise FileError(f"{file} is not valid YAML: {' '.join(str(error).split())}") from None
     else:
@@ -573,6 +574,15 @@ def read_values(path: str | os.PathLike[str]) -> Any:
         except (ValueError, RecursionError) as error:
             raise FileError(f"{file} is not valid JSON: {error}") from None
     return values
+
+
+def _with_numbers(value: Any) -> Any:
+    """YAML 1.1 reads 1e20 and 1.0e20, without a sign, as words; here they are numbers."""
+    if isinstance(value, dict):
+        return {key: _with_numbers(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_with_numbers(one) for one in value]
+    return float(value) if isinstance(value, str) and _EXPONENTIAL.fullmatch(value) else value
 
 
 def _is_yaml(path: Path) -> bool:
