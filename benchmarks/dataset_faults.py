@@ -4,7 +4,7 @@
 
 Stills of 64 x 64 pixels are made undisturbed; then by processes of which one is killed every few seconds;
 then with the command killed and begun again with another number of workers; then by a Dask cluster of two
-processes over TCP whose workers are killed.  Pixels, labels and tables have to be the same bytes.  ``--quick``
+processes over TCP whose workers are killed.  Pixels, labels, tables have to be the same bytes.  ``--quick``
 only shows that it works.
 """
 
