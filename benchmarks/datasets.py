@@ -30,6 +30,7 @@ from nbragg.dataset.containers.formats import FORMATS, writer
 from nbragg.dataset.containers.made import Made
 from nbragg.dataset.recipe import DatasetRecipe
 from nbragg.simulation.labels import labels_of
+from nbragg.simulation.simulator import finished
 
 from . import machine
 
@@ -89,13 +90,15 @@ def parts(one: DatasetRecipe, images: int) -> dict[str, Any]:
 
     with tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder, f"x{FORMATS[one.format].suffix}"))
-        with writer(one.format, path, images, None) as shard:
+        with data._queue() as queue, writer(one.format, path, images, None) as shard:
             for number in range(images):
                 at = time.process_time()
                 drawn = data.draw(number)
-                simulator = simulator.at(drawn.setup)
+                scene = simulator.at(drawn.setup).scene
                 at = timed("scene", at)
-                result = simulator.render()
+                queue.submit(scene)
+                raw, elapsed = queue.collect()
+                result = finished(raw, scene, elapsed, drawn.setup)
                 at = timed("render", at)
                 pixels = result.detect(1, image=number, threads=1).pixels
                 at = timed("noise", at)

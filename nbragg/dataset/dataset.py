@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from ..base import validate as check
 from ..base.errors import MemoryLimitError, NbraggError
 from ..base.warn import said_before
+from ..engine.backend import Queue, backend
 from ..engine.options import RenderOptions
 from ..io.images.metadata import ImageMetadata
 from ..simulation.labels import labels_of
-from ..simulation.simulator import Simulator
+from ..simulation.simulator import Simulator, finished
 from .containers.made import Failed, Made
 from .recipe import DatasetRecipe
 from .vary import Drawn, Rules
@@ -143,14 +144,22 @@ class Dataset:
         ------
         InputError, MemoryLimitError, RenderError
         """
-        return self._rendered(self.draw(image))
+        with self._queue() as queue:
+            return self._rendered(self.draw(image), queue)
 
-    def _rendered(self, drawn: Drawn) -> Result:
+    def _queue(self) -> Queue:
+        """In which what stands behind the spots is kept from one image to the next, while it is the same."""
+        return backend(self.options.device).queue(self.options)
+
+    def _rendered(self, drawn: Drawn, queue: Queue) -> Result:
         with said_before():
             simulator = self._simulators.get(drawn.variant)
             if simulator is None:
                 simulator = self._simulators[drawn.variant] = Simulator(drawn.setup, self.options)
-            return simulator.at(drawn.setup).render()
+            scene = simulator.at(drawn.setup).scene
+            queue.submit(scene)
+            raw, elapsed = queue.collect()
+            return finished(raw, scene, elapsed, drawn.setup)
 
     def make(self, image: int) -> Made:
         """Image number ``image`` with its labels, whatever ``len`` says.
@@ -159,10 +168,11 @@ class Dataset:
         ------
         InputError, MemoryLimitError, RenderError
         """
-        return self._made(image, self.draw(image))
+        with self._queue() as queue:
+            return self._made(image, self.draw(image), queue)
 
-    def _made(self, image: int, drawn: Drawn) -> Made:
-        result = self._rendered(drawn)
+    def _made(self, image: int, drawn: Drawn, queue: Queue) -> Made:
+        result = self._rendered(drawn, queue)
         recipe = self.recipe
         labels = labels_of(
             result,
@@ -194,17 +204,25 @@ class Dataset:
         MemoryLimitError, MemoryError
             Where this machine has not the room for one.
         """
-        for image in numbers:
-            parameters: dict[str, Any] = {}
-            try:
-                drawn = self.draw(image)
-                parameters = drawn.parameters
-                made: Made | Failed = self._made(image, drawn)
-            except MemoryLimitError:
-                raise  # of this machine, not of the image
-            except (NbraggError, ArithmeticError, ValueError) as error:
-                made = Failed(int(image), f"{type(error).__name__}: {error}", parameters)
-            yield made
+        left = iter(numbers)
+        ended = False
+        while not ended:
+            with self._queue() as queue:  # a new one after an image that failed
+                for image in left:
+                    parameters: dict[str, Any] = {}
+                    try:
+                        drawn = self.draw(image)
+                        parameters = drawn.parameters
+                        made: Made | Failed = self._made(image, drawn, queue)
+                    except MemoryLimitError:
+                        raise  # of this machine, not of the image
+                    except (NbraggError, ArithmeticError, ValueError) as error:
+                        made = Failed(int(image), f"{type(error).__name__}: {error}", parameters)
+                    yield made
+                    if isinstance(made, Failed):
+                        break
+                else:
+                    ended = True
 
     def stream(self, numbers: Iterable[int] | None = None) -> Iterator[Made]:
         """Images rendered one after the other, as a stored data set is read.
@@ -219,7 +237,12 @@ class Dataset:
         InputError, MemoryLimitError, RenderError
             Of an image that cannot be made, in its turn.
         """
-        return map(self.make, range(len(self)) if numbers is None else numbers)
+        return self._streamed(range(len(self)) if numbers is None else numbers)
+
+    def _streamed(self, numbers: Iterable[int]) -> Iterator[Made]:
+        with self._queue() as queue:
+            for image in numbers:
+                yield self._made(image, self.draw(image), queue)
 
     def to_torch(self, *, iterable: bool = False, **options: Any) -> Images | ImageStream:
         """The images for PyTorch, rendered as they are asked for: `nbragg.dataset.torch_data.to_torch`.

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ..model.spectrum import Spectrum
     from ..model.surroundings import Surroundings
 
-__all__ = ["Simulator", "rendered", "simulate_batch"]
+__all__ = ["Simulator", "finished", "rendered", "simulate_batch"]
 
 
 class Simulator:
