@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, overload
 from numpy.typing import NDArray
 
 from ..base import validate as check
-from ..base.errors import MemoryLimitError, NbraggError
+from ..base.errors import InputError, MemoryLimitError, NbraggError
 from ..base.warn import said_before
 from ..engine.backend import Queue, backend
 from ..engine.options import RenderOptions
@@ -82,8 +82,10 @@ class Dataset:
     ) -> None:
         if isinstance(recipe, Mapping):
             recipe = DatasetRecipe.from_dict(recipe)
-        elif not isinstance(recipe, DatasetRecipe):
+        elif isinstance(recipe, (str, os.PathLike)):
             recipe = DatasetRecipe.load(recipe)
+        elif not isinstance(recipe, DatasetRecipe):
+            raise InputError(f"a recipe, or the name of its file, was expected, not {recipe!r}")
         self.recipe = recipe if seed is None else recipe.replace(seed=seed)
         self.options = RenderOptions(device=device, threads=threads, precision=self.recipe.precision)
         self._rules: Rules | None = None

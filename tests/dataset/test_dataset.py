@@ -224,6 +224,11 @@ def test_bad_recipes_are_refused(given: dict[str, Any], said: str) -> None:
     assert said in str(error.value)
 
 
+def test_what_is_no_recipe() -> None:
+    with pytest.raises(nbragg.InputError, match="a recipe, or the name of its file, was expected, not 3"):
+        nbragg.Dataset(3)
+
+
 def test_missing_files_are_named(tmp_path: Path) -> None:
     for vary in (
         {"orientation": {"file": "no.npy"}},

@@ -5,13 +5,12 @@ Exit status: 0 done, 1 out of memory or the reader went away, 2 bad input or a f
 
 from __future__ import annotations
 
-import difflib
-import importlib
 import sys
 from collections.abc import Sequence
 
 from ... import __version__
-from ..terminal import BAD_INPUT, OK, complain
+from ..terminal import OK
+from .choice import run_chosen
 
 __all__ = ["TOOLS", "main"]
 
@@ -49,19 +48,7 @@ def help_text() -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; ``argv`` without the program's name.  Returns the exit status."""
     words = list(sys.argv[1:] if argv is None else argv)
-    if words and words[0] in ("-h", "-help", "--help", "help"):
-        sys.stdout.write(help_text())
-        return OK
     if words and words[0] in ("-version", "--version"):
         sys.stdout.write(f"nbragg {__version__}\n")
         return OK
-    if not words or words[0] not in TOOLS:
-        known = ", ".join(TOOLS)
-        near = difflib.get_close_matches(words[0], TOOLS, n=1) if words else []
-        what = f'"{words[0]}" is no tool' if words else "no tool given"
-        hint = f"did you mean {near[0]}?" if near else f"the tools are {known}"
-        complain("nbragg", "error", f"{what}; {hint} (nbragg -h explains)")
-        return BAD_INPUT
-    module = importlib.import_module(f".{words[0]}", __name__)
-    status: int = module.main(words[1:])
-    return status
+    return run_chosen("nbragg", "tool", TOOLS, words, help_text=help_text)

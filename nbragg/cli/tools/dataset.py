@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
-import importlib
-import sys
 from collections.abc import Sequence
 
-from ..terminal import BAD_INPUT, OK, complain
+from .choice import run_chosen
 
 __all__ = ["ACTIONS", "main"]
 
@@ -35,15 +32,4 @@ def help_text() -> str:
 
 def main(words: Sequence[str]) -> int:
     """Run an action; returns the exit status."""
-    if words and words[0] in ("-h", "-help", "--help", "help"):
-        sys.stdout.write(help_text())
-        return OK
-    if not words or words[0] not in ACTIONS:
-        near = difflib.get_close_matches(words[0], ACTIONS, n=1) if words else []
-        what = f'"{words[0]}" is no action' if words else "no action given"
-        hint = f"did you mean {near[0]}?" if near else f"the actions are {', '.join(ACTIONS)}"
-        complain("nbragg dataset", "error", f"{what}; {hint} (nbragg dataset -h explains)")
-        return BAD_INPUT
-    module = importlib.import_module(f".dataset_{words[0]}", __package__)
-    status: int = module.main(words[1:])
-    return status
+    return run_chosen("nbragg dataset", "action", ACTIONS, words, help_text=help_text, prefix="dataset_")

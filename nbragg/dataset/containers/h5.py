@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...io.files.hdf5 import NewFile, told
 from .columns import Gathered
 from .frames import Alike, Masks
-from .hdf5 import _IMAGES, ArrayReader, filters, put_arrays, stack
+from .hdf5 import FileReader, filters, put_arrays, stack
 from .made import Made
+from .reader import LABEL_IMAGES_IN
 
 __all__ = ["Labelled", "Reader", "Writer", "writing"]
 
@@ -36,7 +36,7 @@ class Labelled:
             arrays.pop("")
         with told(self._path):
             for name, array in arrays.items():
-                place = _IMAGES + name if name else "images"
+                place = LABEL_IMAGES_IN + name if name else "images"
                 if name not in self.stacks:
                     self.stacks[name] = stack(self._new.file, place, array, self._count, self.packing)
                 elif i >= len(self.stacks[name]):
@@ -85,9 +85,5 @@ def writing(path: str, count: int, compression: str) -> Iterator[Writer]:
         labelled.finish()
 
 
-class Reader(ArrayReader):
+class Reader(FileReader):
     """A plain HDF5 file of images with their labels."""
-
-    def _pixels(self, i: int) -> NDArray[Any]:
-        pixels: NDArray[Any] = self._arrays.rows("images", i, i + 1)[0]
-        return pixels

@@ -7,23 +7,21 @@ chunk an image, and ``masks`` (different masks, ...), True where a pixel counts.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...base.errors import FileError, MissingPackageError, NbraggError
+from ...base.errors import MissingPackageError
 from ...base.optional import require
 from ...io.images.nexus_writer import filters as nexus_filters
 from .columns import REFLECTION_ROWS, LabelTable
-from .frames import chosen
-from .made import Stored
+from .reader import LABEL_IMAGES_IN, ArrayReader
 
-__all__ = ["ArrayReader", "FileArrays", "filters", "put_arrays", "stack"]
+__all__ = ["FileArrays", "FileReader", "filters", "put_arrays", "stack"]
 
 Array = NDArray[Any]
-_IMAGES = "labels/images/"
 
 #: an array of fewer bytes is not worth compressing
 _SMALL = 4096
@@ -79,8 +77,8 @@ class FileArrays:
         return np.asarray(dataset[first : len(dataset) if last is None else last])
 
 
-class ArrayReader:
-    """A shard in an HDF5 file; what its pixels are, a format says.
+class FileReader(ArrayReader):
+    """A shard in an HDF5 file.
 
     Raises
     ------
@@ -103,7 +101,7 @@ class ArrayReader:
             with self._told():
                 self._arrays = FileArrays(self._file)
                 self._table = LabelTable(self._arrays)
-                group = self._file.get(_IMAGES)
+                group = self._file.get(LABEL_IMAGES_IN)
                 self._labelled = [] if group is None else list(group)
                 self._begin(self._file)
         except BaseException:
@@ -113,46 +111,7 @@ class ArrayReader:
     def _begin(self, file: Any) -> None:
         """What a format reads at first."""
 
-    def _pixels(self, i: int) -> Array:
-        raise NotImplementedError
-
-    @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
-        try:
-            yield
-        except (NbraggError, IndexError):
-            raise
-        except Exception as error:  # h5py raises many kinds on damaged files
-            text = " ".join(str(error).split())[:300]
-            raise FileError(f"{self._path} cannot be read as a shard: {text}") from None
-
-    def __len__(self) -> int:
-        return len(self._table)
-
-    def read(self, i: int, label_images: Iterable[str] | None = None) -> Stored:
-        """The i-th image; of its label images those named, None: all that there are."""
-        i = range(len(self))[i]
-        with self._told():
-            names = chosen(self._path, self._labelled, label_images)
-            images = {name: self._arrays.rows(_IMAGES + name, i, i + 1)[0] for name in names}
-            return Stored(self._pixels(i), self._table.labels(i, images))
-
-    def mask(self, i: int) -> NDArray[np.bool_] | None:
-        """True where a pixel of the i-th image counts; None: everywhere."""
-        number = self._table.mask(range(len(self))[i])
-        if number < 0:
-            return None
-        with self._told():
-            found: NDArray[np.bool_] = self._arrays.rows("masks", number, number + 1)[0]
-            return found
-
     def close(self) -> None:
         """Close the file."""
         if self._file is not None:
             self._file.close()
-
-    def __enter__(self) -> ArrayReader:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()

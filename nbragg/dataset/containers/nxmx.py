@@ -21,7 +21,7 @@ from ...io.images.nexus import RECORD
 from ...io.images.nexus_writer import FrameStack
 from ...io.images.panel_layout import PanelLayout
 from .h5 import Labelled
-from .hdf5 import ArrayReader
+from .hdf5 import FileReader
 from .made import Made
 
 __all__ = ["Reader", "Writer", "writing"]
@@ -89,7 +89,7 @@ def writing(path: str, count: int, compression: str) -> Iterator[Writer]:
         writer.finish()
 
 
-class Reader(ArrayReader):
+class Reader(FileReader):
     """An NXmx file of images with their labels."""
 
     def _begin(self, file: Any) -> None:

@@ -15,18 +15,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...base.errors import FileError, NbraggError
 from ...base.optional import require
 from ...io.files.hdf5 import told
 from .columns import REFLECTION_ROWS, Gathered, LabelTable
-from .frames import Alike, Masks, chosen
-from .made import Made, Stored
+from .frames import Alike, Masks
+from .made import Made
+from .reader import LABEL_IMAGES_IN, ArrayReader
 
 __all__ = ["Reader", "Writer", "writing"]
 
 Array = NDArray[Any]
 
-_IMAGES = "labels/images/"
 #: the first that a zip file can say
 _NO_TIME = (1980, 1, 1, 0, 0, 0)
 
@@ -120,7 +119,7 @@ class Writer:
         """
         i = self._alike.count
         for name, array in self._alike.arrays(made).items():
-            place = _IMAGES + name if name else "images"
+            place = LABEL_IMAGES_IN + name if name else "images"
             self._kinds.setdefault(place, array[np.newaxis][:0])
             self._archive.chunk(place, i, array[np.newaxis])
         self._labels.add(made.labels, self._masks.number(made.mask))
@@ -206,7 +205,7 @@ def _dtype(description: Any) -> np.dtype[Any]:
     return np.dtype([(name, kind) for name, kind in description])
 
 
-class Reader:
+class Reader(ArrayReader):
     """A shard in a zip file of Zarr arrays.
 
     Raises
@@ -221,53 +220,16 @@ class Reader:
         self._path = path
         _codec(None)  # its package is there
         with self._told():
-            self._arrays = _ZipArrays(path)
+            self._zip = self._arrays = _ZipArrays(path)
             try:
                 self._table = LabelTable(self._arrays)
             except BaseException:
-                self._arrays.close()
+                self._zip.close()
                 raise
         self._labelled = sorted(
-            name[len(_IMAGES) :] for name in self._arrays.names() if name.startswith(_IMAGES)
+            name[len(LABEL_IMAGES_IN) :] for name in self._arrays.names() if name.startswith(LABEL_IMAGES_IN)
         )
-
-    @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
-        try:
-            yield
-        except (NbraggError, IndexError):
-            raise
-        except Exception as error:  # zipfile and the codecs raise many kinds on damaged files
-            text = " ".join(str(error).split())[:300] or type(error).__name__
-            raise FileError(f"{self._path} cannot be read as a shard: {text}") from None
-
-    def __len__(self) -> int:
-        return len(self._table)
-
-    def read(self, i: int, label_images: Iterable[str] | None = None) -> Stored:
-        """The i-th image; of its label images those named, None: all that there are."""
-        i = range(len(self))[i]
-        with self._told():
-            names = chosen(self._path, self._labelled, label_images)
-            images = {name: self._arrays.rows(_IMAGES + name, i, i + 1)[0] for name in names}
-            pixels = self._arrays.rows("images", i, i + 1)[0]
-            return Stored(pixels, self._table.labels(i, images))
-
-    def mask(self, i: int) -> NDArray[np.bool_] | None:
-        """True where a pixel of the i-th image counts; None: everywhere."""
-        number = self._table.mask(range(len(self))[i])
-        if number < 0:
-            return None
-        with self._told():
-            found: NDArray[np.bool_] = self._arrays.rows("masks")[number]
-            return found
 
     def close(self) -> None:
         """Close the file."""
-        self._arrays.close()
-
-    def __enter__(self) -> Reader:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+        self._zip.close()
