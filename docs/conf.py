@@ -66,6 +66,9 @@ def make_pages(app: Sphinx) -> None:
     (MADE / "detectors.md").write_text(detector_table.markdown(), encoding="utf-8")
     (MADE / "parameters.md").write_text(parameter_table.markdown(), encoding="utf-8")
     for page in sorted(MADE.parent.glob("*.md")):
+        if skipped := page_runner.missing(page):
+            print(skipped)
+            continue
         try:
             page_runner.run(page, MADE / page.stem)
         except page_runner.PageError as error:

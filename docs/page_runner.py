@@ -8,6 +8,7 @@
 - Shown output must agree; ``...`` stands for anything, and white space does not count.
 - Files that the page offers for download lie in the folder.
 - A line ``% run with: 10 for 1000`` has the second text replaced by the first in all code, for a quick test.
+- A page with a line ``% needs torch`` is not run where that package, an extra of this one, is not installed.
 
 Other blocks (``sh``, ``yaml`` ...) are not run.
 """
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 import contextlib
 import doctest
+import importlib.util
 import io
 import os
 import re
@@ -28,11 +30,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-__all__ = ["Block", "PageError", "blocks", "run"]
+__all__ = ["Block", "PageError", "blocks", "missing", "run"]
 
 _FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _DOWNLOAD = re.compile(r"\{download\}`[^`<]*<([^>`]+)>`")
 _INSTEAD = re.compile(r"^% run with: (.+) for (.+)$", re.MULTILINE)
+_NEEDS = re.compile(r"^% needs (\w+)$", re.MULTILINE)
 _COMMANDS = {"nanobragg": "nbragg", "nbragg": "nbragg.cli.tools", "nb-compare": "nbragg.cli.compare"}
 _FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
@@ -85,6 +88,13 @@ def _commands(code: str, line: int) -> list[Block]:
         else:
             raise PageError(f"line {number}: a console block begins with '$ '")
     return found
+
+
+def missing(page: Path) -> str:
+    """What a page needs that is not installed, in a line that says how to install it; empty if nothing."""
+    names = _NEEDS.findall(page.read_text(encoding="utf-8"))
+    absent = [name for name in names if importlib.util.find_spec(name) is None]
+    return f"SKIP {page.name}: needs pip install 'nanobragg[{','.join(absent)}]'" if absent else ""
 
 
 def run(page: Path, folder: Path) -> None:
@@ -177,8 +187,12 @@ def main(words: list[str]) -> int:
     if len(words) != 2:
         print("usage: python docs/page_runner.py PAGE FOLDER", file=sys.stderr)
         return 2
+    page = Path(words[0]).resolve()
+    if skipped := missing(page):
+        print(skipped)
+        return 0
     try:
-        run(Path(words[0]).resolve(), Path(words[1]).resolve())
+        run(page, Path(words[1]).resolve())
     except PageError as error:
         print(error, file=sys.stderr)
         return 1
