@@ -81,7 +81,7 @@ docs: $(VENV)/.installed-test
 
 # the modules left out import PyTorch and JAX, which are no part of the tools
 doctest: $(VENV)/.installed-test
-	$(BIN)/pytest --quiet --doctest-modules --ignore-glob='nbragg/inverse/*_image.py' nbragg
+	$(BIN)/pytest --quiet --doctest-modules --ignore-glob='nbragg/inverse/*_image.py' --ignore='nbragg/dataset/torch_data.py' nbragg
 
 # A copy of the sources is built, so that neither the ordinary build nor its object files are touched.
 $(ASAN)/.installed: $(BUILD_INPUTS) $(wildcard nbragg/*.py nbragg/*/*.py nbragg/*/*/*.py)
