@@ -133,7 +133,7 @@ class BuildEngine(build_ext):
             for name, flags in {"baseline": [], **levels}.items()
         ]
         work.append(("csrc/nb_dispatch.c", [], [*have, ("NB_FLAGS", f'"{kept}"')], ""))
-        alike = ("probe", "reach", "spots", "transmission")
+        alike = ("most", "probe", "reach", "spots", "transmission")
         work += [(f"csrc/nb_{source}.c", ARITHMETIC, [], "") for source in alike]
         # complex products and quotients by their formulas, without a search for NaN
         quick = ["-fcx-fortran-rules"]

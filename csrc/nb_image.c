@@ -6,35 +6,12 @@
  * nothing else, images are the same for every thread count, roi, mask and division into panels. */
 #include "nb_render.h"
 
-#include <stdlib.h>
 #ifdef _OPENMP
 #include <omp.h>
 #endif
 
-#include "nb_tile.h"
-
-#define NB_UNIT 1024 /* pixels handed to a thread at once; a tile where there are few */
-
-typedef struct {
-    const nb_scene *s;
-    nb_block *block; /* [crystals] */
-    int64_t unit;    /* pixels of a unit of work; the last of a panel has what is left */
-    int64_t units;   /* of all panels */
-    double scale, background;
-    int searching;   /* 1: interpolate everything and look for the cut; 0: the cut is known */
-    nb_cut cut;
-    int64_t cut_unit; /* the unit it lies in */
-    nb_channel *channel; /* [sources], where a spectrum is not rendered directly */
-    nb_sensor *sensor;   /* [panels] */
-} nb_plan;
-
-/* Whether nothing of what the tile's pixels scatter arrives. */
-static int tile_is_dark(const nb_scene *s, const nb_tile *t)
-{
-    int dark = s->transmission != NULL;
-    for (int i = 0; dark && i < t->at.count; i++) dark = s->transmission[t->at.pixel[i] - s->behind] == 0.0;
-    return dark;
-}
+#include "nb_sight.h"
+#include "nb_sparse.h"
 
 /* The run of sources that begins here, at one sub-pixel. */
 static void render_run(const nb_plan *plan, const nb_panel *p, const nb_sensor *sensor, nb_tile *t, const nb_source *source,
@@ -95,64 +72,6 @@ static int render_tile(const nb_plan *plan, const nb_panel *p, nb_tile *t, const
     return 1;
 }
 
-/* What stands behind the spots, put to the photons of the tile's pixels. */
-static void tile_backdrop(const nb_scene *given, nb_tile *t)
-{
-    const nb_scene s = *given; /* which no store changes */
-    const int64_t first = t->at.pixel[0];
-    if (t->at.pixel[t->at.count - 1] - first == t->at.count - 1)
-        for (int i = 0; i < t->at.count; i++) t->sum[i] = nb_with_backdrop(&s, t->sum[i], first + i);
-    else
-        for (int i = 0; i < t->at.count; i++) t->sum[i] = nb_with_backdrop(&s, t->sum[i], t->at.pixel[i]);
-}
-
-/* The photons of the tile's pixels, into t->sum; 0 in the padding, whose solid angle counts for nothing either. */
-static void tile_photons(const nb_plan *plan, nb_tile *t)
-{
-    const double wet = nb_water_scale(plan->s);
-    const nb_pixel_vd *pixel = t->p;
-    for (int i = 0; i < t->q.lanes; i += NB_LANES, pixel++)
-        nb_store_vd(t->sum + i, nb_pixel_photons_vd(plan->s, plan->scale, wet, pixel));
-    if (nb_has_backdrop(plan->s)) tile_backdrop(plan->s, t);
-    for (int i = t->at.count; i < t->q.lanes; i++) t->sum[i] = t->p[i / NB_LANES].omega_sum[i % NB_LANES] = 0.0;
-}
-
-/* The tile's pixels into the image and the summary. */
-static void store_tile(const nb_plan *plan, const nb_panel *p, nb_tile *t, nb_job *job, nb_summary *r)
-{
-    float stored[NB_TILE] __attribute__((aligned(64)));
-    const double points = (double)p->layers * plan->s->oversample * plan->s->oversample;
-    nb_vd omega = {0}, total = {0}, squares = {0}, largest = r->largest - (nb_vd){0};
-    unsigned bad = 0;
-    tile_photons(plan, t);
-    const nb_pixel_vd *pixel = t->p;
-    for (int i = 0; i < t->q.lanes; i += NB_LANES, pixel++) {
-        const nb_vd v = nb_store_narrow(stored + i, nb_load_vd(t->sum + i));
-        total += v;
-        squares += v * v;
-        omega += pixel->omega_sum;
-        largest = nb_select_vd(v > largest, v, largest);
-        bad |= nb_bits_vd(v - v != 0.0);
-    }
-    if (t->at.pixel[t->at.count - 1] - t->at.pixel[0] == t->at.count - 1)
-        memcpy(job->image + t->at.pixel[0], stored, (size_t)t->at.count * sizeof *stored);
-    else
-        for (int i = 0; i < t->at.count; i++) job->image[t->at.pixel[i]] = stored[i];
-    if (job->image64)
-        for (int i = 0; i < t->at.count; i++) job->image64[t->at.pixel[i]] = t->sum[i];
-    if (bad)
-        for (int i = 0; i < t->at.count; i++)
-            if (!isfinite(stored[i]) && r->nonfinite++ == 0) r->first_nonfinite = t->at.pixel[i];
-    for (int i = 0; i < NB_LANES; i++)
-        if (largest[i] > r->largest) r->largest = largest[i], r->largest_pixel = -1;
-    for (int i = 0; r->largest > 0.0 && r->largest_pixel < 0; i++)
-        if (stored[i] == r->largest) r->largest_pixel = t->at.pixel[i];
-    r->omega += nb_lane_sum(omega) / points;
-    r->total += nb_lane_sum(total);
-    r->squares += nb_lane_sum(squares);
-    r->pixels += t->at.count;
-}
-
 /* Takes the first sample of the tile that could not be interpolated for the cut, unless an earlier one is known.
  * Returns whether there was one. */
 static int find_cut(nb_plan *plan, const nb_tile *t, int64_t unit)
@@ -190,6 +109,44 @@ static void render_unit(nb_plan *plan, nb_job *job, nb_tile *t, int64_t unit, nb
     __atomic_fetch_add(job->progress, pixels, __ATOMIC_RELAXED);
 }
 
+/* What a thread works with; NULL where memory is missing. */
+static nb_worker *worker_new(const nb_plan *plan)
+{
+    const nb_scene *s = plan->s;
+    const nb_sparse *sparse = &plan->sparse;
+    nb_worker *w = aligned_alloc(64, (sizeof *w + 63) / 64 * 64);
+    if (!w) return NULL;
+    w->found = NULL, w->lit = NULL, w->limits = NULL, w->band = NULL;
+    w->room = w->count = w->failed = 0;
+    if (!sparse->edge) return w;
+    int64_t width = 0;
+    for (int i = 0; i < s->panels; i++) width = s->panel[i].fpixels > width ? s->panel[i].fpixels : width;
+    w->found = malloc((size_t)sparse->longest * sizeof *w->found);
+    w->band = malloc((size_t)(width * sparse->edge) * sizeof *w->band);
+    w->limits = malloc((size_t)s->crystals * sizeof *w->limits);
+    if (!w->found || !w->band || !w->limits) w->failed = 1;
+    for (int c = 0; w->limits && c < s->crystals; c++) w->limits[c] = sparse->limits[c];
+    return w;
+}
+
+/* Adds what it has counted to the job. */
+static void worker_end(const nb_plan *plan, nb_worker *w, nb_job *job)
+{
+    if (!w) return;
+    if (plan->sparse.edge && !w->failed)
+#pragma omp critical(nb_counted)
+        for (int c = 0; c < plan->s->crystals; c++) {
+            const double left = w->limits[c].left * plan->sparse.sight[c].photons;
+            job->visited += w->limits[c].visited;
+            plan->left[c] = fmax(plan->left[c], left);
+        }
+    free(w->band);
+    free(w->limits);
+    free(w->lit);
+    free(w->found);
+    free(w);
+}
+
 /* All units from `first` on. Returns enum nb_status. */
 static int render_units(nb_plan *plan, nb_job *job, int64_t first, nb_summary *results)
 {
@@ -199,14 +156,16 @@ static int render_units(nb_plan *plan, nb_job *job, int64_t first, nb_summary *r
 #pragma omp parallel num_threads(threads)
 #endif
     {
-        nb_tile *tile = aligned_alloc(64, sizeof(nb_tile));
-        if (!tile) __atomic_store_n(&failed, 1, __ATOMIC_RELAXED);
+        nb_worker *worker = worker_new(plan);
+        if (!worker || worker->failed) __atomic_store_n(&failed, 1, __ATOMIC_RELAXED);
 #pragma omp for schedule(dynamic, 1)
         for (int64_t u = first; u < plan->units; u++) {
             if (__atomic_load_n(job->cancel, __ATOMIC_RELAXED) || __atomic_load_n(&failed, __ATOMIC_RELAXED)) continue;
-            render_unit(plan, job, tile, u, &results[u]);
+            if (plan->sparse.edge) sparse_render(plan, job, worker, u, &results[u]);
+            else render_unit(plan, job, &worker->tile, u, &results[u]);
+            if (worker->failed) __atomic_store_n(&failed, 1, __ATOMIC_RELAXED);
         }
-        free(tile);
+        worker_end(plan, worker, job);
     }
     if (failed) return NB_NO_MEMORY;
     return __atomic_load_n(job->cancel, __ATOMIC_RELAXED) ? NB_CANCELLED : NB_OK;
@@ -216,11 +175,10 @@ static int render_units(nb_plan *plan, nb_job *job, int64_t first, nb_summary *r
 static int render_plan(nb_plan *plan, nb_job *job, nb_summary *results)
 {
     const nb_scene *s = plan->s;
-    for (int c = 0; c < s->crystals; c++) {
-        plan->block[c] = nb_block_of(s, s->crystal + c, job->cancel);
-        plan->searching |= plan->block[c].interpolation == NB_TRICUBIC;
-    }
+    for (int c = 0; c < s->crystals; c++) plan->searching |= plan->block[c].interpolation == NB_TRICUBIC;
     for (int64_t u = 0; u < plan->units; u++) results[u] = nb_summary_of_nothing();
+    job->visited = plan->sparse.edge ? 0 : -1;
+    job->left_out = 0.0;
     int status = render_units(plan, job, 0, results);
     if (status == NB_OK && plan->searching && plan->cut.pixel != INT64_MAX) {
         plan->searching = 0;
@@ -233,6 +191,7 @@ static int render_plan(nb_plan *plan, nb_job *job, nb_summary *results)
     for (int64_t u = 0; u < plan->units; u++) nb_summary_add(&job->summary, &results[u]);
     if (plan->cut.pixel != INT64_MAX) job->summary.cut_pixel = plan->cut.pixel;
     job->cut_sequence = plan->cut.sequence;
+    for (int c = 0; plan->sparse.edge && c < s->crystals; c++) job->left_out += plan->left[c];
     return status;
 }
 
@@ -245,19 +204,25 @@ int NB_CAT(nb_render_, NB_ISA)(const nb_scene *s, nb_job *job)
     int64_t pixels = 0;
     for (int i = 0; i < s->panels; i++) pixels += nb_panel_pixels(s->panel + i);
     plan.unit = pixels < 64 * NB_UNIT ? NB_TILE : NB_UNIT;
-    plan.units = nb_units(s, plan.unit);
-    nb_summary *results = malloc((size_t)(plan.units + 1) * sizeof *results);
     plan.block = malloc((size_t)s->crystals * sizeof *plan.block);
+    plan.left = calloc((size_t)s->crystals, sizeof *plan.left);
     plan.sensor = malloc((size_t)s->panels * sizeof *plan.sensor);
+    for (int c = 0; plan.block && c < s->crystals; c++) plan.block[c] = nb_block_of(s, s->crystal + c, job->cancel);
     for (int i = 0; plan.sensor && i < s->panels; i++) plan.sensor[i] = nb_sensor_of(s, s->panel + i);
     const int spectral = s->spectral != NB_DIRECT;
     if (spectral) plan.channel = malloc((size_t)s->sources * sizeof *plan.channel);
     if (plan.channel) nb_sort_channels(s, plan.channel);
-    const int ready = results && plan.block && plan.sensor && (plan.channel || !spectral);
+    void *sights = NULL;
+    int ready = plan.block && plan.left && plan.sensor && (plan.channel || !spectral) && sparse_prepare(&plan, job, &sights);
+    plan.units = plan.sparse.edge ? sparse_units(s, &plan.sparse) : nb_units(s, plan.unit);
+    nb_summary *results = malloc((size_t)(plan.units + 1) * sizeof *results);
+    ready = ready && results;
     const int status = ready ? render_plan(&plan, job, results) : NB_NO_MEMORY;
+    free(results);
+    free(sights);
     free(plan.channel);
     free(plan.sensor);
+    free(plan.left);
     free(plan.block);
-    free(results);
     return status;
 }

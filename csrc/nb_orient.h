@@ -113,9 +113,15 @@ static __attribute__((noinline)) void NB_R(nb_stage_displacement)(const nb_cryst
     }
 }
 
-/* part += F^2 L^2 for the staged orientation; shape and table are constants at each call. */
+/* Which samples count, and what was found of those that do not. */
+typedef struct {
+    NB_SCALAR end, least; /* L^2 as a fraction of its peak, and that times F^2, from which on they do */
+    NB_REAL left;         /* the largest F^2 L^2 that was not */
+} NB_R(nb_ending);
+
+/* part += F^2 L^2 for the staged orientation; shape, table and ends != NULL are constants at each call. */
 NB_FN void NB_R(nb_add_lattice)(const nb_block *c, const NB_R(nb_staged) *in, NB_SCALAR *part, int lanes,
-                                const int shape, const int table)
+                                const int shape, const int table, NB_R(nb_ending) *ends)
 {
     NB_SCALAR n[3], metric[6];
     for (int j = 0; j < 3; j++) n[j] = (NB_SCALAR)c->n[j];
@@ -133,9 +139,15 @@ NB_ROLLED
         } else {
             L = NB_R(nb_lattice)(shape, d, n, metric);
         }
+        if (ends) L = NB_SELECT(L > ends->end, L, NB_SET(NB_K(0)));
         if (table) {
             const NB_REAL F = NB_LOAD(in->F + i);
             L *= F * F;
+        }
+        if (ends) {
+            const NB_REAL counts = NB_SELECT(L > ends->least, L, NB_SET(NB_K(0))), other = L - counts;
+            ends->left = NB_SELECT(other > ends->left, other, ends->left);
+            L = counts;
         }
         *(NB_REAL *)(part + i) += L;
     }
@@ -159,7 +171,7 @@ NB_FN void NB_R(nb_sum)(const nb_table *t, const nb_block *c, const nb_q *q, dou
             if (source_of_F == NB_R(TRICUBIC)) NB_R(nb_stage_tricubic)(t, c, o, q, &staged, shape, limit, bad, base);
             else NB_R(nb_stage_nearest)(t, c, k->abc + 9 * o, q, &staged, shape, table);
             if (table && k->displaced) NB_R(nb_stage_displacement)(k, k->abc + 9 * o, q, &staged);
-            NB_R(nb_add_lattice)(c, &staged, part, q->lanes, shape, table);
+            NB_R(nb_add_lattice)(c, &staged, part, q->lanes, shape, table, NULL);
         }
         const double scale = k->orientation_weight ? peak * k->orientation_weight[first] : peak;
         for (int i = 0; i < q->lanes; i++) sum[i] += scale * part[i];
@@ -179,6 +191,56 @@ static void NB_R(nb_sum_orientations)(const nb_table *t, const nb_block *c, cons
         break;
     switch (c->shape) {
         NB_CASE(NB_POINT)
+        NB_CASE(NB_SQUARE)
+        NB_CASE(NB_ELLIPSOID)
+        NB_CASE(NB_GAUSS)
+        NB_CASE(NB_TOPHAT)
+    }
+#undef NB_CASE
+}
+
+/* The same of the orientations alone that are listed for a cell of a patch: `count` of them, those whose bit `cell` is set. */
+NB_FN void NB_R(nb_sum_some)(const nb_table *t, const nb_block *c, const nb_q *q, double *sum, const int shape,
+                             const int source_of_F, const int64_t *limit, const nb_lit *lit, int64_t count, uint64_t cell,
+                             nb_limits *limits)
+{
+    NB_R(nb_staged) staged;
+    const nb_crystal *k = c->crystal;
+    const int table = source_of_F != NB_R(CONSTANT);
+    const double F_sqr = table ? 1.0 : t->default_F * t->default_F, peak = c->peak * F_sqr;
+    NB_R(nb_ending) ends = {(NB_SCALAR)limits->end, (NB_SCALAR)(limits->least / F_sqr), NB_SET(NB_K(0))};
+    NB_SCALAR part[NB_TILE] __attribute__((aligned(64)));
+    for (int64_t first = 0; first < count;) {
+        const double weight = k->orientation_weight ? k->orientation_weight[lit[first].orientation] : 1.0;
+        int added = 0;
+        for (int i = 0; i < q->lanes; i++) part[i] = 0;
+        for (; first < count && added < NB_BLOCK; first++) {
+            const int64_t o = lit[first].orientation;
+            if (!(lit[first].cells & cell)) continue;
+            if (k->orientation_weight && k->orientation_weight[o] != weight) break;
+            if (source_of_F == NB_R(TRICUBIC)) NB_R(nb_stage_tricubic)(t, c, o, q, &staged, shape, limit, NULL, 0);
+            else NB_R(nb_stage_nearest)(t, c, k->abc + 9 * o, q, &staged, shape, table);
+            if (table && k->displaced) NB_R(nb_stage_displacement)(k, k->abc + 9 * o, q, &staged);
+            NB_R(nb_add_lattice)(c, &staged, part, q->lanes, shape, table, &ends);
+            added++;
+        }
+        for (int i = 0; i < q->lanes; i++) sum[i] += weight * peak * part[i];
+        limits->visited += (int64_t)added * q->lanes;
+    }
+    for (int i = 0; i < NB_R(STEP); i++) limits->left = fmax(limits->left, F_sqr * ends.left[i]);
+}
+
+static void NB_R(nb_sum_lit)(const nb_table *t, const nb_block *c, const nb_q *q, double *sum, const int64_t *limit,
+                             const nb_lit *lit, int64_t count, uint64_t cell, nb_limits *limits)
+{
+    const int listed = t->F || c->crystal->displaced;
+#define NB_CASE(shape)                                                                                                 \
+    case shape:                                                                                                        \
+        if (limit) NB_R(nb_sum_some)(t, c, q, sum, shape, NB_R(TRICUBIC), limit, lit, count, cell, limits);            \
+        else if (listed) NB_R(nb_sum_some)(t, c, q, sum, shape, NB_R(NEAREST), limit, lit, count, cell, limits);       \
+        else NB_R(nb_sum_some)(t, c, q, sum, shape, NB_R(CONSTANT), limit, lit, count, cell, limits);                  \
+        break;
+    switch (c->shape) {
         NB_CASE(NB_SQUARE)
         NB_CASE(NB_ELLIPSOID)
         NB_CASE(NB_GAUSS)

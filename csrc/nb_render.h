@@ -2,6 +2,7 @@
 #ifndef NB_RENDER_H
 #define NB_RENDER_H
 
+#include "nb_most.h"
 #include "nb_scene.h"
 #include "nb_summary.h"
 
@@ -15,6 +16,12 @@ typedef struct {
     double *image64;         /* the same before rounding to float, or NULL */
     const int32_t *cancel;   /* set to 1 by another thread to stop */
     int64_t *progress;       /* pixels done so far, updated while running */
+    /* samples that are left out (nb_tree.h): */
+    double tolerance;        /* photons that a pixel may lose; 0: none */
+    double spot_end;         /* fraction of its peak at which a Gaussian spot ends; 0: nowhere */
+    const nb_most *most;     /* [scene->tables]; NULL: every sample is evaluated */
+    int64_t visited;         /* out: samples evaluated; -1: all */
+    double left_out;         /* out: photons that a pixel has lost at most */
     nb_summary summary;      /* out */
     int64_t cut_sequence;    /* out: which of the samples of summary.cut_pixel ended the interpolation */
 } nb_job;

@@ -68,9 +68,10 @@ static void tile_positions(const nb_panel *p, nb_tile *t, int layer, double f0, 
         }
 }
 
-static void tile_geometry(const nb_scene *s, const nb_panel *p, nb_tile *t, int layer, int sub_s, int sub_f)
+/* Directions and solid angles of the points f0, s0 (m) beyond the corners of the tile's pixels. */
+static void tile_points(const nb_panel *p, nb_tile *t, int layer, double f0, double s0)
 {
-    const double f0 = nb_sub_pixel(s, p, 0, sub_f), s0 = nb_sub_pixel(s, p, 1, sub_s), deep = layer * p->layer_step;
+    const double deep = layer * p->layer_step;
     const int fronts = p->curved == NB_FLAT && !nb_at_mean_depth(p);
     if (!fronts) tile_positions(p, t, layer, f0, s0);
     for (int i = 0; i < t->q.lanes; i += NB_LANES) {
@@ -83,6 +84,11 @@ static void tile_geometry(const nb_scene *s, const nb_panel *p, nb_tile *t, int 
         nb_store_vd(t->py + i, P[1] * per_R);
         nb_store_vd(t->pz + i, P[2] * per_R);
     }
+}
+
+static void tile_geometry(const nb_scene *s, const nb_panel *p, nb_tile *t, int layer, int sub_s, int sub_f)
+{
+    tile_points(p, t, layer, nb_sub_pixel(s, p, 0, sub_f), nb_sub_pixel(s, p, 1, sub_s));
 }
 
 static void tile_capture(const nb_panel *p, nb_tile *t, int layer)

@@ -61,6 +61,32 @@ NB_INLINE nb_vf nb_abs_vf(nb_vf a)
     return (nb_vf)((nb_vfmask)a & INT32_MAX);
 }
 
+NB_INLINE nb_vf nb_max_vf(nb_vf a, nb_vf b)
+{
+#if NB_WIDTH == 64
+    return (nb_vf)_mm512_max_ps((__m512)a, (__m512)b);
+#elif NB_WIDTH == 32
+    return (nb_vf)_mm256_max_ps((__m256)a, (__m256)b);
+#elif defined(__SSE2__)
+    return (nb_vf)_mm_max_ps((__m128)a, (__m128)b);
+#else
+    return nb_select_vf(a > b, a, b);
+#endif
+}
+
+NB_INLINE nb_vf nb_min_vf(nb_vf a, nb_vf b)
+{
+#if NB_WIDTH == 64
+    return (nb_vf)_mm512_min_ps((__m512)a, (__m512)b);
+#elif NB_WIDTH == 32
+    return (nb_vf)_mm256_min_ps((__m256)a, (__m256)b);
+#elif defined(__SSE2__)
+    return (nb_vf)_mm_min_ps((__m128)a, (__m128)b);
+#else
+    return nb_select_vf(a < b, a, b);
+#endif
+}
+
 NB_INLINE nb_vd nb_sqrt_vd(nb_vd a)
 {
 #if NB_WIDTH == 64
@@ -200,6 +226,20 @@ NB_INLINE nb_vd nb_gather(const double *table, nb_vd place, nb_vdmask inside, nb
     for (int i = 0; i < NB_LANES; i++)
         if (inside[i]) other[i] = table[(int64_t)place[i]];
     return other;
+#endif
+}
+
+/* table[place] of floats */
+NB_INLINE nb_vf nb_gather_vf(const float *table, nb_vfmask place)
+{
+#if NB_WIDTH == 64
+    return (nb_vf)_mm512_i32gather_ps((__m512i)place, table, 4);
+#elif NB_WIDTH == 32
+    return (nb_vf)_mm256_i32gather_ps(table, (__m256i)place, 4);
+#else
+    nb_vf out;
+    for (int i = 0; i < NB_FLANES; i++) out[i] = table[place[i]];
+    return out;
 #endif
 }
 

@@ -14,6 +14,19 @@ typedef struct {
     int count, lanes;              /* pixels; lanes in use, a whole number of vectors */
 } __attribute__((aligned(64))) nb_places;
 
+/* An orientation that may light some of a patch's cells under one source; the bits of those. */
+typedef struct {
+    int32_t source, crystal, orientation;
+    uint64_t cells;
+} nb_lit;
+
+/* From where on samples count: L^2 as a fraction of its peak, and that times F^2; the largest that does not, and how many were
+ * evaluated. */
+typedef struct {
+    double end, least, left;
+    int64_t visited;
+} nb_limits;
+
 /* Pixels of a panel that are rendered. */
 static int64_t nb_panel_pixels(const nb_panel *p)
 {

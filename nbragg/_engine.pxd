@@ -121,6 +121,15 @@ cdef extern from "nb_summary.h":
         int64_t largest_pixel, pixels, nonfinite, first_nonfinite, cut_pixel
     nb_summary nb_summary_of_nothing()
 
+cdef extern from "nb_most.h":
+    ctypedef struct nb_most:
+        const float *F_sqr
+        int32_t count[3]
+        float all
+        float outside
+    void nb_most_size(const nb_table *t, int32_t *count)
+    int nb_most_of(const nb_table *t, float *F_sqr, nb_most *out)
+
 cdef extern from "nb_render.h":
     enum:
         NB_DOUBLE, NB_MIXED
@@ -131,6 +140,9 @@ cdef extern from "nb_render.h":
         double *image64
         const int32_t *cancel
         int64_t *progress
+        double tolerance, spot_end, left_out
+        const nb_most *most
+        int64_t visited
         nb_summary summary
         int64_t cut_sequence
     const char *nb_isa_name(int isa)

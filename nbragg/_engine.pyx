@@ -327,11 +327,19 @@ cdef class Job:
     cdef nb_job job
     cdef int level
     cdef EngineScene scene
+    cdef Most most
     cdef readonly object image
     cdef readonly object image64
 
-    def __init__(self, EngineScene scene, image, str precision, int threads, str isa, image64=None):
-        """Into ``image``, float32, and ``image64``, float64, C-contiguous arrays with a place for each pixel of all panels."""
+    def __init__(
+        self, EngineScene scene, image, str precision, int threads, str isa, image64=None, *, double tolerance=0.0,
+        double spot_end=0.0
+    ):
+        """Into ``image``, float32, and ``image64``, float64, C-contiguous arrays with a place for each pixel of all panels.
+
+        tolerance: photons that a pixel may lose; spot_end: fraction of its peak at which a Gaussian spot ends; 0: every sample is
+        evaluated.
+        """
         cdef float[::1] flat
         cdef double[::1] flat64
         for array in (image, image64):
@@ -351,6 +359,10 @@ cdef class Job:
             self.job.image64 = &flat64[0]
         self.job.cancel, self.job.progress = &self.cancelled, &self.done
         self.job.summary = nb_summary_of_nothing()
+        self.job.visited = -1
+        if tolerance > 0.0 or spot_end > 0.0:
+            self.most = most_of(scene.tables)
+            self.job.tolerance, self.job.spot_end, self.job.most = tolerance, spot_end, self.most.at
 
     @property
     def progress(self):
@@ -359,8 +371,8 @@ cdef class Job:
 
     @property
     def summary(self):
-        """nb_summary as a dict."""
-        return self.job.summary
+        """nb_summary as a dict, with what was left out."""
+        return self.job.summary | {"visited": self.job.visited, "left_out": self.job.left_out}
 
     @property
     def cut(self):

@@ -10,6 +10,7 @@ cdef class Packed:
     cdef int64_t pixels    # of panels: all, and those that are rendered
     cdef int64_t rendered
     cdef list listed       # of panels: int32 arrays or None
+    cdef object extra      # of tables: their Most, once it was asked for
     cdef object __weakref__
 
     def __dealloc__(self):
@@ -227,6 +228,43 @@ cdef Packed pack_tables(tuple tables):
             c[i].F_count[j] = <int32_t>values.shape[j]
     remember(tables, packed)
     return packed
+
+
+cdef class Most:
+    """Bounds of structure factors of all tables, kept as long as what was packed of these."""
+
+    cdef nb_most *at
+    cdef list arrays
+
+    def __dealloc__(self):
+        free(self.at)
+
+    def __cinit__(self, Packed tables):
+        cdef const nb_table *t = <const nb_table *>tables.at
+        cdef int32_t count[3]
+        cdef float[::1] values
+        cdef int i
+        self.arrays = []
+        self.at = <nb_most *>calloc(tables.count, sizeof(nb_most))
+        if self.at == NULL:
+            raise MemoryError
+        for i in range(tables.count):
+            size = 1
+            if t[i].F != NULL:
+                nb_most_size(&t[i], count)
+                size = count[0] * <int64_t>count[1] * count[2]
+            array = np.empty(size, np.float32)
+            values = array
+            if not nb_most_of(&t[i], &values[0], &self.at[i]):
+                raise MemoryError
+            self.arrays.append(array)
+
+
+cdef Most most_of(Packed tables):
+    """Made when first asked for."""
+    if tables.extra is None:
+        tables.extra = Most(tables)
+    return tables.extra
 
 
 cdef int pack_crystal(nb_crystal *c, crystal) except -1:

@@ -42,6 +42,8 @@ POLL_SECONDS = 0.05
 _UNIT_PIXELS = 1024
 #: with fewer units than this for each thread the last ones leave threads without work
 _UNITS_PER_THREAD = 8
+#: fraction of its peak at which a Gaussian spot ends with physics="exact"
+SPOT_END = 1e-12
 
 
 def choose_isa() -> str:
@@ -71,6 +73,16 @@ def thread_count(options: RenderOptions) -> int:
 def cpu_precision(options: RenderOptions) -> str:
     """Precision to render with: as asked for, else the fastest that the tolerance allows."""
     return options.precision or ("mixed" if options.tolerance >= MIXED_TOLERANCE else "double")
+
+
+def limits(scene: Scene, options: RenderOptions) -> dict[str, float]:
+    """What decides which samples are left out."""
+    if not options.cull:
+        return {}
+    return {
+        "tolerance": options.tolerance_photons,
+        "spot_end": SPOT_END if scene.physics == "exact" else 0.0,
+    }
 
 
 class CpuBackend:
@@ -133,7 +145,9 @@ class CpuQueue:
             self._begin(engine.rendered)
         # nothing waits for a thread: whoever wants one image gets all of them
         threads = self._threads_each if self._waiting else thread_count(self._options)
-        job = _engine.Job(engine, image, self._precision, threads, self._isa, image64)
+        job = _engine.Job(
+            engine, image, self._precision, threads, self._isa, image64, **limits(scene, self._options)
+        )
         thread = self._threads[self.submitted % len(self._threads)]
         behind = self._behind.of(scene)
         run = job.run if behind is None else functools.partial(behind.render, engine, job)

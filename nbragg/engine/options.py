@@ -59,6 +59,12 @@ class RenderOptions(Record):
         precision, unless ``precision`` says otherwise.
     on_device : bool
         Leave the image in the GPU's memory, as a CuPy array; without effect on the CPU.
+    tolerance_photons : float
+        What any pixel may differ by from the full image, in photons, where samples are left out that a bound
+        proves to be faint; 0: only what lies below 1e-12 of the peak of a Gaussian or top-hat spot with
+        ``physics="exact"``, and nothing else.
+    cull : bool
+        False: every sample is evaluated, the faintest too.
 
     Raises
     ------
@@ -72,6 +78,8 @@ class RenderOptions(Record):
     progress: Progress | bool | None = None
     tolerance: float = 0.0
     on_device: bool = False
+    tolerance_photons: float = 0.0
+    cull: bool = True
 
     def __post_init__(self) -> None:
         parse(self.device)
@@ -99,8 +107,19 @@ class RenderOptions(Record):
                 f"tolerance = {self.tolerance!r}: give the deviation allowed as a fraction of the image's "
                 "maximum, 0 or a positive number"
             )
-        if not isinstance(self.on_device, bool):
-            raise InputError(f"on_device = {self.on_device!r}: give True or False")
+        for name in ("on_device", "cull"):
+            if not isinstance(getattr(self, name), bool):
+                raise InputError(f"{name} = {getattr(self, name)!r}: give True or False")
+        photons = self.tolerance_photons
+        if (
+            isinstance(photons, bool)
+            or not isinstance(photons, (int, float))
+            or not (0.0 <= photons < math.inf)
+        ):
+            raise InputError(
+                f"tolerance_photons = {photons!r}: give the photons that a pixel may differ by, 0 or a positive "
+                "number"
+            )
 
 
 @dataclass(frozen=True)
@@ -123,6 +142,10 @@ class Summary:
         Number of infinite or NaN pixels and the image index of the first, -1 if there is none.
     cut_pixel : int
         Image index of the pixel where interpolation was switched off (canonical 7.3), or -1.
+    visited : int
+        Samples that were evaluated, where some were left out; -1: all of them.
+    left_out : float
+        Photons that a pixel has lost at most through samples that were left out.
     """
 
     omega: float
@@ -134,6 +157,8 @@ class Summary:
     nonfinite: int
     first_nonfinite: int
     cut_pixel: int
+    visited: int = -1
+    left_out: float = 0.0
 
 
 @dataclass(frozen=True)

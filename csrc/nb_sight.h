@@ -1,0 +1,216 @@
+/* Whether leaving samples out pays, and what the bound needs to know for it.  All of it depends on the crystals, the beam and the
+ * planes of the panels, not on which pixels are rendered: the same sample counts in every roi.  Included by nb_image.c alone. */
+#ifndef NB_SIGHT_H
+#define NB_SIGHT_H
+
+#include <stdlib.h>
+
+#include "nb_plan.h"
+
+#define NB_WORTH 0.4  /* share of the samples, at most, for which it pays */
+#define NB_NARROW 0.3 /* half a patch in indices: the bound tells nothing of a wide one */
+#define NB_FEW 8      /* orientations times sources for which large patches are best */
+
+/* Largest solid angle of a pixel: that at the foot of its plane, which may lie beside the panel. */
+static double most_solid_angle(const nb_panel *p)
+{
+    if (p->curved != NB_FLAT) return fabs(nb_solid_angle_d(p, 1.0 / fabs(p->distance)));
+    const double front = nb_dot(p->pix0, p->odet), back = front + p->layers * p->layer_step;
+    if (front * back <= 0.0) return INFINITY;
+    return fabs(nb_solid_angle_d(p, 1.0 / fmin(fabs(front), fabs(back))));
+}
+
+/* Photons of a pixel all of whose samples have F^2 L^2 of 1 electron^2, at most; of a crystal of one cell and weight 1. */
+static double most_photons(const nb_scene *s)
+{
+    double most = 0.0;
+    for (const nb_panel *p = s->panel; p < s->panel + s->panels; p++) {
+        const double layers = nb_absorbs(p) && s->oversample_thick ? 1.0 : p->layers;
+        most = fmax(most, layers * most_solid_angle(p));
+    }
+    return NB_R_E_SQR * s->fluence * most * fmax(1.0, 0.5 * (1.0 + fabs(s->polarization)));
+}
+
+/* Light from behind a sensor is captured by more than all of it. */
+static int from_behind(const nb_panel *p)
+{
+    return nb_absorbs(p) && (p->curved != NB_FLAT || !(nb_dot(p->pix0, p->odet) > 0.0));
+}
+
+/* Whether the bound holds for all that the Scene has. */
+static int sparse_can(const nb_scene *s, const nb_job *job)
+{
+    if (!job->most || s->spectral != NB_DIRECT || s->water != 0.0) return 0;
+    for (const nb_crystal *k = s->crystal; k < s->crystal + s->crystals; k++) {
+        const int64_t interpolation = s->table[k->table].interpolation;
+        const int shape = nb_lattice_shape(k), ends = shape == NB_GAUSS || shape == NB_TOPHAT;
+        if (shape == NB_POINT || interpolation == NB_TRICUBIC || k->displaced == NB_DISPLACED_RATE) return 0;
+        if (job->tolerance <= 0.0 && !(ends && job->spot_end > 0.0)) return 0;
+        if (k->orientations > INT32_MAX - NB_FLANES) return 0;
+    }
+    for (const nb_panel *p = s->panel; p < s->panel + s->panels; p++)
+        if (job->tolerance > 0.0 && (from_behind(p) || isinf(most_solid_angle(p)))) return 0;
+    return 1;
+}
+
+/* Squared radius at which an ellipsoid's bound has fallen to `share`. */
+static double ellipsoid_end(double share)
+{
+    double low = 1e-6, high = 1e12;
+    for (int i = 0; i < 100; i++) {
+        const double z = sqrt(low * high);
+        if (9.0 * NB_SPHERE_SCALE * NB_SPHERE_SCALE * (1.0 + z) / (z * z * z) > share) low = z;
+        else high = z;
+    }
+    return high / (NB_PI * NB_PI);
+}
+
+/* The squared radius from which on nothing counts; most: largest F^2. */
+static double spot_outer(int shape, const nb_limits *limits, double most)
+{
+    const double share = limits->least > 0.0 ? limits->least / most : limits->end;
+    if (shape == NB_SQUARE) return NB_NOWHERE;
+    if (shape == NB_TOPHAT) return NB_TOPHAT_RADIUS_SQR;
+    if (!(share < 1.0)) return 0.0;
+    return shape == NB_GAUSS ? -0.5 * NB_GAUSS_WIDTH * log(share) : ellipsoid_end(share);
+}
+
+/* Largest c for which M - c diag(M) has no negative eigenvalue; m: as nb_radius_sqr takes it. */
+static double diagonal_share(const double m[6])
+{
+    const double a = 0.5 * m[3] / sqrt(m[0] * m[1]), b = 0.5 * m[4] / sqrt(m[0] * m[2]), c = 0.5 * m[5] / sqrt(m[1] * m[2]);
+    const double p = sqrt((a * a + b * b + c * c) / 3.0);
+    if (p < 1e-12) return 1.0 - 1e-6;
+    const double r = fmin(1.0, fmax(-1.0, a * b * c / (p * p * p)));
+    return fmax(0.0, 1.0 + 2.0 * p * cos((acos(r) + 2.0 * NB_PI) / 3.0) - 1e-6);
+}
+
+static void sight_radius(nb_sight *k, const double m[6])
+{
+    const double ab = 0.5 * m[3], ac = 0.5 * m[4], bc = 0.5 * m[5], c = diagonal_share(m);
+    const double minor[6] = {m[1] * m[2] - bc * bc, m[0] * m[2] - ac * ac, m[0] * m[1] - ab * ab,
+                             ac * bc - ab * m[2], ab * bc - ac * m[1], ab * ac - bc * m[0]};
+    const double det = m[0] * minor[0] + ab * minor[3] + ac * minor[4];
+    for (int j = 0; j < 6; j++) k->inverse[j] = (float)(minor[j] / det);
+    for (int r = 0; r < 3; r++) {
+        k->share[r] = (float)(c * m[r]);
+        k->norm[r] = NB_SLACK * (float)sqrt(m[r]);
+        k->reach[r] = k->outer < NB_NOWHERE ? NB_SLACK * (float)sqrt(k->outer * minor[r] / det) : NB_NOWHERE;
+    }
+}
+
+/* Fills k; rows: room for 12 numbers of each of `padded` orientations. */
+static void sight_of(const nb_scene *s, const nb_job *job, const nb_block *b, const nb_limits *limits, float *rows, int64_t padded,
+                     nb_sight *k)
+{
+    const nb_crystal *c = b->crystal;
+    double most = 0.0;
+    for (int i = 0; i < s->sources; i++) {
+        const nb_most *one = job->most + c->table + s->source[i].table;
+        const double all = b->interpolation == NB_NEAREST ? one->all : fmax(NB_LEBESGUE * one->all, one->outside);
+        most = fmax(most, all);
+    }
+    memset(k, 0, sizeof *k);
+    k->block = b;
+    k->count = c->orientations;
+    k->least = (float)(limits->least * (1.0 - 1e-6));
+    k->outer = 1.0001f * (float)fmin(spot_outer(b->shape, limits, most), NB_NOWHERE / 1.0001);
+    k->most = (float)most;
+    for (int r = 0; r < 3; r++) k->n[r] = (float)(b->n[r] * (1.0 - 1e-6));
+    if (b->shape != NB_SQUARE) sight_radius(k, b->metric);
+    for (int i = 0; i < 9; i++) k->row[i] = rows + i * padded;
+    for (int r = 0; r < 3; r++) k->length[r] = rows + (9 + r) * padded;
+    for (int64_t o = 0; o < padded; o++) {
+        const double *m = c->abc + 9 * (o < k->count ? o : k->count - 1);
+        for (int i = 0; i < 9; i++) rows[i * padded + o] = (float)m[i];
+        for (int r = 0; r < 3; r++) rows[(9 + r) * padded + o] = 1.000001f * (float)sqrt(nb_dot(m + 3 * r, m + 3 * r));
+    }
+}
+
+/* Largest step from sample to sample in the indices of a crystal. */
+static double sight_step(const nb_scene *s, const nb_crystal *c)
+{
+    double edge = 0.0, step = 0.0, wavenumber = 0.0;
+    for (int r = 0; r < 3; r++) edge = fmax(edge, sqrt(nb_dot(c->abc + 3 * r, c->abc + 3 * r)));
+    for (int i = 0; i < s->sources; i++) wavenumber = fmax(wavenumber, 1.0 / s->source[i].wavelength);
+    for (const nb_panel *p = s->panel; p < s->panel + s->panels; p++) {
+        const double away = p->curved == NB_FLAT ? fabs(nb_dot(p->pix0, p->odet)) : fabs(p->distance);
+        step = fmax(step, fmax(p->pixel[0], p->pixel[1]) / away);
+    }
+    return step * edge * wavenumber / s->oversample;
+}
+
+/* Share of the cells that count, where indices fall anywhere: points of a recurrence; e: a cell's extent. */
+static double sight_share(const nb_sight *given, double e)
+{
+    const double by[3] = {0.8191725133961645, 0.6710436067037893, 0.5497004779019703};
+    const int vectors = 512 / NB_FLANES;
+    nb_sight k = *given;
+    k.least *= 10.0f; /* of reflections a tenth as bright as the brightest */
+    double at[3] = {0.5, 0.5, 0.5};
+    int counted = 0;
+    for (int v = 0; v < vectors; v++) {
+        nb_vf d[3], r_sqr = {0}, left = {0};
+        for (int i = 0; i < NB_FLANES; i++)
+            for (int r = 0; r < 3; r++) {
+                at[r] += by[r];
+                at[r] -= floor(at[r]);
+                d[r][i] = (float)fmax(0.0, 0.5 * at[r] - e);
+            }
+        for (int r = 0; r < 3; r++) r_sqr += k.share[r] * d[r] * d[r];
+        counted += __builtin_popcount(nb_bits_vf(tree_counts(&k, k.most - (nb_vf){0}, r_sqr, d, &left)));
+    }
+    return (double)counted / (vectors * NB_FLANES);
+}
+
+/* Fills plan->sparse where leaving samples out is possible and pays; memory: what is to be freed.  Returns 0 without memory. */
+static int sparse_prepare(nb_plan *plan, const nb_job *job, void **memory)
+{
+    const nb_scene *s = plan->s;
+    nb_sparse *sparse = &plan->sparse;
+    *memory = NULL;
+    sparse->edge = 0;
+    if (!sparse_can(s, job)) return 1;
+    int64_t floats = 0, all = 0;
+    for (int c = 0; c < s->crystals; c++) {
+        const int64_t count = s->crystal[c].orientations;
+        floats += 12 * ((count + 15) / 16 * 16);
+        all += count;
+        if (count > sparse->longest) sparse->longest = count;
+    }
+    const size_t sights = ((size_t)s->crystals * sizeof(nb_sight) + 63) / 64 * 64;
+    const size_t limits = ((size_t)s->crystals * sizeof(nb_limits) + 63) / 64 * 64;
+    char *room = aligned_alloc(64, sights + limits + (size_t)floats * sizeof(float));
+    if (!room) return 0;
+    nb_sight *sight = (nb_sight *)room;
+    nb_limits *limit = (nb_limits *)(room + sights);
+    float *rows = (float *)(room + sights + limits);
+    double lit = 0.0, widest = 0.0;
+    const double photons = job->tolerance > 0.0 ? most_photons(s) : 0.0;
+    for (int c = 0; c < s->crystals; c++) {
+        const nb_crystal *k = s->crystal + c;
+        const int64_t padded = (k->orientations + 15) / 16 * 16;
+        const double per = photons * nb_lattice_peak(k) * k->weight, share = job->tolerance * (1.0 - 1e-6) / s->crystals;
+        limit[c] = (nb_limits){.end = job->tolerance > 0.0 || plan->block[c].shape != NB_GAUSS ? 0.0 : job->spot_end};
+        limit[c].least = job->tolerance > 0.0 ? fmin(share / per, 1e30) : 0.0;
+        sight_of(s, job, plan->block + c, limit + c, rows, padded, sight + c);
+        sight[c].photons = per;
+        rows += 12 * padded;
+        const double step = sight_step(s, k);
+        widest = fmax(widest, step);
+        lit += k->orientations * sight_share(sight + c, 0.5 * (NB_CELL - 1) * step);
+    }
+    *memory = room;
+    if (lit > NB_WORTH * all) return 1;
+    const int os = s->oversample, few = all * s->sources < NB_FEW;
+    sparse->parts = (os + NB_PATCH - 1) / NB_PATCH;
+    sparse->edge = 1;
+    while (2 * sparse->edge * os <= NB_PATCH && (few || 2 * sparse->edge * os <= NB_CELL || sparse->edge * os * widest <= NB_NARROW))
+        sparse->edge *= 2;
+    sparse->sight = sight;
+    sparse->limits = limit;
+    sparse->most = job->most;
+    return 1;
+}
+
+#endif
