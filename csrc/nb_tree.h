@@ -176,9 +176,9 @@ static int64_t tree_orientations(const nb_sight *k, const nb_table *t, const nb_
 
 /* The cells of a patch: where their middles are, in halves of its edges. */
 typedef struct {
-    int count;
     float f[NB_CELLS], s[NB_CELLS]; /* -1 to 1 */
     float half[2];                  /* of a cell along fast and slow */
+    int count;
 } __attribute__((aligned(64))) nb_cells;
 
 /* Cells that one orientation may light; m: its rows a, b, c. */
