@@ -6,6 +6,7 @@
  * nothing else, images are the same for every thread count, roi, mask and division into panels. */
 #include "nb_render.h"
 
+#include <stddef.h>
 #ifdef _OPENMP
 #include <omp.h>
 #endif
@@ -116,15 +117,15 @@ static nb_worker *worker_new(const nb_plan *plan)
     const nb_sparse *sparse = &plan->sparse;
     nb_worker *w = aligned_alloc(64, (sizeof *w + 63) / 64 * 64);
     if (!w) return NULL;
-    w->found = NULL, w->lit = NULL, w->limits = NULL, w->band = NULL;
-    w->room = w->count = w->failed = 0;
+    memset((char *)w + offsetof(nb_worker, lit), 0, sizeof *w - offsetof(nb_worker, lit));
     if (!sparse->edge) return w;
     int64_t width = 0;
     for (int i = 0; i < s->panels; i++) width = s->panel[i].fpixels > width ? s->panel[i].fpixels : width;
-    w->found = malloc((size_t)sparse->longest * sizeof *w->found);
+    w->bits = malloc((size_t)sparse->words * sizeof *w->bits);
+    w->ray = malloc((size_t)s->sources * sizeof *w->ray);
     w->band = malloc((size_t)(width * sparse->edge) * sizeof *w->band);
     w->limits = malloc((size_t)s->crystals * sizeof *w->limits);
-    if (!w->found || !w->band || !w->limits) w->failed = 1;
+    if (!w->bits || !w->ray || !w->band || !w->limits) w->failed = 1;
     for (int c = 0; w->limits && c < s->crystals; c++) w->limits[c] = sparse->limits[c];
     return w;
 }
@@ -142,8 +143,10 @@ static void worker_end(const nb_plan *plan, nb_worker *w, nb_job *job)
         }
     free(w->band);
     free(w->limits);
+    free(w->wide);
     free(w->lit);
-    free(w->found);
+    free(w->ray);
+    free(w->bits);
     free(w);
 }
 

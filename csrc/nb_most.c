@@ -5,9 +5,11 @@
 
 #define UP 1.000001 /* more than a float's rounding takes away */
 
-void nb_most_size(const nb_table *t, int32_t count[3])
+int32_t nb_most_size(const nb_table *t, int32_t count[3])
 {
-    for (int r = 0; r < 3; r++) count[r] = (t->F_count[r] + NB_MOST_EDGE - 1) / NB_MOST_EDGE + 3;
+    const int32_t edge = (int64_t)t->F_count[0] * t->F_count[1] * t->F_count[2] <= NB_MOST_ENTRIES ? 1 : 4;
+    for (int r = 0; r < 3; r++) count[r] = (t->F_count[r] + edge - 1) / edge + 3;
+    return edge;
 }
 
 /* Every entry becomes the larger of itself and the next, `stride` further on, among `count` of an axis. */
@@ -27,16 +29,16 @@ int nb_most_of(const nb_table *t, float *F_sqr, nb_most *out)
     out->outside = out->all = (float)outside;
     out->F_sqr = NULL;
     if (!t->F) return 1;
-    nb_most_size(t, out->count);
+    const int32_t edge = out->edge = nb_most_size(t, out->count);
     const int64_t plane = (int64_t)out->count[1] * out->count[2], all = out->count[0] * plane;
     int32_t *place = malloc((size_t)t->F_count[2] * sizeof *place);
     if (!place) return 0;
-    for (int32_t k = 0; k < t->F_count[2]; k++) place[k] = k / NB_MOST_EDGE + 2;
+    for (int32_t k = 0; k < t->F_count[2]; k++) place[k] = k / edge + 2;
     for (int64_t i = 0; i < all; i++) F_sqr[i] = 0.0f;
     const double *F = t->F;
     for (int32_t i = 0; i < t->F_count[0]; i++)
         for (int32_t j = 0; j < t->F_count[1]; j++) {
-            float *row = F_sqr + (i / NB_MOST_EDGE + 2) * plane + (j / NB_MOST_EDGE + 2) * (int64_t)out->count[2];
+            float *row = F_sqr + (i / edge + 2) * plane + (j / edge + 2) * (int64_t)out->count[2];
             for (int32_t k = 0; k < t->F_count[2]; k++, F++) {
                 const float value = (float)(UP * *F * *F);
                 if (value > row[place[k]]) row[place[k]] = value;
@@ -50,7 +52,7 @@ int nb_most_of(const nb_table *t, float *F_sqr, nb_most *out)
             for (int32_t k = 0; k < out->count[2]; k++) {
                 const int32_t at[3] = {i, j, k};
                 int within = 1;
-                for (int r = 0; r < 3; r++) within &= at[r] >= 2 && (at[r] - 1) * NB_MOST_EDGE <= t->F_count[r];
+                for (int r = 0; r < 3; r++) within &= at[r] >= 2 && (at[r] - 1) * edge <= t->F_count[r];
                 float *value = F_sqr + i * plane + j * (int64_t)out->count[2] + k;
                 if (!within && out->outside > *value) *value = out->outside;
             }

@@ -4,17 +4,18 @@
 
 #include "nb_scene.h"
 
-#define NB_MOST_EDGE 4 /* indices from one block to the next along each axis; a block holds twice as many */
+#define NB_MOST_ENTRIES 4000000 /* of a table, up to which its blocks are as small as can be */
 
-/* Of one table.  Block (i, j, k) holds the indices from F_min + NB_MOST_EDGE (i - 2) on, and so along the other axes: the first and
+/* Of one table.  Block (i, j, k) holds twice `edge` indices from F_min + edge (i - 2) on, and so along the other axes: the first and
  * the last lie wholly outside the list, where default_F stands. */
 typedef struct {
     const float *F_sqr;  /* [count[0]][count[1]][count[2]], electrons^2, rounded up; NULL: `all` everywhere */
-    int32_t count[3];
+    int32_t count[3], edge;
     float all, outside;  /* largest of all; default_F^2 */
 } nb_most;
 
-void nb_most_size(const nb_table *t, int32_t count[3]);
+/* Number of blocks along the axes; returns their edge. */
+int32_t nb_most_size(const nb_table *t, int32_t count[3]);
 
 /* Fills F_sqr of nb_most_size entries; returns 0 where memory is missing. */
 int nb_most_of(const nb_table *t, float *F_sqr, nb_most *out);

@@ -201,7 +201,7 @@ static void NB_R(nb_sum_orientations)(const nb_table *t, const nb_block *c, cons
 
 /* The same of the orientations alone that are listed for a cell of a patch: `count` of them, those whose bit `cell` is set. */
 NB_FN void NB_R(nb_sum_some)(const nb_table *t, const nb_block *c, const nb_q *q, double *sum, const int shape,
-                             const int source_of_F, const int64_t *limit, const nb_lit *lit, int64_t count, uint64_t cell,
+                             const int source_of_F, const int64_t *limit, const nb_lit *lit, int64_t count, uint32_t cell,
                              nb_limits *limits)
 {
     NB_R(nb_staged) staged;
@@ -231,7 +231,7 @@ NB_FN void NB_R(nb_sum_some)(const nb_table *t, const nb_block *c, const nb_q *q
 }
 
 static void NB_R(nb_sum_lit)(const nb_table *t, const nb_block *c, const nb_q *q, double *sum, const int64_t *limit,
-                             const nb_lit *lit, int64_t count, uint64_t cell, nb_limits *limits)
+                             const nb_lit *lit, int64_t count, uint32_t cell, nb_limits *limits)
 {
     const int listed = t->F || c->crystal->displaced;
 #define NB_CASE(shape)                                                                                                 \

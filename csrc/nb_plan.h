@@ -11,7 +11,7 @@ typedef struct {
     const nb_sight *sight; /* [crystals] */
     const nb_most *most;   /* [tables] */
     const nb_limits *limits; /* [crystals], as they begin */
-    int64_t longest;       /* most orientations of a crystal */
+    int64_t words;         /* of bits, one for each orientation of the largest crystal under each source */
 } nb_sparse;
 
 #define NB_UNIT 1024 /* pixels handed to a thread at once; a tile where there are few */

@@ -9,7 +9,8 @@
 
 #define NB_WORTH 0.4  /* share of the samples, at most, for which it pays */
 #define NB_NARROW 0.3 /* half a patch in indices: the bound tells nothing of a wide one */
-#define NB_FEW 8      /* orientations times sources for which large patches are best */
+#define NB_ROWS 32    /* most pixels along the edge of a patch: threads share the rows of patches */
+#define NB_FEW 8      /* orientations, below which large patches are best */
 
 /* Largest solid angle of a pixel: that at the foot of its plane, which may lie beside the panel. */
 static double most_solid_angle(const nb_panel *p)
@@ -158,9 +159,20 @@ static double sight_share(const nb_sight *given, double e)
                 d[r][i] = (float)fmax(0.0, 0.5 * at[r] - e);
             }
         for (int r = 0; r < 3; r++) r_sqr += k.share[r] * d[r] * d[r];
-        counted += __builtin_popcount(nb_bits_vf(tree_counts(&k, k.most - (nb_vf){0}, r_sqr, d, &left)));
+        counted += __builtin_popcount(nb_bits_vf(tree_counts(&k, tree_lattice(&k, r_sqr, d) * k.most, &left)));
     }
     return (double)counted / (vectors * NB_FLANES);
+}
+
+/* Edge of a patch in pixels.  As large as can be where single orientations are looked at; where there are many, cells at once, or
+ * what the bound can tell something of. */
+static int sparse_edge(int oversample, int few, double step)
+{
+    const int fits = NB_PATCH / oversample, cell = NB_CELL / oversample;
+    int edge = 1;
+    while (2 * edge <= fits && 2 * edge <= NB_ROWS && (few || edge * oversample * step <= NB_NARROW)) edge *= 2;
+    if (!few && edge * oversample <= 2 * NB_CELL) edge = cell > 1 ? cell : 1;
+    return edge;
 }
 
 /* Fills plan->sparse where leaving samples out is possible and pays; memory: what is to be freed.  Returns 0 without memory. */
@@ -175,8 +187,9 @@ static int sparse_prepare(nb_plan *plan, const nb_job *job, void **memory)
     for (int c = 0; c < s->crystals; c++) {
         const int64_t count = s->crystal[c].orientations;
         floats += 12 * ((count + 15) / 16 * 16);
+        const int64_t words = (count + NB_FLANES - 1) / NB_FLANES * s->sources;
         all += count;
-        if (count > sparse->longest) sparse->longest = count;
+        if (words > sparse->words) sparse->words = words;
     }
     const size_t sights = ((size_t)s->crystals * sizeof(nb_sight) + 63) / 64 * 64;
     const size_t limits = ((size_t)s->crystals * sizeof(nb_limits) + 63) / 64 * 64;
@@ -202,11 +215,8 @@ static int sparse_prepare(nb_plan *plan, const nb_job *job, void **memory)
     }
     *memory = room;
     if (lit > NB_WORTH * all) return 1;
-    const int os = s->oversample, few = all * s->sources < NB_FEW;
-    sparse->parts = (os + NB_PATCH - 1) / NB_PATCH;
-    sparse->edge = 1;
-    while (2 * sparse->edge * os <= NB_PATCH && (few || 2 * sparse->edge * os <= NB_CELL || sparse->edge * os * widest <= NB_NARROW))
-        sparse->edge *= 2;
+    sparse->parts = (s->oversample + NB_PATCH - 1) / NB_PATCH;
+    sparse->edge = sparse_edge(s->oversample, all < NB_FEW, widest);
     sparse->sight = sight;
     sparse->limits = limit;
     sparse->most = job->most;

@@ -11,63 +11,85 @@
 
 enum { CELL_LANES = NB_CELL * NB_CELL };
 
-/* The samples of a patch along one axis. */
+/* Samples along one axis: of all the parts of a pixel, or of a patch of several. */
 typedef struct {
     int count;
-    double place[NB_PATCH];  /* in pixels from the corner of the plane */
-    int32_t pixel[NB_PATCH]; /* of the panel */
+    double place[NB_PATCH]; /* in pixels from the first pixel's edge */
+    int pixel[NB_PATCH];    /* from the first */
 } nb_edge;
 
-/* Its directions, of unit length: at the middle, half of what they change by along each edge, and what that neglects. */
+/* An orientation that may light some of a patch's blocks. */
 typedef struct {
-    double d[3], f[3], s[3], rho;
-} nb_frame;
+    nb_lit lit; /* the bits are those of blocks */
+    nb_lit_frame frame;
+} nb_wide;
 
 typedef struct {
     nb_tile tile;
-    nb_cells cells;
+    nb_parts parts;
     nb_edge edge[2];    /* fast, slow */
     int32_t from[2];    /* the pixel in the corner of the band */
+    int32_t at[2];      /* the patch's first pixel on its panel */
     int64_t width;
-    double *band;       /* sums of its pixels */
-    int32_t *found;     /* orientations, to work in */
+    /* of what follows all is 0 at first */
     nb_lit *lit;
-    int64_t room, count;
+    nb_wide *wide;
+    int64_t room, count, wide_room, wide_count;
+    double *band;       /* sums of its pixels */
+    uint32_t *bits;     /* [sparse.words] */
+    nb_ray *ray;        /* [sources] */
     nb_limits *limits;  /* [crystals] */
     int failed;
 } nb_worker;
 
 /* ---- where a patch's samples are ---- */
 
-static void sparse_edge(const nb_scene *s, const nb_sparse *sparse, const nb_panel *p, int axis, int32_t pixel, int part, nb_edge *e)
+static void sparse_samples(const nb_scene *s, const nb_sparse *sparse, int part, nb_edge *e)
 {
     const int os = s->oversample, parts = sparse->parts, first = part * os / parts, last = (part + 1) * os / parts;
     e->count = 0;
     for (int i = 0; i < sparse->edge; i++)
         for (int sub = first; sub < last; sub++) {
-            e->place[e->count] = (double)p->first[axis] + (pixel + i) + (sub + 0.5) / os;
-            e->pixel[e->count++] = pixel + i;
+            e->place[e->count] = i + (sub + 0.5) / os;
+            e->pixel[e->count++] = i;
         }
 }
 
-static double edge_middle(const nb_edge *e) { return 0.5 * (e->place[0] + e->place[e->count - 1]); }
-static double edge_half(const nb_edge *e) { return 0.5 * (e->place[e->count - 1] - e->place[0]); }
-
-/* Middles of the cells, in halves of the patch's edges; they depend on the number of samples alone. */
-static void sparse_cells(const nb_edge edge[2], nb_cells *cells)
+/* Middle and half of the extent of samples first to last, of count in all, in halves of these. */
+static float part_middle(int first, int last, int count)
 {
-    float *at[2] = {cells->f, cells->s};
-    const int across = (edge[0].count + NB_CELL - 1) / NB_CELL, down = (edge[1].count + NB_CELL - 1) / NB_CELL;
-    cells->count = across * down;
+    return count > 1 ? (float)(first + last - (count - 1)) / (count - 1) : 0.0f;
+}
+
+/* The parts of a patch of so many samples. */
+static void sparse_parts(const nb_edge edge[2], nb_parts *parts)
+{
+    const int n[2] = {edge[0].count, edge[1].count}, block = NB_CELL * NB_SPLIT;
+    if (parts->count[0] == n[0] && parts->count[1] == n[1]) return;
+    memset(parts, 0, sizeof *parts);
     for (int axis = 0; axis < 2; axis++) {
-        const double most = edge[axis].count - 1, half = most > 0.0 ? 0.5 * most : 1.0;
-        cells->half[axis] = (float)(fmin(0.5 * (NB_CELL - 1), 0.5 * most) / half);
-        for (int c = 0; c < cells->count; c++) {
-            const int first = NB_CELL * (axis ? c / across : c % across);
-            at[axis][c] = (float)((0.5 * (first + fmin(first + NB_CELL - 1, most)) - 0.5 * most) / half);
+        parts->count[axis] = n[axis];
+        for (int level = 0; level < 2; level++) {
+            const int most = (level ? NB_CELL : block) - 1;
+            parts->half[level][axis] = n[axis] > 1 ? (float)(most < n[axis] - 1 ? most : n[axis] - 1) / (n[axis] - 1) : 0.0f;
         }
     }
-    for (int c = cells->count; c % NB_FLANES; c++) cells->f[c] = cells->s[c] = 0.0f;
+    for (int b = 0; b < NB_PARTS; b++)
+        for (int c = 0; c < NB_PARTS; c++) {
+            int real = 1;
+            for (int axis = 0; axis < 2; axis++) {
+                const int outer = axis ? b / NB_SPLIT : b % NB_SPLIT, inner = axis ? c / NB_SPLIT : c % NB_SPLIT;
+                const int first = outer * block, start = first + inner * NB_CELL;
+                const int last = first + block < n[axis] ? first + block : n[axis], end = start + NB_CELL < last ? start + NB_CELL : last;
+                if (start >= n[axis]) {
+                    real = 0;
+                    continue;
+                }
+                (axis ? parts->block_s : parts->block_f)[b] = part_middle(first, last - 1, n[axis]);
+                (axis ? parts->cell_s : parts->cell_f)[b][c] = part_middle(start, end - 1, n[axis]);
+            }
+            if (real) parts->blocks |= 1u << b, parts->cells[b] |= 1u << c;
+        }
 }
 
 /* The frame of a flat patch.  The second derivative of P/|P| along a unit vector is at most (2/sqrt 3)/|P|^2.  Returns 0 where the
@@ -116,83 +138,145 @@ static int curved_frame(const nb_panel *p, int layer, const double middle[2], co
     return angle < 1.0;
 }
 
-/* Cells that have a pixel which is rendered, and which light reaches. */
-static uint64_t sparse_wanted(const nb_scene *s, const nb_panel *p, const nb_worker *w)
+/* Cells of each block that have a pixel which is rendered, and which light reaches.  Returns the blocks that have some. */
+static uint32_t sparse_wanted(const nb_scene *s, const nb_panel *p, const nb_worker *w, uint32_t wanted[NB_PARTS])
 {
     const nb_edge *f = &w->edge[0], *l = &w->edge[1];
-    const int across = (f->count + NB_CELL - 1) / NB_CELL;
-    uint64_t wanted = 0;
-    if (!p->mask && !s->transmission && f->pixel[0] >= p->roi[0] && f->pixel[f->count - 1] <= p->roi[1] && l->pixel[0] >= p->roi[2]
-        && l->pixel[l->count - 1] <= p->roi[3])
-        return w->cells.count == 64 ? ~(uint64_t)0 : ((uint64_t)1 << w->cells.count) - 1;
+    const int32_t fast = w->at[0], slow = w->at[1], last_f = fast + f->pixel[f->count - 1], last_s = slow + l->pixel[l->count - 1];
+    if (!p->mask && !s->transmission && fast >= p->roi[0] && last_f <= p->roi[1] && slow >= p->roi[2] && last_s <= p->roi[3]) {
+        memcpy(wanted, w->parts.cells, sizeof w->parts.cells);
+        return w->parts.blocks;
+    }
+    uint32_t blocks = 0;
+    memset(wanted, 0, sizeof w->parts.cells);
     for (int i = 0; i < l->count; i++) {
-        const int32_t slow = l->pixel[i];
-        if (slow < p->roi[2] || slow > p->roi[3]) continue;
+        const int32_t y = slow + l->pixel[i];
+        if (y < p->roi[2] || y > p->roi[3]) continue;
         for (int j = 0; j < f->count; j++) {
-            const int32_t fast = f->pixel[j];
-            if (fast < p->roi[0] || fast > p->roi[1]) continue;
-            if (p->mask && !p->mask[(int64_t)slow * p->fpixels + fast]) continue;
-            if (s->transmission && s->transmission[nb_image_index(p, fast, slow) - s->behind] == 0.0) continue;
-            wanted |= (uint64_t)1 << (i / NB_CELL * across + j / NB_CELL);
+            const int32_t x = fast + f->pixel[j];
+            if (x < p->roi[0] || x > p->roi[1]) continue;
+            if (p->mask && !p->mask[(int64_t)y * p->fpixels + x]) continue;
+            if (s->transmission && s->transmission[nb_image_index(p, x, y) - s->behind] == 0.0) continue;
+            const int at[2] = {i / NB_CELL, j / NB_CELL}, block = at[0] / NB_SPLIT * NB_SPLIT + at[1] / NB_SPLIT;
+            wanted[block] |= 1u << (at[0] % NB_SPLIT * NB_SPLIT + at[1] % NB_SPLIT);
+            blocks |= 1u << block;
         }
     }
-    return wanted;
+    return blocks;
 }
 
 /* ---- what may light it ---- */
 
-static void sparse_put(nb_worker *w, int32_t source, int32_t crystal, int32_t orientation, uint64_t cells)
+/* Room for one more of `count` entries; NULL where there is none. */
+static void *sparse_room(void *list, int64_t count, int64_t *room, size_t size, nb_worker *w)
 {
-    if (w->count == w->room) {
-        const int64_t room = 2 * w->room + 256;
-        nb_lit *more = realloc(w->lit, (size_t)room * sizeof *more);
-        if (!more) {
-            w->failed = 1;
-            return;
-        }
-        w->lit = more;
-        w->room = room;
-    }
-    w->lit[w->count++] = (nb_lit){source, crystal, orientation, cells};
+    if (count < *room) return list;
+    const int64_t more = 2 * *room + 256;
+    void *larger = realloc(list, (size_t)more * size);
+    if (larger) *room = more;
+    else w->failed = 1;
+    return larger ? larger : list;
 }
 
-/* Lists what one source may light by one crystal; frame NULL: nothing is known, so all that is wanted. */
-static void sparse_list(const nb_plan *plan, nb_worker *w, int32_t source, int32_t crystal, const nb_patch *patch, uint64_t wanted)
+static void sparse_put(nb_worker *w, nb_lit one)
+{
+    w->lit = sparse_room(w->lit, w->count, &w->room, sizeof *w->lit, w);
+    if (!w->failed) w->lit[w->count++] = one;
+}
+
+/* The sources as the patch sees them, for one crystal. */
+static void sparse_rays(const nb_plan *plan, nb_worker *w, const nb_frame *at, int32_t crystal)
+{
+    const nb_scene *s = plan->s;
+    const double extent = sqrt(nb_dot(at->f, at->f)) + sqrt(nb_dot(at->s, at->s)) + at->rho;
+    for (int32_t i = 0; i < s->sources; i++) {
+        nb_ray *ray = w->ray + i;
+        const nb_source *source = s->source + i;
+        const int64_t number = s->crystal[crystal].table + source->table;
+        ray->table = s->table + number;
+        ray->most = plan->sparse.most + number;
+        ray->per = 1.0 / source->wavelength;
+        for (int x = 0; x < 3; x++) ray->q[x] = ray->per * (at->d[x] - source->incident[x]);
+        const double far = ray->table->F_reach * (1.0 + 1e-9) + ray->per * extent;
+        ray->dark = nb_dot(ray->q, ray->q) > far * far;
+    }
+}
+
+/* Notes the largest that was left out of a crystal's. */
+static void sparse_left(nb_worker *w, int32_t crystal, nb_vf left)
+{
+    for (int i = 0; i < NB_FLANES; i++)
+        if (left[i] > w->limits[crystal].left) w->limits[crystal].left = left[i];
+}
+
+/* Lists what may light the patch by one crystal: where it is a single cell at once, else by its blocks. */
+static void sparse_list(const nb_plan *plan, nb_worker *w, const nb_frame *at, int32_t crystal, uint32_t blocks)
 {
     const nb_sight *k = plan->sparse.sight + crystal;
-    const int64_t number = k->block->crystal->table + plan->s->source[source].table;
-    const nb_table *t = plan->s->table + number;
-    const nb_most *most = plan->sparse.most + number;
-    float left = 0.0f;
-    if (!patch) {
-        for (int32_t o = 0; o < k->count; o++) sparse_put(w, source, crystal, o, wanted);
-        return;
+    const int64_t vectors = (k->count + NB_FLANES - 1) / NB_FLANES;
+    const int single = w->parts.count[0] <= NB_CELL && w->parts.count[1] <= NB_CELL;
+    nb_vf largest = {0};
+    sparse_rays(plan, w, at, crystal);
+    tree_orientations(k, at, w->ray, plan->s->sources, w->bits, &largest);
+    for (int32_t i = 0; i < plan->s->sources; i++)
+        for (int64_t v = 0; v < vectors; v++)
+            for (uint32_t bits = w->bits[i * vectors + v]; bits && !w->failed; bits &= bits - 1) {
+                const int32_t o = (int32_t)(v * NB_FLANES + __builtin_ctz(bits));
+                if (single) {
+                    sparse_put(w, (nb_lit){i, crystal, o, 1});
+                    continue;
+                }
+                const nb_lit_frame frame = tree_frame(k, at, w->ray + i, k->block->crystal->abc + 9 * (int64_t)o);
+                uint32_t lit = blocks;
+                if (blocks & (blocks - 1)) /* of one block its cells are asked at once */
+                    lit &= tree_parts(k, w->ray + i, &frame, w->parts.block_f, w->parts.block_s, w->parts.half[0], &largest);
+                if (!lit) continue;
+                w->wide = sparse_room(w->wide, w->wide_count, &w->wide_room, sizeof *w->wide, w);
+                if (!w->failed) w->wide[w->wide_count++] = (nb_wide){{i, crystal, o, lit}, frame};
+            }
+    sparse_left(w, crystal, largest);
+}
+
+/* Lists all, where nothing is known of a patch. */
+static void sparse_all(const nb_plan *plan, nb_worker *w, uint32_t cells)
+{
+    for (int32_t i = 0; i < plan->s->sources; i++)
+        for (int32_t c = 0; c < plan->s->crystals; c++)
+            for (int32_t o = 0; o < plan->s->crystal[c].orientations && !w->failed; o++) sparse_put(w, (nb_lit){i, c, o, cells});
+}
+
+/* Lists what may light a block's cells. */
+static void sparse_block(const nb_plan *plan, nb_worker *w, const nb_frame *at, int block, uint32_t wanted)
+{
+    for (int64_t i = 0, end; i < w->wide_count; i = end) {
+        const int32_t crystal = w->wide[i].lit.crystal;
+        const nb_sight *k = plan->sparse.sight + crystal;
+        nb_vf left = {0};
+        if (plan->s->crystals > 1) sparse_rays(plan, w, at, crystal);
+        for (end = i; end < w->wide_count && w->wide[end].lit.crystal == crystal; end++) {
+            const nb_wide *wide = w->wide + end;
+            if (!(wide->lit.cells >> block & 1)) continue;
+            const uint32_t cells = tree_parts(k, w->ray + wide->lit.source, &wide->frame, w->parts.cell_f[block],
+                                              w->parts.cell_s[block], w->parts.half[1], &left);
+            if (cells & wanted) sparse_put(w, (nb_lit){wide->lit.source, crystal, wide->lit.orientation, cells & wanted});
+        }
+        sparse_left(w, crystal, left);
     }
-    if (!isinf(t->F_reach)) {
-        const double least = sqrt(nb_dot(patch->q, patch->q)) - sqrt(nb_dot(patch->f, patch->f)) - sqrt(nb_dot(patch->s, patch->s));
-        if (least - patch->rho > t->F_reach * (1.0 + 1e-9)) return;
-    }
-    const int64_t found = tree_orientations(k, t, most, patch, w->found, &left);
-    for (int64_t i = 0; i < found; i++) {
-        const double *m = k->block->crystal->abc + 9 * (int64_t)w->found[i];
-        const uint64_t cells = wanted & tree_cells(k, t, most, patch, &w->cells, m, &left);
-        if (cells) sparse_put(w, source, crystal, w->found[i], cells);
-    }
-    w->limits[crystal].left = fmax(w->limits[crystal].left, left);
 }
 
 /* ---- what does ---- */
 
-/* Adds the crystals' F^2 L^2 under one source, those of the listed from `first` to `last`, to the cell's samples. */
+/* Adds the crystals' F^2 L^2 under one source, those of the listed from `first` to `last`, to the cell's samples.  same: the
+ * light comes from where that of the source before came from. */
 static void cell_source(const nb_plan *plan, const nb_panel *p, nb_worker *w, const nb_sensor *sensor, int64_t first, int64_t last,
-                        uint64_t cell, int precision)
+                        uint32_t cell, int same, int precision)
 {
     const nb_scene *s = plan->s;
     nb_tile *t = &w->tile;
     const int32_t number = w->lit[first].source;
     const nb_source *source = s->source + number;
     tile_scattering(s, t, source);
-    if (s->oversample_polar) tile_polarization(s, t, source);
+    if (s->oversample_polar && !same) tile_polarization(s, t, source);
     if (nb_mu_differs(p) && s->oversample_thick) tile_captured(sensor, sensor->mu[number], t);
     for (int i = 0; i < t->q.lanes; i++) t->sum[i] = 0.0;
     for (int64_t next; first < last; first = next) {
@@ -213,18 +297,47 @@ static void cell_source(const nb_plan *plan, const nb_panel *p, nb_worker *w, co
     tile_weigh(s, t, source->weight, source->weight);
 }
 
-static void cell_render(const nb_plan *plan, const nb_panel *p, nb_worker *w, int layer, int number, int precision)
+/* The samples of a cell, to the tile's lanes or from them to the band's pixels. */
+static void cell_places(const nb_panel *p, nb_worker *w, int left, int top)
+{
+    nb_tile *t = &w->tile;
+    const nb_edge *f = &w->edge[0], *l = &w->edge[1];
+    for (int i = 0; i < CELL_LANES; i++) {
+        const int j = left + i % NB_CELL, k = top + i / NB_CELL;
+        t->at.f[i] = (double)(p->first[0] + w->at[0]) + f->place[j < f->count ? j : f->count - 1];
+        t->at.s[i] = (double)(p->first[1] + w->at[1]) + l->place[k < l->count ? k : l->count - 1];
+    }
+}
+
+static void cell_add(const nb_plan *plan, nb_worker *w, int left, int top)
+{
+    const nb_edge *f = &w->edge[0], *l = &w->edge[1];
+    const int right = left + NB_CELL < f->count ? left + NB_CELL : f->count, bottom = top + NB_CELL < l->count ? top + NB_CELL : l->count;
+    for (int k = top; k < bottom; k++) {
+        const int32_t slow = w->at[1] + l->pixel[k] - w->from[1];
+        if (slow < 0 || slow >= plan->sparse.edge) continue;
+        for (int j = left; j < right; j++) {
+            const int32_t fast = w->at[0] + f->pixel[j] - w->from[0];
+            if (fast < 0 || fast >= w->width) continue;
+            const int lane = (k - top) * NB_CELL + j - left;
+            w->band[slow * w->width + fast] += w->tile.p[lane / NB_LANES].intensity[lane % NB_LANES];
+        }
+    }
+}
+
+static int same_direction(const nb_source *a, const nb_source *b)
+{
+    return a->incident[0] == b->incident[0] && a->incident[1] == b->incident[1] && a->incident[2] == b->incident[2];
+}
+
+static void cell_render(const nb_plan *plan, const nb_panel *p, nb_worker *w, int layer, int block, int number, int precision)
 {
     const nb_scene *s = plan->s;
     nb_tile *t = &w->tile;
-    const nb_edge *f = &w->edge[0], *l = &w->edge[1];
-    const int across = (f->count + NB_CELL - 1) / NB_CELL, left = number % across * NB_CELL, top = number / across * NB_CELL;
-    const uint64_t cell = (uint64_t)1 << number;
-    for (int i = 0; i < CELL_LANES; i++) {
-        const int j = left + i % NB_CELL, k = top + i / NB_CELL;
-        t->at.f[i] = f->place[j < f->count ? j : f->count - 1];
-        t->at.s[i] = l->place[k < l->count ? k : l->count - 1];
-    }
+    const int left = (block % NB_SPLIT * NB_SPLIT + number % NB_SPLIT) * NB_CELL;
+    const int top = (block / NB_SPLIT * NB_SPLIT + number / NB_SPLIT) * NB_CELL;
+    const uint32_t cell = 1u << number;
+    cell_places(p, w, left, top);
     tile_points(p, t, layer, 0.0, 0.0);
     const int captures = nb_absorbs(p) && s->oversample_thick;
     nb_sensor sensor = plan->sensor[p - s->panel];
@@ -234,44 +347,54 @@ static void cell_render(const nb_plan *plan, const nb_panel *p, nb_worker *w, in
         tile_prepare_captures(&sensor, t);
     }
     for (int i = 0; i < CELL_LANES / NB_LANES; i++) nb_pixel_start_vd(s, 0.0, t->p + i);
+    const nb_source *before = NULL;
     for (int64_t first = 0, last; first < w->count; first = last) {
-        int any = 0;
-        for (last = first; last < w->count && w->lit[last].source == w->lit[first].source; last++) any |= (w->lit[last].cells & cell) != 0;
-        if (any) cell_source(plan, p, w, &sensor, first, last, cell, precision);
+        uint32_t any = 0;
+        for (last = first; last < w->count && w->lit[last].source == w->lit[first].source; last++) any |= w->lit[last].cells;
+        if (!(any & cell)) continue;
+        const nb_source *source = s->source + w->lit[first].source;
+        cell_source(plan, p, w, &sensor, first, last, cell, before && same_direction(before, source), precision);
+        before = source;
     }
-    for (int i = 0; i < CELL_LANES; i++) {
-        const int j = left + i % NB_CELL, k = top + i / NB_CELL;
-        if (j >= f->count || k >= l->count) continue;
-        const int32_t fast = f->pixel[j] - w->from[0], slow = l->pixel[k] - w->from[1];
-        if (fast < 0 || fast >= w->width || slow < 0 || slow >= plan->sparse.edge) continue;
-        w->band[slow * w->width + fast] += t->p[i / NB_LANES].intensity[i % NB_LANES];
-    }
+    cell_add(plan, w, left, top);
+}
+
+static void patch_cells(const nb_plan *plan, const nb_panel *p, nb_worker *w, int layer, int block, int precision)
+{
+    uint32_t cells = 0;
+    for (int64_t i = 0; i < w->count; i++) cells |= w->lit[i].cells;
+    for (; cells && !w->failed; cells &= cells - 1) cell_render(plan, p, w, layer, block, __builtin_ctz(cells), precision);
 }
 
 static void patch_render(const nb_plan *plan, const nb_panel *p, nb_worker *w, int layer, int precision)
 {
     const nb_scene *s = plan->s;
-    const uint64_t wanted = sparse_wanted(s, p, w);
-    if (!wanted) return;
-    const double middle[2] = {p->pixel[0] * edge_middle(&w->edge[0]), p->pixel[1] * edge_middle(&w->edge[1])};
-    const double half[2] = {p->pixel[0] * edge_half(&w->edge[0]), p->pixel[1] * edge_half(&w->edge[1])};
+    uint32_t wanted[NB_PARTS], blocks = sparse_wanted(s, p, w, wanted);
+    if (!blocks) return;
+    double middle[2], half[2];
+    for (int axis = 0; axis < 2; axis++) {
+        const nb_edge *e = &w->edge[axis];
+        const double low = e->place[0], high = e->place[e->count - 1];
+        middle[axis] = p->pixel[axis] * (p->first[axis] + w->at[axis] + 0.5 * (low + high));
+        half[axis] = p->pixel[axis] * 0.5 * (high - low);
+    }
     nb_frame at;
     const int known = p->curved == NB_FLAT ? flat_frame(p, layer, middle, half, &at) : curved_frame(p, layer, middle, half, &at);
-    w->count = 0;
-    for (int32_t i = 0; i < s->sources; i++) {
-        nb_patch patch;
-        const double *in = s->source[i].incident, per = 1.0 / s->source[i].wavelength;
-        for (int x = 0; known && x < 3; x++) {
-            patch.q[x] = per * (at.d[x] - in[x]);
-            patch.f[x] = per * at.f[x];
-            patch.s[x] = per * at.s[x];
-        }
-        patch.rho = known ? per * (at.rho + 1e-15) : 0.0;
-        for (int32_t c = 0; c < s->crystals; c++) sparse_list(plan, w, i, c, known ? &patch : NULL, wanted);
+    w->count = w->wide_count = 0;
+    for (int32_t c = 0; known && c < s->crystals; c++) sparse_list(plan, w, &at, c, blocks);
+    if (known && w->parts.count[0] <= NB_CELL && w->parts.count[1] <= NB_CELL) {
+        patch_cells(plan, p, w, layer, 0, precision);
+        return;
     }
-    uint64_t cells = 0;
-    for (int64_t i = 0; i < w->count; i++) cells |= w->lit[i].cells;
-    for (; cells; cells &= cells - 1) cell_render(plan, p, w, layer, __builtin_ctzll(cells), precision);
+    uint32_t lit = known ? 0 : blocks;
+    for (int64_t i = 0; i < w->wide_count; i++) lit |= w->wide[i].lit.cells;
+    for (; lit && !w->failed; lit &= lit - 1) {
+        const int block = __builtin_ctz(lit);
+        w->count = 0;
+        if (known) sparse_block(plan, w, &at, block, wanted[block]);
+        else sparse_all(plan, w, wanted[block]);
+        patch_cells(plan, p, w, layer, block, precision);
+    }
 }
 
 /* ---- from samples to pixels ---- */
@@ -393,14 +516,19 @@ static void sparse_render(const nb_plan *plan, nb_job *job, nb_worker *w, int64_
     w->width = p->roi[1] - p->roi[0] + 1;
     for (int64_t i = 0; i < w->width * edge; i++) w->band[i] = 0.0;
     nb_tile *t = &w->tile;
+    for (int axis = 0; axis < 2; axis++) sparse_samples(s, sparse, 0, &w->edge[axis]);
+    sparse_parts(w->edge, &w->parts);
     t->q.lanes = t->at.lanes = t->at.count = CELL_LANES;
     for (int i = 0; i < CELL_LANES; i++) t->polar[i] = t->keep[i] = t->capture[i] = 1.0;
     for (int32_t fast = begin; fast <= p->roi[1]; fast += edge)
         for (int part = 0; part < sparse->parts * sparse->parts; part++) {
             if (__atomic_load_n(job->cancel, __ATOMIC_RELAXED) || w->failed) return;
-            sparse_edge(s, sparse, p, 0, fast, part % sparse->parts, &w->edge[0]);
-            sparse_edge(s, sparse, p, 1, corner, part / sparse->parts, &w->edge[1]);
-            sparse_cells(w->edge, &w->cells);
+            w->at[0] = fast, w->at[1] = corner;
+            if (sparse->parts > 1) {
+                sparse_samples(s, sparse, part % sparse->parts, &w->edge[0]);
+                sparse_samples(s, sparse, part / sparse->parts, &w->edge[1]);
+                sparse_parts(w->edge, &w->parts);
+            }
             for (int layer = 0; layer < p->layers; layer++) patch_render(plan, p, w, layer, job->precision);
         }
     *r = nb_summary_of_nothing();

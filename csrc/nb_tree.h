@@ -23,8 +23,9 @@
 #include "nb_tile.h"
 
 #define NB_CELL 4           /* edge of the samples that are evaluated together */
-#define NB_PATCH 32         /* most samples along the edge of a patch */
-#define NB_CELLS (NB_PATCH / NB_CELL * (NB_PATCH / NB_CELL))
+#define NB_SPLIT 4          /* cells along the edge of a block, and blocks along that of a patch */
+#define NB_PARTS (NB_SPLIT * NB_SPLIT)
+#define NB_PATCH (NB_CELL * NB_SPLIT * NB_SPLIT) /* most samples along the edge of a patch */
 #define NB_NOWHERE 1e30f    /* a squared radius that no sample has */
 #define NB_LEBESGUE 3.8147f /* (5/4)^6: what cubic interpolation may add to the largest F^2 */
 #define NB_SLACK 1.00002f
@@ -46,11 +47,10 @@ typedef struct {
     double photons;        /* that F^2 L^2 of 1 electron^2 in all of a pixel's samples gives at most */
 } nb_sight;
 
-/* A patch under one source: h is a product with these, in 1/m. */
+/* The directions of a patch, of unit length: at its middle, half of what they change by along each edge, and what that neglects. */
 typedef struct {
-    double q[3], f[3], s[3]; /* at the middle; half the edges along fast and slow */
-    double rho;
-} nb_patch;
+    double d[3], f[3], s[3], rho;
+} nb_frame;
 
 /* Lower bound of sin(pi d), 0 <= d <= 1/2 */
 NB_INLINE nb_vf tree_sine(nb_vf d)
@@ -67,45 +67,48 @@ NB_INLINE nb_vf tree_factor(const nb_most *most, const nb_table *t, const nb_vf 
     nb_vfmask place = {0};
     nb_vf span = {0};
     for (int r = 0; r < 3; r++) {
-        const nb_vf n = (lo[r] - wider - (float)t->F_min[r]) * (1.0f / NB_MOST_EDGE);
-        nb_vf block = nb_round_vf(n - 0.375f) + 2.0f; /* n is a whole number of quarters */
+        const nb_vf n = (lo[r] - wider - (float)t->F_min[r]) * (1.0f / most->edge); /* a whole number of quarters */
+        nb_vf block = nb_round_vf(n - 0.375f) + 2.0f;
         block = nb_min_vf(nb_max_vf(block, (nb_vf){0}), (float)(most->count[r] - 1) - (nb_vf){0});
         place = place * most->count[r] + __builtin_convertvector(block, nb_vfmask);
         span = nb_max_vf(span, hi[r] - lo[r]);
     }
     nb_vf F_sqr = nb_gather_vf(most->F_sqr, place);
-    F_sqr = nb_select_vf(span + 2.0f * wider <= (float)NB_MOST_EDGE, F_sqr, all);
+    F_sqr = nb_select_vf(span + 2.0f * wider <= (float)most->edge, F_sqr, all);
     if (wider > 0.0f) F_sqr = nb_max_vf(F_sqr * NB_LEBESGUE, most->outside - (nb_vf){0});
     return F_sqr;
 }
 
-/* Where the bound of F^2 L^2 counts.  r_sqr: of what has a radius; d: of a block.  left: the largest that does not count. */
-NB_INLINE nb_vfmask tree_counts(const nb_sight *k, nb_vf F_sqr, nb_vf r_sqr, const nb_vf d[3], nb_vf *left)
+/* Bound of L^2 where it counts at all; r_sqr: of what has a radius; d: of a block. */
+NB_INLINE nb_vf tree_lattice(const nb_sight *k, nb_vf r_sqr, const nb_vf d[3])
 {
-    nb_vf L = NB_SLACK - (nb_vf){0};
-    nb_vfmask within = {0};
-    if (k->block->shape == NB_SQUARE) {
-        nb_vf below = 1.0f - (nb_vf){0};
+    const int shape = k->block->shape;
+    const nb_vf one = 1.0f - (nb_vf){0};
+    if (shape == NB_SQUARE) {
+        nb_vf below = one;
         for (int r = 0; r < 3; r++) {
             const nb_vf s = k->n[r] * tree_sine(d[r]);
-            below *= nb_max_vf(1.0f - (nb_vf){0}, s * s);
+            below *= nb_max_vf(one, s * s);
         }
-        L = NB_SLACK / below;
-        within = ~within;
-    } else {
-        within = r_sqr < k->outer;
-        if (!nb_bits_vf(within)) return within;
-        if (k->block->shape == NB_ELLIPSOID) {
-            const float peak = (float)(NB_SPHERE_SCALE * NB_SPHERE_SCALE) * NB_SLACK;
-            const nb_vf z = nb_max_vf((float)(NB_PI * NB_PI) * r_sqr, 1e-6f - (nb_vf){0});
-            L = nb_min_vf(peak - (nb_vf){0}, 9.0f * peak * (1.0f + z) / (z * z * z));
-        } else if (k->block->shape == NB_GAUSS && k->least > 0.0f) {
-            L = NB_SLACK * nb_exp_vf((float)(-2.0 / NB_GAUSS_WIDTH) * nb_min_vf(r_sqr, 25.0f - (nb_vf){0}));
-        }
+        return NB_SLACK / below;
     }
-    const nb_vf bound = L * F_sqr;
-    const nb_vfmask counts = within & (bound > k->least), none = counts | (k->block->shape == NB_TOPHAT ? ~within : (nb_vfmask){0});
-    if (k->least > 0.0f) *left = nb_max_vf(*left, nb_select_vf(none, (nb_vf){0}, nb_min_vf(bound, k->least - (nb_vf){0})));
+    const nb_vfmask within = r_sqr < k->outer;
+    nb_vf L = NB_SLACK * one;
+    if (shape == NB_ELLIPSOID) {
+        const float peak = (float)(NB_SPHERE_SCALE * NB_SPHERE_SCALE) * NB_SLACK;
+        const nb_vf z = nb_max_vf((float)(NB_PI * NB_PI) * r_sqr, 1e-6f * one);
+        L = nb_min_vf(peak * one, 9.0f * peak * (1.0f + z) / (z * z * z));
+    } else if (shape == NB_GAUSS && k->least > 0.0f) {
+        L = NB_SLACK * nb_exp_vf((float)(-2.0 / NB_GAUSS_WIDTH) * nb_min_vf(r_sqr, 25.0f * one));
+    }
+    return shape == NB_TOPHAT || k->least == 0.0f ? nb_select_vf(within, L, (nb_vf){0}) : L;
+}
+
+/* Where a bound counts; left: the largest that does not. */
+NB_INLINE nb_vfmask tree_counts(const nb_sight *k, nb_vf bound, nb_vf *left)
+{
+    const nb_vfmask counts = bound > k->least;
+    if (k->least > 0.0f) *left = nb_max_vf(*left, nb_select_vf(counts, (nb_vf){0}, bound));
     return counts;
 }
 
@@ -117,117 +120,182 @@ NB_INLINE nb_vfmask tree_alone(const nb_sight *k, const nb_vf e[3])
     return alone;
 }
 
-/* Where the plane of u and v passes the reflection at -x within its reach: |n.x| < R sqrt(n M^-1 n) + |n.w| with n = u x v. */
-NB_INLINE nb_vfmask tree_plane(const nb_sight *k, const nb_vf x[3], const nb_vf u[3], const nb_vf v[3], const nb_vf w[3])
-{
-    nb_vf n[3], along = {0}, loose = {0};
-    for (int r = 0; r < 3; r++) {
-        n[r] = u[(r + 1) % 3] * v[(r + 2) % 3] - u[(r + 2) % 3] * v[(r + 1) % 3];
-        along += n[r] * x[r];
-        loose += nb_abs_vf(n[r]) * w[r];
-    }
-    const float *m = k->inverse;
-    const nb_vf width = n[0] * (m[0] * n[0] + 2.0f * (m[3] * n[1] + m[4] * n[2])) + n[1] * (m[1] * n[1] + 2.0f * m[5] * n[2])
-                      + m[2] * n[2] * n[2];
-    const nb_vf off = nb_max_vf(nb_abs_vf(along) - NB_SLACK * loose, (nb_vf){0});
-    return off * off <= (NB_SLACK * k->outer) * width;
-}
-
-/* Numbers of the orientations that may light some of a patch, in order; returns how many. */
-static int64_t tree_orientations(const nb_sight *k, const nb_table *t, const nb_most *most, const nb_patch *p, int32_t *found,
-                                 float *left)
-{
-    int64_t count = 0;
-    nb_vf largest = {0};
-    float q[3], f[3], s[3], size = 0.0f;
-    for (int x = 0; x < 3; x++) {
-        q[x] = (float)p->q[x], f[x] = (float)p->f[x], s[x] = (float)p->s[x];
-        size += fabsf(q[x]) + fabsf(f[x]) + fabsf(s[x]);
-    }
-    const float rho = (float)p->rho + 5e-7f * size; /* rounding: 8 ulp of the largest */
-    for (int64_t o = 0; o < k->count; o += NB_FLANES) {
-        nb_vf x[3], d[3], u[3], v[3], w[3], e[3], lo[3], hi[3], r_sqr = {0};
-        for (int r = 0; r < 3; r++) {
-            const nb_vf a = nb_load_vf(k->row[3 * r] + o), b = nb_load_vf(k->row[3 * r + 1] + o), c = nb_load_vf(k->row[3 * r + 2] + o);
-            const nb_vf h = a * q[0] + b * q[1] + c * q[2];
-            u[r] = a * f[0] + b * f[1] + c * f[2];
-            v[r] = a * s[0] + b * s[1] + c * s[2];
-            w[r] = nb_load_vf(k->length[r] + o) * rho;
-            e[r] = nb_abs_vf(u[r]) + nb_abs_vf(v[r]) + w[r];
-            const nb_vf whole = nb_round_vf(h);
-            x[r] = h - whole;
-            d[r] = nb_max_vf(nb_abs_vf(x[r]) - e[r], (nb_vf){0});
-            r_sqr += k->share[r] * d[r] * d[r];
-            lo[r] = whole + nb_round_vf(x[r] - e[r]);
-            hi[r] = whole + nb_round_vf(x[r] + e[r]);
-        }
-        nb_vfmask counts = tree_counts(k, tree_factor(most, t, lo, hi), r_sqr, d, &largest);
-        if (k->outer < NB_NOWHERE && nb_bits_vf(counts)) {
-            const nb_vfmask alone = tree_alone(k, e);
-            if (nb_bits_vf(alone & counts)) counts &= ~alone | tree_plane(k, x, u, v, w);
-        }
-        unsigned bits = nb_bits_vf(counts);
-        if (o + NB_FLANES > k->count) bits &= (1u << (k->count - o)) - 1;
-        for (; bits; bits &= bits - 1) found[count++] = (int32_t)(o + __builtin_ctz(bits));
-    }
-    for (int i = 0; i < NB_FLANES; i++) *left = fmaxf(*left, largest[i]);
-    return count;
-}
-
-/* The cells of a patch: where their middles are, in halves of its edges. */
+/* The plane of u and v: n = u x v, and R^2 n M^-1 n. */
 typedef struct {
-    float f[NB_CELLS], s[NB_CELLS]; /* -1 to 1 */
-    float half[2];                  /* of a cell along fast and slow */
-    int count;
-} __attribute__((aligned(64))) nb_cells;
+    nb_vf n[3], width;
+} nb_plane;
 
-/* Cells that one orientation may light; m: its rows a, b, c. */
-static uint64_t tree_cells(const nb_sight *k, const nb_table *t, const nb_most *most, const nb_patch *p, const nb_cells *cells,
-                           const double *m, float *left)
+NB_INLINE nb_plane tree_plane(const nb_sight *k, const nb_vf u[3], const nb_vf v[3])
 {
-    float x0[3], u[3], v[3], w[3], norm_sqr[2];
-    double whole[3], half[2][3], own = 0.0;
-    nb_vf e[3];
+    nb_plane p;
+    nb_vf *n = p.n;
+    for (int r = 0; r < 3; r++) n[r] = u[(r + 1) % 3] * v[(r + 2) % 3] - u[(r + 2) % 3] * v[(r + 1) % 3];
+    const float *m = k->inverse;
+    p.width = NB_SLACK * k->outer
+            * (n[0] * (m[0] * n[0] + 2.0f * (m[3] * n[1] + m[4] * n[2])) + n[1] * (m[1] * n[1] + 2.0f * m[5] * n[2]) + m[2] * n[2] * n[2]);
+    return p;
+}
+
+/* Whether it passes the reflection at -x within its reach: |n.x| < R sqrt(n M^-1 n) + |n.w|. */
+NB_INLINE nb_vfmask tree_passes(const nb_plane *p, const nb_vf x[3], const nb_vf w[3])
+{
+    nb_vf along = {0}, loose = {0};
     for (int r = 0; r < 3; r++) {
-        const double *a = m + 3 * r, h = nb_dot(a, p->q), uf = nb_dot(a, p->f), vs = nb_dot(a, p->s);
-        const double length = sqrt(nb_dot(a, a));
-        const double d = nb_reduce_d(h);
-        whole[r] = h - d;
-        x0[r] = (float)d, u[r] = (float)uf, v[r] = (float)vs;
-        w[r] = (float)(length * p->rho + 1e-6 * (1.0 + fabs(uf) + fabs(vs)) + 1e-13 * fabs(h));
-        half[0][r] = uf * cells->half[0], half[1][r] = vs * cells->half[1];
-        e[r] = NB_SLACK * (float)(fabs(half[0][r]) + fabs(half[1][r])) + w[r] - (nb_vf){0};
-        own += k->norm[r] * w[r];
+        along += p->n[r] * x[r];
+        loose += nb_abs_vf(p->n[r]) * w[r];
     }
-    const double *metric = k->block->metric;
-    for (int i = 0; i < 2; i++) norm_sqr[i] = k->outer < NB_NOWHERE ? (float)nb_radius_sqr_d(half[i], metric) : 0.0f;
-    const float extent = NB_SLACK * (float)(sqrt(norm_sqr[0]) + sqrt(norm_sqr[1]) + own);
-    const int alone = k->outer < NB_NOWHERE && nb_bits_vf(tree_alone(k, e)) != 0;
-    float form[6];
-    for (int j = 0; j < 6; j++) form[j] = (float)metric[j];
-    uint64_t lit = 0;
-    nb_vf largest = {0};
-    for (int c = 0; c < cells->count; c += NB_FLANES) {
-        const nb_vf f = nb_load_vf(cells->f + c), s = nb_load_vf(cells->s + c);
-        nb_vf x[3], d[3], lo[3], hi[3], r_sqr = {0};
+    const nb_vf off = nb_max_vf(nb_abs_vf(along) - NB_SLACK * loose, (nb_vf){0});
+    return off * off <= p->width;
+}
+
+/* A source as the patches see it. */
+typedef struct {
+    const nb_table *table; /* of the crystal under it */
+    const nb_most *most;
+    double q[3], per;      /* at the middle of the patch; 1/wavelength */
+    int dark;              /* no structure factor is so far out */
+} nb_ray;
+
+/* Which orientations may light some of a patch: a bit for each, a word for each vector of them, those of one source side by side. */
+static void tree_orientations(const nb_sight *k, const nb_frame *at, const nb_ray *ray, int rays, uint32_t *bits, nb_vf *left)
+{
+    const int64_t vectors = (k->count + NB_FLANES - 1) / NB_FLANES;
+    nb_vf largest = *left;
+    float f[3], s[3], size = 0.0f;
+    for (int x = 0; x < 3; x++) { /* in the indices of the first source: small numbers have no squares */
+        f[x] = (float)(ray->per * at->f[x]), s[x] = (float)(ray->per * at->s[x]);
+        size += fabsf(f[x]) + fabsf(s[x]);
+    }
+    const int radius = k->outer < NB_NOWHERE;
+    for (int64_t o = 0; o < vectors; o++) {
+        nb_vf row[9], u[3], v[3], extent[3], length[3];
+        for (int i = 0; i < 9; i++) row[i] = nb_load_vf(k->row[i] + o * NB_FLANES);
         for (int r = 0; r < 3; r++) {
-            const nb_vf h = x0[r] + u[r] * f + v[r] * s, near = nb_round_vf(h);
-            x[r] = h - near;
+            u[r] = row[3 * r] * f[0] + row[3 * r + 1] * f[1] + row[3 * r + 2] * f[2];
+            v[r] = row[3 * r] * s[0] + row[3 * r + 1] * s[1] + row[3 * r + 2] * s[2];
+            extent[r] = nb_abs_vf(u[r]) + nb_abs_vf(v[r]);
+            length[r] = nb_load_vf(k->length[r] + o * NB_FLANES);
+        }
+        nb_plane plane;
+        if (radius) plane = tree_plane(k, u, v);
+        unsigned real = ~0u;
+        if ((o + 1) * NB_FLANES > k->count) real = (1u << (k->count - o * NB_FLANES)) - 1;
+        for (int i = 0; i < rays; i++) {
+            uint32_t *out = bits + i * vectors + o;
+            *out = 0;
+            if (ray[i].dark) continue;
+            const float q[3] = {(float)ray[i].q[0], (float)ray[i].q[1], (float)ray[i].q[2]}, per = (float)(ray[i].per / ray->per);
+            /* rounding: 8 ulp of the largest */
+            const float rho = (float)(ray[i].per * at->rho) + 5e-7f * (fabsf(q[0]) + fabsf(q[1]) + fabsf(q[2]) + per * size);
+            nb_vf h[3], x[3], d[3], w[3], e[3], r_sqr = {0};
+            for (int r = 0; r < 3; r++) {
+                h[r] = row[3 * r] * q[0] + row[3 * r + 1] * q[1] + row[3 * r + 2] * q[2];
+                w[r] = length[r] * rho;
+                e[r] = NB_SLACK * per * extent[r] + w[r];
+                x[r] = h[r] - nb_round_vf(h[r]);
+                d[r] = nb_max_vf(nb_abs_vf(x[r]) - e[r], (nb_vf){0});
+                if (radius) r_sqr += k->share[r] * d[r] * d[r];
+            }
+            const nb_vf L = tree_lattice(k, r_sqr, d);
+            nb_vfmask counts = tree_counts(k, L * k->most, &largest);
+            if (!nb_bits_vf(counts)) continue;
+            if (radius) {
+                const nb_vfmask dark = counts & tree_alone(k, e) & ~tree_passes(&plane, x, w);
+                if (k->least > 0.0f) largest = nb_select_vf(dark, k->least - (nb_vf){0}, largest);
+                counts &= ~dark;
+            }
+            if (ray[i].most->F_sqr && nb_bits_vf(counts)) {
+                nb_vf lo[3], hi[3];
+                for (int r = 0; r < 3; r++) {
+                    lo[r] = nb_round_vf(h[r] - e[r]);
+                    hi[r] = nb_round_vf(h[r] + e[r]);
+                }
+                counts &= tree_counts(k, L * tree_factor(ray[i].most, ray[i].table, lo, hi), &largest);
+            }
+            *out = nb_bits_vf(counts) & real;
+        }
+    }
+    *left = largest;
+}
+
+/* ---- parts of a patch ---- */
+
+/* Where the middles of parts are, in halves of the patch's edges: of its blocks, and of the cells of each; `real`: which there are. */
+typedef struct {
+    float block_f[NB_PARTS], block_s[NB_PARTS];
+    float cell_f[NB_PARTS][NB_PARTS], cell_s[NB_PARTS][NB_PARTS];
+    float half[2][2];                /* of a block, of a cell along fast and slow */
+    uint32_t blocks, cells[NB_PARTS];
+    int count[2];                    /* samples along fast and slow */
+} __attribute__((aligned(64))) nb_parts;
+
+/* An orientation under one source, in the indices of the patch's middle: h = whole + x + f u + s v + w. */
+typedef struct {
+    float x[3], u[3], v[3], w[3], whole[3];
+    float size[3]; /* of u, v and w in the metric */
+} nb_lit_frame;
+
+static nb_lit_frame tree_frame(const nb_sight *k, const nb_frame *at, const nb_ray *ray, const double *m)
+{
+    nb_lit_frame l;
+    double u[3], v[3];
+    l.size[2] = 0.0f;
+    for (int r = 0; r < 3; r++) {
+        const double *a = m + 3 * r, h = nb_dot(a, ray->q), d = nb_reduce_d(h);
+        u[r] = ray->per * nb_dot(a, at->f), v[r] = ray->per * nb_dot(a, at->s);
+        l.whole[r] = (float)(h - d);
+        l.x[r] = (float)d, l.u[r] = (float)u[r], l.v[r] = (float)v[r];
+        l.w[r] = (float)(sqrt(nb_dot(a, a)) * ray->per * at->rho + 1e-6 * (1.0 + fabs(u[r]) + fabs(v[r])) + 1e-13 * fabs(h));
+        l.size[2] += k->norm[r] * l.w[r];
+    }
+    if (k->outer < NB_NOWHERE) {
+        l.size[0] = NB_SLACK * (float)sqrt(nb_radius_sqr_d(u, k->block->metric));
+        l.size[1] = NB_SLACK * (float)sqrt(nb_radius_sqr_d(v, k->block->metric));
+    }
+    return l;
+}
+
+/* Which of NB_PARTS parts with their middles at (f, s) and these halves an orientation may light. */
+static uint32_t tree_parts(const nb_sight *k, const nb_ray *ray, const nb_lit_frame *l, const float *f, const float *s, const float half[2],
+                           nb_vf *left)
+{
+    const int radius = k->outer < NB_NOWHERE;
+    const float extent = NB_SLACK * (half[0] * l->size[0] + half[1] * l->size[1] + l->size[2]);
+    float e[3], form[6];
+    int alone = radius, narrow = 1;
+    for (int r = 0; r < 3; r++) {
+        e[r] = NB_SLACK * (half[0] * fabsf(l->u[r]) + half[1] * fabsf(l->v[r])) + l->w[r];
+        alone = alone && e[r] < 0.499f - k->reach[r];
+        narrow = narrow && e[r] < 0.499f;
+    }
+    for (int j = 0; radius && j < 6; j++) form[j] = (float)k->block->metric[j];
+    uint32_t lit = 0;
+    for (int c = 0; c < NB_PARTS; c += NB_FLANES) {
+        const nb_vf at_f = nb_load_vf(f + c), at_s = nb_load_vf(s + c);
+        nb_vf h[3], x[3], d[3], r_sqr = {0};
+        for (int r = 0; r < 3; r++) {
+            h[r] = l->x[r] + l->u[r] * at_f + l->v[r] * at_s;
+            x[r] = h[r] - nb_round_vf(h[r]);
             d[r] = nb_max_vf(nb_abs_vf(x[r]) - e[r], (nb_vf){0});
-            r_sqr += k->share[r] * d[r] * d[r];
-            lo[r] = near + nb_round_vf(x[r] - e[r]);
-            hi[r] = near + nb_round_vf(x[r] + e[r]);
+            if (radius) r_sqr += k->share[r] * d[r] * d[r];
         }
         if (alone) {
             const nb_vf far = nb_max_vf(nb_sqrt_vf(nb_max_vf(nb_radius_sqr_vf(x, form), (nb_vf){0})) - extent, (nb_vf){0});
-            r_sqr = far * far * (1.0f / NB_SLACK);
+            r_sqr = (1.0f / NB_SLACK) * far * far;
         }
-        for (int r = 0; most->F_sqr && r < 3; r++) lo[r] += (float)whole[r], hi[r] += (float)whole[r];
-        unsigned bits = nb_bits_vf(tree_counts(k, tree_factor(most, t, lo, hi), r_sqr, d, &largest));
-        if (c + NB_FLANES > cells->count) bits &= (1u << (cells->count - c)) - 1;
-        lit |= (uint64_t)bits << c;
+        const nb_vf L = tree_lattice(k, r_sqr, d);
+        nb_vfmask counts = tree_counts(k, L * k->most, left);
+        if (!nb_bits_vf(counts)) continue;
+        if (ray->most->F_sqr) {
+            nb_vf lo[3], hi[3];
+            for (int r = 0; r < 3; r++) {
+                lo[r] = l->whole[r] + nb_round_vf(h[r] - e[r]);
+                hi[r] = narrow ? lo[r] + 1.0f : l->whole[r] + nb_round_vf(h[r] + e[r]);
+            }
+            counts &= tree_counts(k, L * tree_factor(ray->most, ray->table, lo, hi), left);
+        }
+        lit |= (uint32_t)nb_bits_vf(counts) << c;
     }
-    for (int i = 0; i < NB_FLANES; i++) *left = fmaxf(*left, largest[i]);
     return lit;
 }
 

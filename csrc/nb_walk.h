@@ -14,10 +14,10 @@ typedef struct {
     int count, lanes;              /* pixels; lanes in use, a whole number of vectors */
 } __attribute__((aligned(64))) nb_places;
 
-/* An orientation that may light some of a patch's cells under one source; the bits of those. */
+/* An orientation of a crystal that may light some of a block's cells under one source; the bits of those. */
 typedef struct {
     int32_t source, crystal, orientation;
-    uint64_t cells;
+    uint32_t cells;
 } nb_lit;
 
 /* From where on samples count: L^2 as a fraction of its peak, and that times F^2; the largest that does not, and how many were

@@ -127,7 +127,7 @@ cdef extern from "nb_most.h":
         int32_t count[3]
         float all
         float outside
-    void nb_most_size(const nb_table *t, int32_t *count)
+    int32_t nb_most_size(const nb_table *t, int32_t *count)
     int nb_most_of(const nb_table *t, float *F_sqr, nb_most *out)
 
 cdef extern from "nb_render.h":
