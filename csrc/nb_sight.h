@@ -7,7 +7,7 @@
 
 #include "nb_plan.h"
 
-#define NB_WORTH 0.4  /* share of the samples, at most, for which it pays */
+#define NB_WORTH 0.75 /* of the time of a full rendering, at most, for which it pays */
 #define NB_NARROW 0.3 /* half a patch in indices: the bound tells nothing of a wide one */
 #define NB_ROWS 32    /* most pixels along the edge of a patch: threads share the rows of patches */
 #define NB_FEW 8      /* orientations, below which large patches are best */
@@ -175,6 +175,15 @@ static int sparse_edge(int oversample, int few, double step)
     return edge;
 }
 
+/* Whether it pays, by what a step costs about, in ns; share: of the samples that count.  Not by which pixels there are. */
+static int sparse_pays(const nb_scene *s, double orientations, double share)
+{
+    const double pixel = 3.0 + 3.0 * (s->oversample_omega ? fmin(9.0, (double)s->oversample * s->oversample) : 1.0);
+    const double samples = (double)s->oversample * s->oversample, n = orientations * s->sources;
+    const double any = 1.0 - pow(1.0 - share, n), full = samples * (7.0 + 1.3 * n);
+    return pixel + samples * (0.5 + 10.0 * any + (0.1 + 2.2 * share) * n) < NB_WORTH * full;
+}
+
 /* Fills plan->sparse where leaving samples out is possible and pays; memory: what is to be freed.  Returns 0 without memory. */
 static int sparse_prepare(nb_plan *plan, const nb_job *job, void **memory)
 {
@@ -214,7 +223,7 @@ static int sparse_prepare(nb_plan *plan, const nb_job *job, void **memory)
         lit += k->orientations * sight_share(sight + c, 0.5 * (NB_CELL - 1) * step);
     }
     *memory = room;
-    if (lit > NB_WORTH * all) return 1;
+    if (!sparse_pays(s, (double)all, lit / all)) return 1;
     sparse->parts = (s->oversample + NB_PATCH - 1) / NB_PATCH;
     sparse->edge = sparse_edge(s->oversample, all < NB_FEW, widest);
     sparse->sight = sight;

@@ -534,14 +534,15 @@ static void sparse_render(const nb_plan *plan, nb_job *job, nb_worker *w, int64_
     *r = nb_summary_of_nothing();
     nb_walk walk = sparse_walk(p, top, bottom);
     const int64_t pixels = walk.end - walk.index;
+    const int32_t corner_f = p->first[0] + w->from[0], corner_s = p->first[1] + w->from[1];
     while (walk.index < walk.end) {
         nb_fill_places(&t->at, &walk);
         t->q.lanes = t->at.lanes;
         for (int i = 0; i < t->q.lanes / NB_LANES; i++) nb_pixel_start_vd(s, 0.0, t->p + i);
         sparse_once(s, p, t);
         for (int i = 0; i < t->q.lanes; i++) {
-            const int64_t place = t->at.pixel[i] - p->offset, slow = place / p->fpixels, fast = place % p->fpixels;
-            t->p[i / NB_LANES].intensity[i % NB_LANES] = w->band[(slow - w->from[1]) * w->width + fast - w->from[0]];
+            const int64_t fast = (int32_t)t->at.f[i] - corner_f, slow = (int32_t)t->at.s[i] - corner_s;
+            t->p[i / NB_LANES].intensity[i % NB_LANES] = w->band[slow * w->width + fast];
         }
         store_tile(plan, p, t, job, r);
     }

@@ -83,6 +83,7 @@ _OTHERS = {
     "run.preset": 'from_cli("-preset ...")',
     "run.physics": "simulate(..., physics=...)",
     "run.precision": "simulate(..., precision=...)",
+    "run.tolerance_photons": "simulate(..., tolerance_photons=...)",
     "run.device": "simulate(..., device=...)",
     "run.threads": "simulate(..., threads=...)",
     "run.progress": "simulate(..., progress=...)",

@@ -421,6 +421,8 @@ _RUN = (
            choices=("nanobragg", "exact")),
     Option(("-precision",), ("choice",), "double|mixed", "", "double; mixed on a GPU", "run",
            "arithmetic of the spot shapes", ("run.precision",), choices=("double", "mixed")),
+    _number("-tolerance", "run", "PHOTONS", "photons", "0: none", "what a pixel may lose by samples that are left out",
+            "run.tolerance_photons"),
     Option(("-device",), ("text",), "cpu|cuda|auto[:N]", "", "cpu", "run",
            "where to render: on the CPU, on GPU N (0), or there if possible", ("run.device",)),
     _count("-threads", "run", "N", "all cores", "threads to render with", "run.threads"),

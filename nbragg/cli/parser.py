@@ -379,7 +379,8 @@ def build(settings: Settings, given: Sequence[Given] = (), *, checks_outputs: bo
     run = _part(settings, "run")
     seed = int(run.get("seed", time.time()))
     # refuses what is no device before anything is read
-    options = RenderOptions(**{name: run[name] for name in ("device", "precision", "threads") if name in run})
+    names = ("device", "precision", "threads", "tolerance_photons")
+    options = RenderOptions(**{name: run[name] for name in names if name in run})
     listed = _open_list(settings)
     if not {"input.matrix", "crystal.cell", "crystal.a_matrix"} & set(settings):
         raise UsageError("no unit cell: give -cell, -mat or -expt, or -hkl with a file that holds one")

@@ -79,10 +79,8 @@ def limits(scene: Scene, options: RenderOptions) -> dict[str, float]:
     """What decides which samples are left out."""
     if not options.cull:
         return {}
-    return {
-        "tolerance": options.tolerance_photons,
-        "spot_end": SPOT_END if scene.physics == "exact" else 0.0,
-    }
+    ends = scene.physics == "exact" and all(crystal.shape in ("gauss", "tophat") for crystal in scene.crystals)
+    return {"tolerance": options.tolerance_photons, "spot_end": SPOT_END if ends else 0.0}
 
 
 class CpuBackend:

@@ -67,6 +67,16 @@ class Result(FrozenArrays):
         return self.raw.image
 
     @property
+    def visited(self) -> int | None:
+        """Samples that were evaluated, where dark ones were left out; None: all of them were."""
+        return self.raw.summary.visited if self.raw.summary.visited >= 0 else None
+
+    @property
+    def left_out(self) -> float:
+        """Photons that a pixel has lost at most because samples were left out; see ``tolerance_photons``."""
+        return self.raw.summary.left_out
+
+    @property
     def panels(self) -> tuple[NDArray[np.float32], ...]:
         """Each panel's image, shape (slow, fast); views of `image`."""
         return self.split(self.image)

@@ -86,7 +86,8 @@ def simulate(
     response, backgrounds, surroundings : optional
         The other parts of a `Setup`; None: the Setup's, else none.
     **options
-        Fields of `RenderOptions`: ``device``, ``precision``, ``threads``, ``progress``, ``tolerance``.
+        Fields of `RenderOptions`: ``device``, ``precision``, ``threads``, ``progress``, ``tolerance``,
+        ``tolerance_photons``.
 
     Returns
     -------

@@ -49,7 +49,7 @@ SPELLINGS = {
         -pgmscale -adc -adcoffset -seed -mosaic_seed -misset_seed -stol -4stol -Q -stolout -background
         -background_oversample -molecules -sample_molecules -density
         -sample_den
-        -sample_density -MW -molecular_weight -threads -physics -precision -device -frames -random
+        -sample_density -MW -molecular_weight -threads -physics -precision -tolerance -device -frames -random
         -save_as -save_noise -first_frame -compression
         -column -save -geometry -expt -orientation_frame -detector -detector_material -detector_front
         -gas_path -vacuum_path -window -beamstop -aperture -shadow -sample_absorption -upstream -preset
@@ -192,6 +192,7 @@ def test_every_setting_has_a_reader() -> None:
         "run.preset",
         "run.physics",
         "run.precision",
+        "run.tolerance_photons",
         "run.device",
         "run.random",
         "run.lattices",
