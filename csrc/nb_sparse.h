@@ -297,21 +297,30 @@ static void cell_source(const nb_plan *plan, const nb_panel *p, nb_worker *w, co
     tile_weigh(s, t, source->weight, source->weight);
 }
 
-/* The samples of a cell, to the tile's lanes or from them to the band's pixels. */
-static void cell_places(const nb_panel *p, nb_worker *w, int left, int top)
+/* The first samples of a cell along fast and slow. */
+static void cell_corner(int block, int number, int corner[2])
+{
+    corner[0] = (block % NB_SPLIT * NB_SPLIT + number % NB_SPLIT) * NB_CELL;
+    corner[1] = (block / NB_SPLIT * NB_SPLIT + number / NB_SPLIT) * NB_CELL;
+}
+
+/* Its samples, to the tile's lanes from `lane` on ... */
+static void cell_places(const nb_panel *p, nb_worker *w, const int corner[2], int lane)
 {
     nb_tile *t = &w->tile;
     const nb_edge *f = &w->edge[0], *l = &w->edge[1];
     for (int i = 0; i < CELL_LANES; i++) {
-        const int j = left + i % NB_CELL, k = top + i / NB_CELL;
-        t->at.f[i] = (double)(p->first[0] + w->at[0]) + f->place[j < f->count ? j : f->count - 1];
-        t->at.s[i] = (double)(p->first[1] + w->at[1]) + l->place[k < l->count ? k : l->count - 1];
+        const int j = corner[0] + i % NB_CELL, k = corner[1] + i / NB_CELL;
+        t->at.f[lane + i] = (double)(p->first[0] + w->at[0]) + f->place[j < f->count ? j : f->count - 1];
+        t->at.s[lane + i] = (double)(p->first[1] + w->at[1]) + l->place[k < l->count ? k : l->count - 1];
     }
 }
 
-static void cell_add(const nb_plan *plan, nb_worker *w, int left, int top)
+/* ... and from them to the band's pixels. */
+static void cell_add(const nb_plan *plan, nb_worker *w, const int corner[2], int from)
 {
     const nb_edge *f = &w->edge[0], *l = &w->edge[1];
+    const int left = corner[0], top = corner[1];
     const int right = left + NB_CELL < f->count ? left + NB_CELL : f->count, bottom = top + NB_CELL < l->count ? top + NB_CELL : l->count;
     for (int k = top; k < bottom; k++) {
         const int32_t slow = w->at[1] + l->pixel[k] - w->from[1];
@@ -319,7 +328,7 @@ static void cell_add(const nb_plan *plan, nb_worker *w, int left, int top)
         for (int j = left; j < right; j++) {
             const int32_t fast = w->at[0] + f->pixel[j] - w->from[0];
             if (fast < 0 || fast >= w->width) continue;
-            const int lane = (k - top) * NB_CELL + j - left;
+            const int lane = from + (k - top) * NB_CELL + j - left;
             w->band[slow * w->width + fast] += w->tile.p[lane / NB_LANES].intensity[lane % NB_LANES];
         }
     }
@@ -330,14 +339,19 @@ static int same_direction(const nb_source *a, const nb_source *b)
     return a->incident[0] == b->incident[0] && a->incident[1] == b->incident[1] && a->incident[2] == b->incident[2];
 }
 
-static void cell_render(const nb_plan *plan, const nb_panel *p, nb_worker *w, int layer, int block, int number, int precision)
+/* Cells of a block, `count` of them, that the same orientations light. */
+static void cells_render(const nb_plan *plan, const nb_panel *p, nb_worker *w, int layer, int block, const int *cells, int count,
+                         int precision)
 {
     const nb_scene *s = plan->s;
     nb_tile *t = &w->tile;
-    const int left = (block % NB_SPLIT * NB_SPLIT + number % NB_SPLIT) * NB_CELL;
-    const int top = (block / NB_SPLIT * NB_SPLIT + number / NB_SPLIT) * NB_CELL;
-    const uint32_t cell = 1u << number;
-    cell_places(p, w, left, top);
+    const uint32_t cell = 1u << cells[0];
+    int corner[NB_TILE / CELL_LANES][2];
+    for (int c = 0; c < count; c++) {
+        cell_corner(block, cells[c], corner[c]);
+        cell_places(p, w, corner[c], c * CELL_LANES);
+    }
+    t->q.lanes = count * CELL_LANES;
     tile_points(p, t, layer, 0.0, 0.0);
     const int captures = nb_absorbs(p) && s->oversample_thick;
     nb_sensor sensor = plan->sensor[p - s->panel];
@@ -346,7 +360,7 @@ static void cell_render(const nb_plan *plan, const nb_panel *p, nb_worker *w, in
         sensor = tile_sensor(p, &sensor, layer, t);
         tile_prepare_captures(&sensor, t);
     }
-    for (int i = 0; i < CELL_LANES / NB_LANES; i++) nb_pixel_start_vd(s, 0.0, t->p + i);
+    for (int i = 0; i < t->q.lanes / NB_LANES; i++) nb_pixel_start_vd(s, 0.0, t->p + i);
     const nb_source *before = NULL;
     for (int64_t first = 0, last; first < w->count; first = last) {
         uint32_t any = 0;
@@ -356,14 +370,19 @@ static void cell_render(const nb_plan *plan, const nb_panel *p, nb_worker *w, in
         cell_source(plan, p, w, &sensor, first, last, cell, before && same_direction(before, source), precision);
         before = source;
     }
-    cell_add(plan, w, left, top);
+    for (int c = 0; c < count; c++) cell_add(plan, w, corner[c], c * CELL_LANES);
 }
 
 static void patch_cells(const nb_plan *plan, const nb_panel *p, nb_worker *w, int layer, int block, int precision)
 {
+    const int room = w->count == 1 ? NB_TILE / CELL_LANES : 1; /* what one orientation lights is worked on together */
     uint32_t cells = 0;
     for (int64_t i = 0; i < w->count; i++) cells |= w->lit[i].cells;
-    for (; cells && !w->failed; cells &= cells - 1) cell_render(plan, p, w, layer, block, __builtin_ctz(cells), precision);
+    while (cells && !w->failed) {
+        int number[NB_TILE / CELL_LANES], count = 0;
+        for (; cells && count < room; cells &= cells - 1) number[count++] = __builtin_ctz(cells);
+        cells_render(plan, p, w, layer, block, number, count, precision);
+    }
 }
 
 static void patch_render(const nb_plan *plan, const nb_panel *p, nb_worker *w, int layer, int precision)
@@ -518,8 +537,7 @@ static void sparse_render(const nb_plan *plan, nb_job *job, nb_worker *w, int64_
     nb_tile *t = &w->tile;
     for (int axis = 0; axis < 2; axis++) sparse_samples(s, sparse, 0, &w->edge[axis]);
     sparse_parts(w->edge, &w->parts);
-    t->q.lanes = t->at.lanes = t->at.count = CELL_LANES;
-    for (int i = 0; i < CELL_LANES; i++) t->polar[i] = t->keep[i] = t->capture[i] = 1.0;
+    for (int i = 0; i < NB_TILE; i++) t->polar[i] = t->keep[i] = t->capture[i] = 1.0;
     for (int32_t fast = begin; fast <= p->roi[1]; fast += edge)
         for (int part = 0; part < sparse->parts * sparse->parts; part++) {
             if (__atomic_load_n(job->cancel, __ATOMIC_RELAXED) || w->failed) return;
