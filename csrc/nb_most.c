@@ -28,6 +28,7 @@ int nb_most_of(const nb_table *t, float *F_sqr, nb_most *out)
     const double outside = UP * t->default_F * t->default_F;
     out->outside = out->all = (float)outside;
     out->F_sqr = NULL;
+    out->sparse = 0;
     if (!t->F) return 1;
     const int32_t edge = out->edge = nb_most_size(t, out->count);
     const int64_t plane = (int64_t)out->count[1] * out->count[2], all = out->count[0] * plane;
@@ -59,6 +60,9 @@ int nb_most_of(const nb_table *t, float *F_sqr, nb_most *out)
     with_next(F_sqr, 1, out->count[0], plane);
     with_next(F_sqr, out->count[0], out->count[1], out->count[2]);
     with_next(F_sqr, (int64_t)out->count[0] * out->count[1], out->count[2], 1);
+    int64_t zeros = 0;
+    for (int64_t i = 0; i < all; i++) zeros += F_sqr[i] == 0.0f;
+    out->sparse = zeros > 0.75 * (double)all; /* those of a ball that fills its box are about a half */
     out->F_sqr = F_sqr;
     return 1;
 }

@@ -12,6 +12,7 @@ typedef struct {
     const float *F_sqr;  /* [count[0]][count[1]][count[2]], electrons^2, rounded up; NULL: `all` everywhere */
     int32_t count[3], edge;
     float all, outside;  /* largest of all; default_F^2 */
+    int32_t sparse;      /* most of the blocks hold nothing but zeros */
 } nb_most;
 
 /* Number of blocks along the axes; returns their edge. */

@@ -156,6 +156,12 @@ typedef struct {
     int dark;              /* no structure factor is so far out */
 } nb_ray;
 
+/* Whether the structure factors are worth a look. */
+NB_INLINE int tree_looks(const nb_sight *k, const nb_ray *ray)
+{
+    return ray->most->F_sqr && (k->least > 0.0f || ray->most->sparse);
+}
+
 /* Which orientations may light some of a patch: a bit for each, a word for each vector of them, those of one source side by side. */
 static void tree_orientations(const nb_sight *k, const nb_frame *at, const nb_ray *ray, int rays, uint32_t *bits, nb_vf *left)
 {
@@ -204,7 +210,7 @@ static void tree_orientations(const nb_sight *k, const nb_frame *at, const nb_ra
                 if (k->least > 0.0f) largest = nb_select_vf(dark, k->least - (nb_vf){0}, largest);
                 counts &= ~dark;
             }
-            if (ray[i].most->F_sqr && nb_bits_vf(counts)) {
+            if (tree_looks(k, ray + i) && nb_bits_vf(counts)) {
                 nb_vf lo[3], hi[3];
                 for (int r = 0; r < 3; r++) {
                     lo[r] = nb_round_vf(h[r] - e[r]);
@@ -286,7 +292,7 @@ static uint32_t tree_parts(const nb_sight *k, const nb_ray *ray, const nb_lit_fr
         const nb_vf L = tree_lattice(k, r_sqr, d);
         nb_vfmask counts = tree_counts(k, L * k->most, left);
         if (!nb_bits_vf(counts)) continue;
-        if (ray->most->F_sqr) {
+        if (tree_looks(k, ray)) {
             nb_vf lo[3], hi[3];
             for (int r = 0; r < 3; r++) {
                 lo[r] = l->whole[r] + nb_round_vf(h[r] - e[r]);

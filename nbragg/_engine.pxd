@@ -125,8 +125,10 @@ cdef extern from "nb_most.h":
     ctypedef struct nb_most:
         const float *F_sqr
         int32_t count[3]
+        int32_t edge
         float all
         float outside
+        int32_t sparse
     int32_t nb_most_size(const nb_table *t, int32_t *count)
     int nb_most_of(const nb_table *t, float *F_sqr, nb_most *out)
 
