@@ -218,7 +218,8 @@ def spot_scenes(draw: st.DrawFn) -> Scene:
     sources = scene.sources
     if draw(st.booleans()):
         rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-        sources = dataclasses.replace(sources, weight=rng.choice([0.0, 1e-3, 1.0, 3.0], len(sources)) + 1e-6)
+        weight = rng.choice([0.0, 1e-3, 1.0, 3.0], len(sources)) + 1e-6
+        sources = dataclasses.replace(sources, weight=weight / weight.mean())
     scene = dataclasses.replace(
         scene, tables=tuple(tables), crystals=tuple(blocks), sources=sources,
         oversample=draw(st.integers(1, STEPS)),
