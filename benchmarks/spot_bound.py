@@ -5,7 +5,8 @@
 Random Scenes of every kind, those of ``tests/support/spot_scenes.py``: each is rendered with every sample and
 with a tolerance, and compared before rounding to float32.  The largest difference of a pixel over what is
 promised must not be above 1: ``ratio``, with the tolerance and what a sum's order and the ends of spots may
-change; ``left``, with what the image itself tells in the place of the tolerance.  Exits with 1 where it is.  ``--quick`` only shows that the program works.
+change; ``left``, with what the image itself tells in the place of the tolerance.  Exits with 1 where it is.
+``--quick`` only shows that the program works.
 """
 
 from __future__ import annotations
