@@ -11,23 +11,24 @@ import golden_cases as g
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
-from hypothesis import strategies as st
 from scene_parts import cut, pasted, with_crystal, with_panel, with_table
 from spectral_oracle import spectrum
 from spot_scenes import (
     ROUNDING,
     SHAPES,
+    Dice,
     compare,
     ends,
     made,
     one_wavelength,
     plain,
+    random_scene,
     rendered,
     shifted,
     single_samples,
-    spot_scenes,
+    tolerance_of,
 )
-from strategies import generic
+from strategies import generic, several
 from surroundings_scenes import AROUND, CRYSTAL, PANELS
 
 import nbragg
@@ -36,8 +37,8 @@ from nbragg.scene.record import Scene
 
 pytestmark = pytest.mark.filterwarnings("ignore::nbragg.base.errors.NbraggWarning")
 
-#: fractions of the image's maximum
-fractions = generic(-9, -0.3).map(lambda power: 10.0**power)
+#: many samples to a spot, so that most are dark
+FINE = {"pixel_mm": 0.08}
 PRECISIONS = ("double", "mixed")
 #: what the reference program's golden images may lose, as a fraction of their maximum
 GOLDEN = 1e-7
@@ -57,78 +58,105 @@ def largest(image: Any) -> float:
 # ---- the promise ----
 
 
-def keeps_promise(scene: Scene, fraction: float, precision: str) -> None:
+def keeps_promise(scene: Scene, tolerance: float, precision: str = "double") -> float:
+    """Error over tolerance; 0 where everything is evaluated."""
     full, everything = rendered(scene, cull=False, precision=precision)
-    assert everything.left_out == 0
+    if not np.isfinite(full).all():  # a thick sensor bent about the sample
+        return 0.0
+    assert (everything.visited, everything.left_out) == (-1, 0.0)
     without = compare(scene, full, 0.0, precision)
     assert without.summary.left_out == 0
     if not ends(scene):
         assert without.error == 0
-    tolerance = fraction * (largest(full) or 1.0)
     found = compare(scene, full, tolerance, precision)
     assert max(without.ratio, found.ratio) <= 1, (without, found)
-    assert found.left <= 1, "a pixel lost more than is told"
+    assert found.left <= 1, f"a pixel lost more than is told: {found}"
     assert 0 <= found.summary.left_out <= tolerance * (1 + 1e-12)
     assert found.summary.pixels == everything.pixels
+    return found.error / tolerance if found.summary.visited >= 0 else 0.0
 
 
-@settings(max_examples=120)
-@given(spot_scenes(), fractions, st.sampled_from(PRECISIONS))
-def test_no_pixel_loses_more_than_it_may(scene: Scene, fraction: float, precision: str) -> None:
-    keeps_promise(scene, fraction, precision)
+def at_random(seeds: range) -> None:
+    active = 0
+    for seed in seeds:
+        scene = random_scene(seed)
+        try:
+            tolerance = tolerance_of(seed, rendered(scene, cull=False)[0])
+            active += keeps_promise(scene, tolerance, "mixed" if seed % 4 == 0 else "double") > 1e-6
+        except AssertionError as error:
+            raise AssertionError(f"seed {seed}: {error}") from error
+    assert active > len(seeds) / 10, "the Scenes put nothing to the test"
+
+
+@pytest.mark.parametrize("first", range(0, 240, 60))
+def test_no_pixel_loses_more_than_it_may(first: int) -> None:
+    at_random(range(first, first + 60))
 
 
 @pytest.mark.slow
-@settings(max_examples=800, derandomize=False)
-@given(spot_scenes(), fractions, st.sampled_from(PRECISIONS))
-def test_no_pixel_loses_more_than_it_may_at_length(scene: Scene, fraction: float, precision: str) -> None:
-    keeps_promise(scene, fraction, precision)
+@pytest.mark.parametrize("first", range(1000, 3000, 500))
+def test_no_pixel_loses_more_than_it_may_at_length(first: int) -> None:
+    at_random(range(first, first + 500))
 
 
-@settings(max_examples=100)
-@given(single_samples(), fractions)
-def test_a_sample_counts_by_its_own_light(scene: Scene, fraction: float) -> None:
+@settings(max_examples=60)
+@given(several(), generic(-7, -0.3))
+def test_panels_and_crystals(scene: Scene, power: float) -> None:
+    """Scenes of several of both, tables of sources among them."""
+    largest_pixel = largest(rendered(scene, cull=False)[0])
+    assume(math.isfinite(largest_pixel))
+    keeps_promise(scene, 10.0**power * (largest_pixel or 1.0))
+
+
+def test_a_sample_counts_by_its_own_light() -> None:
     """None that was left out has an F^2 L^2 above one that was not."""
-    full, _ = rendered(scene, cull=False)
-    assume(full.max() > 0)
-    image, _ = rendered(scene, tolerance_photons=fraction * full.max())
-    other, _ = rendered(plain(scene), cull=False)
-    light = np.divide(full, other, out=np.zeros_like(full), where=other > 0)
-    seen = (image > 0) & (light > 0)
-    dark = (image == 0) & (light > 0)
-    assert np.allclose(image[seen], full[seen], rtol=1e-12, atol=0)
-    if seen.any() and dark.any():
-        assert light[dark].max() <= light[seen].min() * (1 + 1e-9)
+    decided = 0
+    for seed in range(150):
+        scene = single_samples(seed)
+        full, _ = rendered(scene, cull=False)
+        if not (np.isfinite(full).all() and full.max() > 0):
+            continue
+        image, _ = rendered(scene, tolerance_photons=tolerance_of(seed, full))
+        other, _ = rendered(plain(scene), cull=False)
+        light = np.divide(full, other, out=np.zeros_like(full), where=other > 0)
+        seen, dark = (image > 0) & (light > 0), (image == 0) & (light > 0)
+        assert np.allclose(image[seen], full[seen], rtol=1e-12, atol=0), seed
+        if seen.any() and dark.any():
+            assert light[dark].max() <= light[seen].min() * (1 + 1e-6), seed
+            decided += 1
+    assert decided > 30
 
 
-@settings(max_examples=80)
-@given(spot_scenes(), fractions, st.integers(1, 31), st.integers(1, 31))
-def test_where_patches_begin_does_not_matter(scene: Scene, fraction: float, fast: int, slow: int) -> None:
+def test_where_patches_begin_does_not_matter() -> None:
     """The same samples are left out: the images differ by rounding, not by the tolerance.
 
     Samples on the rim of a top hat, and those whose nearest index is undecided, go either way.
     """
-    assume(all(block.shape != "tophat" for block in scene.crystals))
-    assume(all(panel.curved == "flat" for panel in scene.panels))
-    other = shifted(scene, fast, slow)
-    full, _ = rendered(scene, cull=False)
-    assume(
-        full.max() > 0 and np.allclose(rendered(other, cull=False)[0], full, rtol=0, atol=1e-10 * full.max())
-    )
-    tolerance = fraction * largest(full)
-    one, _ = rendered(scene, tolerance_photons=tolerance)
-    two, _ = rendered(other, tolerance_photons=tolerance)
-    assert np.abs(one - two).max() <= 1e-10 * full.max() + 1e-6 * tolerance
+    compared = 0
+    for seed in range(400, 520):
+        scene, dice = random_scene(seed), Dice(seed)
+        if any(block.shape == "tophat" for block in scene.crystals) or scene.panels[0].curved != "flat":
+            continue
+        other = shifted(scene, dice.count(1, 31), dice.count(1, 31))
+        full, moved = (rendered(one, cull=False)[0] for one in (scene, other))
+        if not np.isfinite(full).all() or np.abs(moved - full).max() > 1e-10 * full.max():
+            continue
+        tolerance = tolerance_of(seed, full)
+        one, summary = rendered(scene, tolerance_photons=tolerance)
+        two, _ = rendered(other, tolerance_photons=tolerance)
+        assert np.abs(one - two).max() <= 1e-10 * full.max() + 1e-6 * tolerance, seed
+        compared += summary.visited > 0
+    assert compared > 20
 
 
 # ---- what an image does not depend on ----
 
 
-@pytest.mark.parametrize("fraction", [0.0, 1e-5])
+@pytest.mark.parametrize("fraction", [0.0, 1e-3])
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("shape", SHAPES)
 def test_threads(shape: str, precision: str, fraction: float) -> None:
-    scene = made(shape)
+    scene = made(shape, detector=FINE)
     options = {"precision": precision, "tolerance_photons": fraction * largest(rendered(scene)[0])}
     one, summary = rendered(scene, threads=1, **options)
     for threads in (2, 3, 8):
@@ -137,12 +165,12 @@ def test_threads(shape: str, precision: str, fraction: float) -> None:
         assert (other.visited, other.left_out) == (summary.visited, summary.left_out)
 
 
-@pytest.mark.parametrize("fraction", [0.0, 1e-5])
+@pytest.mark.parametrize("fraction", [0.0, 1e-3])
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("detector", [{}, {"thickness_um": 400.0, "attenuation_um": 250.0, "thicksteps": 2}])
 def test_pieces(shape: str, fraction: float, detector: dict[str, Any]) -> None:
     """A region, a mask, and pieces of the panel have the pixels of the whole."""
-    scene = made(shape, detector=detector, default_F=2.0)
+    scene = made(shape, detector=FINE | detector, default_F=2.0)
     options = {"tolerance_photons": fraction * largest(rendered(scene)[0])}
     whole, _ = rendered(scene, **options)
     for roi in ((0, 69, 0, 44), (13, 13, 7, 7), (5, 66, 31, 44), (33, 34, 0, 44)):
@@ -167,8 +195,8 @@ def test_instruction_sets_leave_out_the_same(
     shape: str, precision: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Images within rounding of each other, one photon in a million of the samples aside."""
-    scene = made(shape)
-    tolerance = 1e-5 * largest(rendered(scene)[0])
+    scene = made(shape, detector=FINE)
+    tolerance = 1e-3 * largest(rendered(scene)[0])
     found = {}
     for name in [name for name, usable in _engine.isa_levels() if usable]:
         monkeypatch.setenv("NBRAGG_ISA", name)
@@ -183,21 +211,21 @@ def test_instruction_sets_leave_out_the_same(
 # ---- what it saves ----
 
 
-@pytest.mark.parametrize(("shape", "share"), [("gauss", 0.05), ("gauss_star", 0.05), ("tophat", 0.05)])
+@pytest.mark.parametrize(("shape", "share"), [("gauss", 0.05), ("gauss_star", 0.05), ("tophat", 0.02)])
 def test_spots_that_end_cost_what_they_light(shape: str, share: float) -> None:
-    scene = made(shape)
+    scene = made(shape, detector=FINE)
     samples = scene.samples_per_pixel * scene.offsets[-1]
     _, summary = rendered(scene)
     assert 0 < summary.visited < share * samples
-    assert rendered(dataclasses.replace(scene, physics="nanobragg"), cull=False)[1].visited in (-1, samples)
+    assert rendered(dataclasses.replace(scene, physics="nanobragg"))[1].visited == -1
 
 
-@pytest.mark.parametrize(("shape", "share"), [("square", 0.5), ("round", 0.3)])
+@pytest.mark.parametrize(("shape", "share"), [("square", 0.2), ("round", 0.2), ("gauss", 0.05)])
 def test_a_larger_tolerance_leaves_out_more(shape: str, share: float) -> None:
-    scene = made(shape)
+    scene = made(shape, detector=FINE)
     samples = scene.samples_per_pixel * scene.offsets[-1]
     most, before = largest(rendered(scene)[0]), math.inf
-    for fraction in (1e-9, 1e-6, 1e-3):
+    for fraction in (1e-4, 1e-3, 1e-2):
         _, summary = rendered(scene, tolerance_photons=fraction * most)
         assert 0 < summary.visited < before
         before = summary.visited
@@ -206,17 +234,17 @@ def test_a_larger_tolerance_leaves_out_more(shape: str, share: float) -> None:
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_sparse_lists_cost_less(shape: str) -> None:
-    """One reflection in a hundred, then none at all."""
-    scene = made(shape)
+    """A few reflections, then none at all."""
+    scene = made(shape, detector=FINE)
     values = scene.table.values
     assert values is not None
-    few = np.where(np.random.default_rng(2).random(values.shape) < 0.01, values, 0.0)
-    tolerance = 1e-4 * largest(rendered(scene)[0])
+    few = np.where(np.random.default_rng(2).random(values.shape) < 2e-4, values, 0.0)
+    tolerance = 1e-3 * largest(rendered(scene)[0])
     visited = [
         rendered(with_table(scene, values=kept), tolerance_photons=tolerance)[1].visited
         for kept in (values, few, np.zeros_like(values))
     ]
-    assert visited[2] == 0 and 0 < visited[1] < 0.4 * visited[0]
+    assert visited[2] == 0 and visited[1] < 0.4 * visited[0]
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -287,8 +315,9 @@ HARD: dict[str, dict[str, Any]] = {
 def test_hard_places(name: str, physics: str) -> None:
     for shape in SHAPES:
         scene = made(shape, physics=physics, default_F=0.5, **HARD[name])
-        for fraction in (1e-7, 1e-3):
-            keeps_promise(scene, fraction, "double")
+        most = largest(rendered(scene, cull=False)[0]) or 1.0
+        for fraction in (1e-7, 1e-3, 0.1):
+            keeps_promise(scene, fraction * most)
 
 
 def test_orders_of_magnitude() -> None:
@@ -301,8 +330,9 @@ def test_orders_of_magnitude() -> None:
         weights = np.ones(12)
         weights[7] = 1e6
         scene = with_crystal(with_table(scene, values=values), orientation_weights=weights)
+        most = largest(rendered(scene, cull=False)[0])
         for fraction in (1e-14, 1e-9, 1e-4):
-            keeps_promise(scene, fraction, "double")
+            keeps_promise(scene, fraction * most)
 
 
 def test_what_is_not_of_the_crystal_stays() -> None:
@@ -320,8 +350,8 @@ def test_what_is_not_of_the_crystal_stays() -> None:
     tolerance = 10 * largest(full)
     image, summary = rendered(scene, tolerance_photons=tolerance)
     assert summary.visited == 0 and np.allclose(image, dark, rtol=1e-12, atol=0)
-    for fraction in (1e-6, 1e-2):
-        keeps_promise(scene, fraction, "double")
+    for fraction in (1e-9, 1e-6, 1e-2):
+        keeps_promise(scene, fraction * largest(full))
 
 
 @pytest.mark.parametrize("spectral", ["direct", "line", "culled"])
@@ -329,8 +359,7 @@ def test_spectra(spectral: str) -> None:
     """However a spectrum is rendered, the tolerance holds."""
     for shape in ("gauss", "tophat", "round") if spectral == "culled" else ("gauss",):
         scene = spectrum(one_wavelength(made(shape)), 0.01, np.ones(8), spectral)
-        for fraction in (1e-6, 1e-2):
-            keeps_promise(scene, fraction, "double")
+        keeps_promise(scene, 1e-3 * largest(rendered(scene, cull=False)[0]))
 
 
 # ---- the golden images ----

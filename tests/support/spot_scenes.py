@@ -69,12 +69,17 @@ def compare(scene: Scene, full: Image, tolerance: float, precision: str = "doubl
     image, summary = rendered(scene, tolerance_photons=tolerance, precision=precision)
     assert np.isfinite(image).all()
     error, largest = float(np.abs(image - full).max()), float(np.abs(full).max())
-    more = largest * (ROUNDING[precision] + (END if ends(scene) else 0.0))
-    least = np.finfo(float).tiny
-    return Comparison(
-        tolerance, error, error / (tolerance + more + least), error / (summary.left_out + more + least),
-        summary,
-    )  # fmt: skip
+    more = largest * ROUNDING[precision]
+    if ends(scene):
+        more += END * largest
+        if error > more:  # no spot is in the image, only what lies about some
+            more += SPOT_END * peak(scene)
+    left = summary.left_out if tolerance else 0.0
+    return Comparison(tolerance, error, _over(error, tolerance + more), _over(error, left + more), summary)
+
+
+def _over(error: float, promise: float) -> float:
+    return error / promise if promise > 0 else math.inf if error else 0.0
 
 
 # ---- random Scenes ----
@@ -358,13 +363,32 @@ def tolerance_of(seed: int, full: Image) -> float:
 
 def plain(scene: Scene) -> Scene:
     """The same where every sample's F^2 L^2 is 1: an image of the other factors."""
-    one = dataclasses.replace(
-        scene.crystal, N=np.ones(3), shape="square", fudge=1.0, displacement=None, weight=1.0
-    )
-    table = dataclasses.replace(
-        scene.table, values=None, origin=(0, 0, 0), default_F=1.0, interpolation="nearest", reach=math.inf
-    )
-    return dataclasses.replace(scene, crystals=(one,), tables=(table,))
+    blocks, tables = [], []
+    for number, block in enumerate(scene.crystals):
+        one = {"N": np.ones(3), "shape": "square", "fudge": 1.0, "displacement": None, "weight": 1.0}
+        blocks.append(dataclasses.replace(block, **one, table=number))
+        table = scene.tables[block.table]
+        tables.append(
+            dataclasses.replace(
+                table, values=None, origin=(0, 0, 0), default_F=1.0, interpolation="nearest", reach=math.inf
+            )
+        )
+    return dataclasses.replace(scene, crystals=tuple(blocks), tables=tuple(tables))
+
+
+def peak(scene: Scene) -> float:
+    """Photons of a pixel all of whose samples are in the middle of the brightest reflection."""
+    flat = plain(scene)
+    blocks, tables = [], []
+    for block, one in zip(flat.crystals, scene.crystals, strict=True):
+        table = scene.tables[one.table]
+        most = table.default_F if table.values is None else max(table.default_F, np.abs(table.values).max())
+        if table.interpolation != "nearest":
+            most = most * 1.25**3
+        blocks.append(dataclasses.replace(block, weight=one.weight * float(np.prod(one.N)) ** 2))
+        tables.append(dataclasses.replace(flat.tables[block.table], default_F=float(most)))
+    flat = dataclasses.replace(flat, crystals=tuple(blocks), tables=tuple(tables), water=0.0)
+    return float(rendered(flat, cull=False)[0].max())
 
 
 def shifted(scene: Scene, fast: int, slow: int) -> Scene:
