@@ -30,6 +30,7 @@ _FIELDS = {name: {field.name for field in dataclasses.fields(kind)} for name, ki
 _PARTS = {
     **{f"crystal.N_{axis}": "Crystal(N=...)" for axis in "abc"},
     **{f"crystal.size_{axis}": "Crystal(size_mm=...)" for axis in "abc"},
+    **{f"crystal.block_size_{axis}": "Crystal(block_size_mm=...)" for axis in "abc"},
     "beam.energy_eV": "Beam.from_energy(...)",
 }
 

@@ -16,6 +16,7 @@ MEANING = {
     "crystal.rotation_deg": "rotation vector about the laboratory axes, after the misset, before phi",
     "crystal.N": "unit cells along a, b, c, as real numbers",
     "crystal.fudge": "width of round, gauss and tophat spots",
+    "crystal.blocks": "of N cells each, where given",
     "crystal.illuminated_volume_um3": "of the crystal in the beam, where given",
     "crystal.mosaic_spread_deg": "one, three or six numbers; each domain turns on about its own axis",
     "crystal.domain_weight": "of one mosaic domain",

@@ -63,6 +63,7 @@ _EXPORTS = {
     "make_dataset": "dataset.make",
     "open_dataset": "dataset.reading",
     "RenderOptions": "engine.options",
+    "Cost": "simulation.cost",
     "random_orientations": "base.rotations",
     "read_crystal": "io.crystal_files",
     "read_geometry": "io.geometry.formats",

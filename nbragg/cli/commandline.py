@@ -56,6 +56,7 @@ _SPECIAL = {
         "image",
         "Ndef",
         "size_mm",
+        "block_size_mm",
         "shape",
         "diffuse",
     },
@@ -324,11 +325,12 @@ def _crystal(setup: Setup, files: _Files) -> Iterator[str]:
         yield from ("-misset", crystal.misset_deg)
     elif crystal.misset_deg is not None:
         yield from ("-misset", *map(number_text, crystal.misset_deg))
-    for axis, cells, size in zip("abc", crystal.N, crystal.size_mm, strict=True):
+    for i, (axis, cells) in enumerate(zip("abc", crystal.N, strict=True)):
         if cells != 1:
             yield from (f"-N{axis}", str(cells))
-        if size is not None:
-            yield from (f"-xtal_{'xyz'['abc'.index(axis)]}", number_text(size))
+        for option, size in (("-xtal", crystal.size_mm[i]), ("-block", crystal.block_size_mm[i])):
+            if size is not None:
+                yield from (f"{option}_{'xyz'[i]}", number_text(size))
     if crystal.shape != "square":
         yield {"round": "-round_xtal", "gauss": "-gauss_xtal", "tophat": "-tophat_spots"}.get(
             crystal.shape, f"-{crystal.shape}"

@@ -20,11 +20,15 @@ from .words import Given, UsageError, scan
 if TYPE_CHECKING:
     from ..scene.record import Scene
     from ..simulation.result import Result
+    from ..simulation.simulator import Simulator
     from .parser import CommandLine
 
 __all__ = ["main"]
 
 _PROGRAM = "nanobragg"
+
+#: what takes so many seconds is told before
+_LONG = 10.0
 
 
 def _print_traces(command: CommandLine, result: Result) -> None:
@@ -65,6 +69,22 @@ def _check(command: CommandLine, scene: Scene) -> None:
         check_pixel(scene, slow, fast)
 
 
+def _tell_cost(command: CommandLine, simulator: Simulator) -> None:
+    """Say what will take long, before it does, and what would take less."""
+    from ..simulation.cost import clearly_short, time_text
+
+    images = 1 if command.series is None else command.series.count
+    if command.quiet or clearly_short(simulator.scene, command.options, _LONG, images):
+        return
+    cost = simulator.cost()
+    if images * cost.seconds < _LONG:
+        return
+    of_all = "" if images == 1 else f", {images} images of {time_text(cost.seconds)} each"
+    samples = f"{images * cost.samples:.3g} samples{of_all}"
+    complain(_PROGRAM, "cost", f"about {time_text(images * cost.seconds)} for {samples}")
+    complain(_PROGRAM, "cheaper", "; ".join(cost.advice))
+
+
 def _run(given: Sequence[Given], argv: Sequence[str]) -> None:
     with busy("reading"):
         from ..simulation.simulator import Simulator
@@ -87,6 +107,7 @@ def _run(given: Sequence[Given], argv: Sequence[str]) -> None:
             f"version {__version__}, physics {scene.physics}, precision {report.precision(command.options)}\n"
         )
         print("\n".join(report.scene_lines(command, scene)), flush=True)
+        _tell_cost(command, simulator)
         if command.series is not None:
             from . import series
 

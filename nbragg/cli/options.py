@@ -48,8 +48,8 @@ def _pivot(value: str) -> tuple[str, Any]:
     return ("detector.pivot_in_order", value)
 
 
-def _sized(names: tuple[str, ...], axes: str, text: str) -> Option:
-    sets = tuple(f"crystal.size_{axis}" for axis in axes)
+def _sized(names: tuple[str, ...], axes: str, text: str, what: str = "size") -> Option:
+    sets = tuple(f"crystal.{what}_{axis}" for axis in axes)
     return Option(names, ("float",), "SIZE", "mm", "from -N", "crystal", text, sets)
 
 
@@ -107,6 +107,14 @@ _CRYSTAL = (
     _sized(("-xtal_width", "-xtal_y", "-sample_width", "-sample_y", "-width"), "b", "crystal edge along b"),
     _sized(("-xtal_heigh*", "-xtal_z", "-sample_heigh*", "-sample_z", "-heigh*"), "c",
            "crystal edge along c"),
+    _sized(("-block_size",), "abc",
+           "edge on all axes of the blocks that make up a crystal of -xtalsize, each scattering alone; sets "
+           "the cell counts in its place; as many blocks as fill the crystal", "block_size"),
+    _sized(("-block_x",), "a", "block edge along a", "block_size"),
+    _sized(("-block_y",), "b", "block edge along b", "block_size"),
+    _sized(("-block_z",), "c", "block edge along c", "block_size"),
+    _number("-blocks", "crystal", "NUMBER", "", "1", "blocks of N cells in the beam, each scattering alone",
+            "crystal.blocks"),
     _number("-illuminated_volume", "crystal", "VOLUME", "um^3", "one block of N cells",
             "volume of the crystal in the beam: as many blocks of N cells as fill it, each scattering alone",
             "crystal.illuminated_volume_um3"),

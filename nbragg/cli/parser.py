@@ -165,7 +165,8 @@ def _crystal(
         inputs["-mat"] = matrix
         part["a_matrix"] = read_matrix(matrix) / wavelength_A
     part["N"] = tuple(part.pop(f"N_{axis}", 1) for axis in "abc")
-    part["size_mm"] = tuple(part.pop(f"size_{axis}", None) for axis in "abc")
+    for what in ("size", "block_size"):
+        part[f"{what}_mm"] = tuple(part.pop(f"{what}_{axis}", None) for axis in "abc")
     if part.get("misset_deg") == "random":
         part.setdefault("misset_seed", seed)
     if "N_distribution" in part:

@@ -100,6 +100,7 @@ def _crystal(scene: Scene) -> list[str]:
     lines += [
         _line("misset", f"{_numbers(report.misset_deg)} deg"),
         _line("unit cells", _numbers(block.N, "%.10g").replace(" ", " x ") + f"  ({micrometres} um){sizes}"),
+        *([_line("blocks", f"{report.blocks:.10g}, each scattering alone")] if report.blocks != 1.0 else []),
         _line("shape", report.shape + (f", fudge {block.fudge:g}" if block.fudge != 1.0 else "")),
         _line("mosaic domains", f"{domains} over {report.mosaic_spread * _DEGREES:g} deg"),
         _line(

@@ -96,7 +96,17 @@ class Crystal(Record):
         The squared lattice factor is divided by its integral over one reciprocal cell in units of Na Nb Nc,
         0.98444 for Gaussians, 1.04739 for ``"tophat"``, 1 for the others at fudge 1.
     size_mm : 3 floats or None each
-        Crystal edges along a, b, c, mm; where given they decide N (canonical 5.5).
+        Crystal edges along a, b, c, mm; where given they decide N (canonical 5.5): the crystal is one block
+        of cells, unless ``block_size_mm`` says that it consists of smaller ones.
+    block_size_mm : 3 floats or None each
+        Edges along a, b, c, mm, of the blocks of which a crystal of ``size_mm``, of which all three are then
+        needed, consists.  They decide N in place of ``size_mm``, by the same rule; along an axis of None N
+        is as given.  As many blocks of N cells as fill the crystal, or that of it which is in the beam,
+        scatter independently of each other.  None for all three: the crystal is one block.
+    blocks : float, optional
+        How many blocks of N cells scatter independently of each other, above 0: photons of reflections are
+        proportional to it.  None: one, unless ``illuminated_volume_um3`` or ``block_size_mm``, of which at
+        most one is given beside None here, say how many.
     illuminated_volume_um3 : float, optional
         Volume of the crystal in the beam, cubic micrometre: as many blocks of N cells as fill it, which
         scatter independently of each other.  None: one block.
@@ -191,6 +201,8 @@ class Crystal(Record):
     size_seed: int = 1
     image: int = 0
     size_mm: tuple[float | None, float | None, float | None] = (None, None, None)
+    block_size_mm: tuple[float | None, float | None, float | None] = (None, None, None)
+    blocks: float | None = None
     illuminated_volume_um3: float | None = None
     shape: str = "square"
     fudge: float = 1.0
@@ -233,13 +245,7 @@ class Crystal(Record):
         for i, x in enumerate(self.rotation_deg):
             check.number(f"rotation_deg[{i}]", x, at_least=-_MOST_DEGREES, at_most=_MOST_DEGREES)
         self._check_cells()
-        sizes = enumerate(_three("size_mm", self.size_mm))
-        self._set(
-            "size_mm",
-            tuple(check.optional_number(f"size_mm[{i}]", x, above=0, at_most=1e15) for i, x in sizes),
-        )
-        volume = check.optional_number("illuminated_volume_um3", self.illuminated_volume_um3, above=0)
-        self._set("illuminated_volume_um3", volume)
+        self._check_amount()
         self._set("shape", check.choice("shape", self.shape, SHAPES))
         self._set("fudge", check.number("fudge", self.fudge, at_least=0))
         for name in ("osc_deg", "phistep_deg"):
@@ -352,6 +358,33 @@ class Crystal(Record):
                 f"the eigenvalues of N as a tensor must be at least {_LEAST_EIGENVALUE}, and the least is "
                 f"{smallest:.4g}"
             )
+
+    def _check_amount(self) -> None:
+        """Edges of crystal and blocks, and how many blocks there are: said once."""
+        for name in ("size_mm", "block_size_mm"):
+            edges = enumerate(_three(name, getattr(self, name)))
+            checked = (check.optional_number(f"{name}[{i}]", x, above=0, at_most=1e15) for i, x in edges)
+            self._set(name, tuple(checked))
+        for name in ("blocks", "illuminated_volume_um3"):
+            self._set(name, check.optional_number(name, getattr(self, name), above=0))
+        sized = any(edge is not None for edge in self.block_size_mm)
+        given = [name for name in ("blocks", "illuminated_volume_um3") if getattr(self, name) is not None]
+        given += ["block_size_mm"] * sized
+        if len(given) > 1:
+            raise InputError(f"{' and '.join(given)} each say how many blocks there are: give one of them")
+        if not sized:
+            return
+        for axis, edge, block in zip("abc", self.size_mm, self.block_size_mm, strict=True):
+            if edge is None:
+                raise InputError(
+                    f"block_size_mm needs the crystal's edges, and size_mm has none along {axis}: give all "
+                    "three; or give size_mm alone, as the block's edges, and how many there are as blocks"
+                )
+            if block is not None and block > edge:
+                raise InputError(
+                    f"the blocks are longer than the crystal along {axis}: block_size_mm {block:g}, at most "
+                    f"size_mm {edge:g} was expected"
+                )
 
     def _check_mosaic(self) -> None:
         self._set("mosaic_seed", check.seed("mosaic_seed", self.mosaic_seed))

@@ -12,6 +12,7 @@ from ..model.sample import Sample
 from ..model.setup import Setup
 
 if TYPE_CHECKING:
+    from ..model.crystal import Crystal
     from ..scene.record import Scene
 
 __all__ = ["SHARP", "Stage", "blurred", "kind_of", "plan"]
@@ -99,10 +100,19 @@ def _spot_width(scene: Scene) -> float:
 
 #: what a blurred crystal has none of
 _PLAIN = {
-    "shape": "gauss", "size_mm": (None, None, None), "Ndef": (0.0, 0.0, 0.0), "N_distribution": None,
-    "N_domains": False, "mosaic_spread_deg": None, "mosaic_domains": None, "mosaic_set": None,
-    "mosaic_weights": None, "domain_weight": None, "cell_spread": None, "diffuse": None,
+    "shape": "gauss", "size_mm": (None,) * 3, "block_size_mm": (None,) * 3, "Ndef": (0.0, 0.0, 0.0),
+    "N_distribution": None, "N_domains": False, "mosaic_spread_deg": None, "mosaic_domains": None,
+    "mosaic_set": None, "mosaic_weights": None, "domain_weight": None, "cell_spread": None, "diffuse": None,
 }  # fmt: skip
+
+
+def _filling(crystal: Crystal, scene: Scene, number: int) -> dict[str, float]:
+    """The volume of a crystal whose blocks of given edges become others."""
+    if not any(crystal.block_size_mm):
+        return {}
+    placed = next(placed for placed in scene.placement.crystals if placed.number == number)
+    cells = np.prod(placed.size_m / np.array(placed.unit_cell.edges))
+    return {"illuminated_volume_um3": float(placed.blocks * cells * 1e18) * placed.unit_cell.volume}
 
 
 def blurred(setup: Setup, scene: Scene, divide: float) -> Setup:
@@ -110,7 +120,10 @@ def blurred(setup: Setup, scene: Scene, divide: float) -> Setup:
     cells: dict[int, tuple[float, ...]] = {}
     for block, placed in zip(scene.crystals, scene.placement.crystals, strict=True):
         cells.setdefault(placed.number, tuple(max(float(n) / divide, 1.0) for n in block.N))
-    crystals = [crystal.replace(N=cells[i], **_PLAIN) for i, crystal in enumerate(setup.sample.crystals)]
+    crystals = [
+        crystal.replace(N=cells[i], **_PLAIN | _filling(crystal, scene, i))
+        for i, crystal in enumerate(setup.sample.crystals)
+    ]
     sample = Sample(tuple(crystals), setup.sample.weights)
     beam = setup.beam.replace(fluence=scene.fluence, flux=0.0)
     plain: dict[str, Any] = {

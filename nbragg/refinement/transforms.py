@@ -15,7 +15,7 @@ __all__ = ["Scale", "scales_of"]
 #: ends of names whose values are positive, and whose errors are parts of them
 _POSITIVE = (
     "fluence", "flux", "exposure_s", "fudge", "mosaic_spread_deg", "cell_spread_pct", "gamma_A", "sigma_A",
-    "molecules", "thickness_mm", "thickness_um", "default_F", "hdivrange_mrad", "vdivrange_mrad",
+    "molecules", ".blocks", "thickness_mm", "thickness_um", "default_F", "hdivrange_mrad", "vdivrange_mrad",
     "dispersion_pct", "background.constant", "background.radial",
 )  # fmt: skip
 

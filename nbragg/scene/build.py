@@ -28,6 +28,7 @@ from .crystal_blocks import CrystalSetting, MadeCrystal, factor_tables, make_cry
 from .crystal_cell import shape_metric, unturned_cell
 from .crystal_size import (
     Sizes,
+    block_edges,
     cells_along_axes,
     clip_to_beam,
     recommended_oversample,
@@ -369,6 +370,7 @@ class _QuirkKey(NamedTuple):
     shape: str
     N: tuple[float, float, float]
     size_mm: Sizes
+    block_size_mm: Sizes
     phi: tuple[float | None, float | None, int | None]
 
 
@@ -377,7 +379,8 @@ def _quirk_key(c: Crystal) -> _QuirkKey:
     phi = (c.osc_deg, c.phistep_deg, c.phisteps)
     capped = c.mosaic in (None, "cap") and not isinstance(c.mosaic_set, np.ndarray)
     shape = "" if any(c.Ndef) else c.shape
-    return _QuirkKey(c.cell, c.a_matrix, random, domain_count(c), capped, shape, c.N, c.size_mm, phi)
+    sizes = c.size_mm, c.block_size_mm
+    return _QuirkKey(c.cell, c.a_matrix, random, domain_count(c), capped, shape, c.N, *sizes, phi)
 
 
 def _tell_quirks(
@@ -413,7 +416,8 @@ def _facts(key: _QuirkKey, beam: Beam, physics: Physics) -> CrystalFacts:
     narrower: tuple[float, ...] = ()
     if key.shape in ("gauss", "tophat"):
         cell = unturned_cell(key.cell, key.a_matrix, physics)
-        cells = cells_along_axes(key.N, clip_to_beam(key.size_mm, beam.beamsize_mm), cell)
+        edges = block_edges(clip_to_beam(key.size_mm, beam.beamsize_mm), key.block_size_mm)
+        cells = cells_along_axes(key.N, edges, cell)
         metric = shape_metric(key.shape, cells, cell, physics)
         narrower = tuple((np.sqrt(np.diag(metric)) / cells).tolist())
     return CrystalFacts(

@@ -80,7 +80,8 @@ def check_oversampling(sampling: Sampling, longest: str, recommended: int) -> No
     if sampling.oversample is None and recommended > _MOST_SUBPIXELS:
         raise InputError(
             f"a crystal of {longest} A would need {recommended} sub-pixels per pixel edge: "
-            "give oversample explicitly, or a smaller N or size"
+            "give oversample explicitly, a smaller N or size, or block_size_mm (-block_size), the edges of "
+            "blocks that it consists of"
         )
     if sampling.oversample is not None and sampling.oversample < recommended:
         warn(

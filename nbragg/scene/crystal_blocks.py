@@ -18,7 +18,15 @@ from ..model.physics import Physics
 from ..model.structure_factors import StructureFactors
 from .checks import check_indices, interpolation, warn_of_left_hand
 from .crystal_cell import misset, placed_cell, shape_integral, shape_metric, standing_rotation, unturned_cell
-from .crystal_size import block_count, cells_along_axes, clip_to_beam, effective_cells
+from .crystal_size import (
+    Sizes,
+    block_count,
+    block_edges,
+    cells_along_axes,
+    clip_to_beam,
+    crystal_volume,
+    effective_cells,
+)
 from .mosaicity import Domains, Mosaicity, domain_count, make_domains
 from .orientations import crystal_orientations
 from .placement import CrystalPlacement
@@ -73,7 +81,8 @@ def make_crystal(
     turned, standing = run(_standing, crystal, physics, part=i)
     factors = crystal.structure_factors
     sizes = _sizes(crystal, i, standing)
-    cells = cells_along_axes(crystal.N, size_mm, standing) if sizes is None else sizes.mean(axis=0)
+    edges = block_edges(size_mm, crystal.block_size_mm)
+    cells = cells_along_axes(crystal.N, edges, standing) if sizes is None else sizes.mean(axis=0)
     lookup = (
         factors,
         about.interpolate,
@@ -98,7 +107,9 @@ def make_crystal(
     for number, (cell, share) in enumerate(individuals):
         check_indices(cell, about.shortest, all_domains.strains)
         for domains, along, part in parts if share != 0.0 else ():
-            made.blocks.append(_block(crystal, fraction, cell, domains, about, along, share * part, first))
+            count = _count(crystal, size_mm, standing, along, cell)
+            own = domains, along, share * part
+            made.blocks.append(_block(crystal, fraction, count, cell, about, *own, first))
             made.reports.append(
                 CrystalPlacement(
                     number=i,
@@ -112,6 +123,7 @@ def make_crystal(
                     mosaic_turning=domains.turning,
                     strained=domains.strains is not None,
                     size_m=numbers.read_only(along * np.array(cell.edges) * 1e-10),
+                    blocks=count,
                     n_listed=factors.n_listed or 0,
                 )
             )
@@ -142,6 +154,16 @@ def _with_motions(crystal: Crystal, made: MadeCrystal, about: CrystalSetting) ->
         # and nothing of it is rendered
         tables = tuple(dataclasses.replace(table, reach=0.0) for table in tables)
     return MadeCrystal(blocks, tables, made.reports, [motion for motion in motions if motion is not None])
+
+
+def _count(crystal: Crystal, size_mm: Sizes, standing: UnitCell, along: FloatArray, cell: UnitCell) -> float:
+    """How many blocks of so many cells scatter independently of each other."""
+    if crystal.blocks is not None:
+        return crystal.blocks
+    volume = crystal.illuminated_volume_um3
+    if any(crystal.block_size_mm):
+        volume = crystal_volume(size_mm, standing)
+    return block_count(volume, effective_cells(along, crystal.Ndef), cell)
 
 
 def _sizes(crystal: Crystal, i: int, cell: UnitCell) -> FloatArray | None:
@@ -184,9 +206,10 @@ def _reaching(tables: tuple[FactorTable, ...], stretch: float) -> tuple[FactorTa
 def _block(
     crystal: Crystal,
     fraction: float,
+    count: float,
     cell: UnitCell,
-    domains: Domains,
     about: CrystalSetting,
+    domains: Domains,
     along: FloatArray,
     share: float,
     table: int,
@@ -203,7 +226,7 @@ def _block(
         times = numbers.scalar(domains.weights.mean() / domains.divisor)
     cells = effective_cells(along, crystal.Ndef)
     metric = shape_metric(crystal.shape, along, cell, physics, crystal.Ndef)
-    weight = fraction * times * block_count(crystal.illuminated_volume_um3, cells, cell) * share
+    weight = fraction * times * count * share
     if crystal.no_N_scale:
         weight /= numbers.scalar(np.prod(cells)) ** 2
     if crystal.normalise_shape:

@@ -7,12 +7,21 @@ import math
 import numpy as np
 
 from ..base import numbers
+from ..base.errors import InputError
 from ..base.unit_cell import UnitCell
 from ..base.vectors import FloatArray
 from ..base.warn import warn
 from ..model.crystal_checks import cells_tensor
 
-__all__ = ["block_count", "cells_along_axes", "clip_to_beam", "effective_cells", "recommended_oversample"]
+__all__ = [
+    "block_count",
+    "block_edges",
+    "cells_along_axes",
+    "clip_to_beam",
+    "crystal_volume",
+    "effective_cells",
+    "recommended_oversample",
+]
 
 Sizes = tuple[float | None, float | None, float | None]
 
@@ -29,16 +38,45 @@ def clip_to_beam(size_mm: Sizes, beamsize_mm: float) -> Sizes:
                 f"size_mm along {axis} is clipped from {size:g} to {beamsize_mm:g} mm, "
                 "the beam size (beamsize_mm)"
             )
-            size = beamsize_mm.real or None
+            size = beamsize_mm or None
         clipped.append(size)
     return clipped[0], clipped[1], clipped[2]
+
+
+def block_edges(size_mm: Sizes, block_size_mm: Sizes) -> Sizes:
+    """What decides the cells of a block along a, b, c; None where N does.
+
+    That is the crystal where it is one block, and else the block, no larger than what the beam meets of the
+    crystal.
+    """
+    if not any(block_size_mm):
+        return size_mm
+    pairs = zip(size_mm, block_size_mm, strict=True)
+    a, b, c = (size if block and size and size.real < block else block for size, block in pairs)
+    return a, b, c
+
+
+def crystal_volume(size_mm: Sizes, cell: UnitCell) -> float:
+    """Of a crystal with these edges along a, b, c, cubic micrometre.
+
+    Raises
+    ------
+    InputError
+        For an edge that a beam of no size leaves none of.
+    """
+    volume = cell.volume / numbers.scalar(cell.edges[0] * cell.edges[1] * cell.edges[2])
+    for size in size_mm:
+        if size is None:
+            raise InputError("block_size_mm: beamsize_mm 0 lights nothing of the crystal: give one above 0")
+        volume = volume * (size * 1e3)
+    return numbers.scalar(volume)
 
 
 def cells_along_axes(N: tuple[float, float, float], size_mm: Sizes, cell: UnitCell) -> FloatArray:
     """Unit cells along a, b, c: ceil(size/edge) where a size is given, else N (canonical 5.5)."""
     edges = cell.edges
     cells = [
-        numbers.scalar(n) if size is None else math.ceil(size * 1e-3 / (edge.real * 1e-10))
+        numbers.scalar(n) if size is None else math.ceil(size.real * 1e-3 / (edge.real * 1e-10))
         for n, size, edge in zip(N, size_mm, edges, strict=True)
     ]
     return numbers.array(cells)

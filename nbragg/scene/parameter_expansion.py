@@ -12,9 +12,11 @@ import numpy as np
 from ..base.cached import cached_property
 from ..base.errors import InputError
 from ..base.vectors import FloatArray
+from ..model.crystal import Crystal
 from ..model.sample import ROTATION
 from ..model.setup import Setup
 from .build import make_scene
+from .crystal_size import Sizes, block_edges
 from .parameter_groups import cell_ties, centre_fields
 from .parameter_names import Name, indexed, parsed, unknown
 from .parameter_records import listed_records, record_at
@@ -194,9 +196,9 @@ def _check(name: Name, entry: Entry, subject: Subject, number: int) -> None:
     if why:
         raise InputError(f"{name.given} {why}")
     if entry.name == "crystal.N" and name.element:
-        size = dict(enumerate(subject.setup.sample.crystals[number].size_mm)).get(name.element[0])
-        if size is not None:
-            raise InputError(f"{name.given} has no effect: size_mm decides the number of cells, a count")
+        decides, sizes = _deciding(subject.setup.sample.crystals[number])
+        if dict(enumerate(sizes)).get(name.element[0]) is not None:
+            raise InputError(f"{name.given} has no effect: {decides} decides the number of cells, a count")
     if entry.name in ("beam.polarization", "beam.polarization_azimuth_deg"):
         _check_polar_axes(name, subject.scene)
 
@@ -228,12 +230,19 @@ def _at(value: Any, index: tuple[int, ...]) -> float:
     return float(value)
 
 
+def _deciding(crystal: Crystal) -> tuple[str, Sizes]:
+    """The field whose edges decide the cells of a block, and those edges."""
+    field = "block_size_mm" if any(crystal.block_size_mm) else "size_mm"
+    return field, block_edges(crystal.size_mm, crystal.block_size_mm)
+
+
 def _free_cells(name: Name, entry: Entry, setup: Setup, number: int) -> tuple[Parameter, ...]:
     """The numbers of cells that no size decides."""
     crystal = setup.sample.crystals[number]
-    free = [i for i, size in enumerate(crystal.size_mm) if size is None]
+    decides, sizes = _deciding(crystal)
+    free = [i for i, size in enumerate(sizes) if size is None]
     if not free:
-        raise InputError(f"{name.given} has no effect: size_mm decides the numbers of cells, counts")
+        raise InputError(f"{name.given} has no effect: {decides} decides the numbers of cells, counts")
     return tuple(
         Parameter(_spelled(name, (i,)), entry.unit, float(crystal.N[i]), (Place(entry.name, number, (i,)),))
         for i in free

@@ -383,6 +383,7 @@ _ENTRIES = (
     Entry("crystal.misset_deg", "deg", value=_misset, settle=_settle_misset),
     Entry("crystal.rotation_deg", "deg"),
     Entry("crystal.N", "-", position=False),
+    Entry("crystal.blocks", "-", position=False),
     Entry("crystal.illuminated_volume_um3", "um^3", position=False),
     Entry("crystal.fudge", "-"),
     Entry("crystal.mosaic_spread_deg", "deg", without=_collapses("crystal", "mosaic_spread_deg")),

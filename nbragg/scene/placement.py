@@ -56,7 +56,9 @@ class CrystalPlacement(FrozenArrays):
     strained : bool
         Each domain has a cell of its own.
     size_m : ndarray (3,)
-        Edges along a, b, c.
+        Edges along a, b, c of a block of cells.
+    blocks : float
+        Such blocks, which scatter independently of each other.
     n_listed : int
         Structure factors listed.
     """
@@ -72,6 +74,7 @@ class CrystalPlacement(FrozenArrays):
     mosaic_turning: bool
     strained: bool
     size_m: FloatArray
+    blocks: float
     n_listed: int
 
     @cached_property

@@ -35,6 +35,7 @@ SPELLINGS = {
         -xtal_size -sample_thick -sample_x -xtal_thick -xtal_x -sample_width -sample_y -xtal_width -xtal_y
         -width
         -sample_heigh -sample_height -sample_z -xtal_height -xtal_z -height -illuminated_volume
+        -blocks -block_size -block_x -block_y -block_z
         -fudge -mosaic -mosaicity
         -mosaic_spread -mosaic_domains -mosaic_dom -phi -osc -phistep -phisteps -lambda -wave -wavelength
         -energy
@@ -165,6 +166,9 @@ def test_every_setting_has_a_reader() -> None:
         "crystal.size_a",
         "crystal.size_b",
         "crystal.size_c",
+        "crystal.block_size_a",
+        "crystal.block_size_b",
+        "crystal.block_size_c",
         "detector.pivot_in_order",
         "hkl.default_F",
         "input.matrix",
@@ -229,6 +233,7 @@ def test_every_setting_has_a_reader() -> None:
         "crystal.structure_factors",
         "crystal.N",
         "crystal.size_mm",
+        "crystal.block_size_mm",
         "detector.mask",
         "detector.header_fields",
         "detector.panels",  # from -geometry, -detector

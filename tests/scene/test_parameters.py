@@ -240,6 +240,7 @@ def test_refused(name: str, said: str) -> None:
         ({"attenuation_um": None}, "detector.attenuation_um", "is not set"),
         ({"size_mm": (None, 1e-4, None)}, "crystal.N[1]", "size_mm decides"),
         ({"size_mm": (1e-4, 1e-4, 1e-4)}, "crystal.N", "size_mm decides"),
+        ({}, "crystal.blocks", "not set"),
         ({"close_distance_mm": 90}, "detector.distance_mm", "close_distance_mm decides"),
         ({"distance_mm": None}, "detector.distance_mm", "is not set"),
         ({"phistep_deg": 0}, "crystal.phistep_deg", "counts as not given"),

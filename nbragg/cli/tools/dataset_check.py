@@ -62,6 +62,8 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _report(dataset: Dataset, found: Estimate, images: int | None, workers: int) -> list[str]:
+    from ...simulation.cost import time_text
+
     recipe = dataset.recipe
     first = found.made[0]
     shape = " x ".join(map(str, first.image.shape))
@@ -75,7 +77,9 @@ def _report(dataset: Dataset, found: Estimate, images: int | None, workers: int)
     else:
         files = -(-images // recipe.images_per_shard)
         lines.append(f"{images} images in {files} files: {_bytes(images * found.bytes_per_image)}; {each}")
-        lines.append(f"about {_time(found.seconds(images, workers))} on {workers} workers of this machine")
+        lines.append(
+            f"about {time_text(found.seconds(images, workers))} on {workers} workers of this machine"
+        )
     means = [float(np.mean(one.image)) for one in found.made]
     most = [float(np.max(one.image)) for one in found.made]
     lines.append(f"{min(spots)} to {max(spots)} reflections an image; mean pixel {min(means):.3g} to "
@@ -104,12 +108,6 @@ def _bytes(size: float) -> str:
         if size >= factor:
             return f"{size / factor:.3g} {unit}"
     return f"{size / 1e3:.3g} kB"
-
-
-def _time(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.2g} s"
-    return f"{seconds / 60:.3g} min" if seconds < 7200 else f"{seconds / 3600:.3g} h"
 
 
 def main(words: Sequence[str]) -> int:
