@@ -149,17 +149,23 @@ static uint32_t sparse_wanted(const nb_scene *s, const nb_panel *p, const nb_wor
     }
     uint32_t blocks = 0;
     memset(wanted, 0, sizeof w->parts.cells);
-    for (int i = 0; i < l->count; i++) {
+    /* pixel by pixel, and of those that count the cells that its samples are in */
+    for (int i = 0, next_i; i < l->count; i = next_i) {
+        for (next_i = i + 1; next_i < l->count && l->pixel[next_i] == l->pixel[i]; next_i++) {}
         const int32_t y = slow + l->pixel[i];
         if (y < p->roi[2] || y > p->roi[3]) continue;
-        for (int j = 0; j < f->count; j++) {
+        for (int j = 0, next_j; j < f->count; j = next_j) {
+            for (next_j = j + 1; next_j < f->count && f->pixel[next_j] == f->pixel[j]; next_j++) {}
             const int32_t x = fast + f->pixel[j];
             if (x < p->roi[0] || x > p->roi[1]) continue;
             if (p->mask && !p->mask[(int64_t)y * p->fpixels + x]) continue;
             if (s->transmission && s->transmission[nb_image_index(p, x, y) - s->behind] == 0.0) continue;
-            const int at[2] = {i / NB_CELL, j / NB_CELL}, block = at[0] / NB_SPLIT * NB_SPLIT + at[1] / NB_SPLIT;
-            wanted[block] |= 1u << (at[0] % NB_SPLIT * NB_SPLIT + at[1] % NB_SPLIT);
-            blocks |= 1u << block;
+            for (int row = i / NB_CELL; row <= (next_i - 1) / NB_CELL; row++)
+                for (int column = j / NB_CELL; column <= (next_j - 1) / NB_CELL; column++) {
+                    const int block = row / NB_SPLIT * NB_SPLIT + column / NB_SPLIT;
+                    wanted[block] |= 1u << (row % NB_SPLIT * NB_SPLIT + column % NB_SPLIT);
+                    blocks |= 1u << block;
+                }
         }
     }
     return blocks;
