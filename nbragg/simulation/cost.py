@@ -120,7 +120,7 @@ def cost_of(scene: Scene, options: RenderOptions) -> Cost:
     """
     with said_before():  # what the image itself will say
         seconds = _measured(scene, options.replace(progress=None, on_device=False))
-    return Cost(samples_of(scene), seconds, tuple(_advice(scene)))
+    return Cost(samples_of(scene), seconds, tuple(_advice(scene, options)))
 
 
 def _pixels(panel: PlacedPanel) -> int:
@@ -264,9 +264,10 @@ def _live_pixels(panel: PlacedPanel, edge: int) -> NDArray[np.int64]:
 # ---- what would make it cheaper ----------------------------------------------------------------------------
 
 
-def _advice(scene: Scene) -> Iterator[str]:
+def _advice(scene: Scene, options: RenderOptions) -> Iterator[str]:
     """What takes less time, with how much less where that is known."""
-    if any(crystal.shape in ("square", "round") for crystal in scene.crystals):
+    fringes = any(crystal.shape in ("square", "round") for crystal in scene.crystals)
+    if fringes and options.cull and not options.tolerance_photons:
         yield "tolerance_photons (-tolerance PHOTONS) leaves out what is fainter"
     recommended, now = scene.placement.recommended_oversample, scene.oversample
     fewer = _fewer_of_blocks(scene)

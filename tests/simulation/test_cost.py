@@ -164,9 +164,14 @@ def test_nothing_is_said_while_it_is_measured(capsys: pytest.CaptureFixture[str]
     ],
 )
 def test_advice(words: str, said: tuple[str, ...], unsaid: tuple[str, ...]) -> None:
-    text = "\n".join(costs._advice(simulator(f"-detpixels 200 {words}").scene))
+    text = "\n".join(costs._advice(simulator(f"-detpixels 200 {words}").scene, ONE))
     assert all(part in text for part in said), text
     assert not any(part in text for part in unsaid), text
+
+
+def test_a_tolerance_that_is_given_is_no_advice() -> None:
+    job = simulator("-N 5 -detpixels 20", threads=1, tolerance_photons=1e-6)
+    assert not any("tolerance" in line for line in job.cost().advice)
 
 
 def test_advice_is_true() -> None:
