@@ -116,7 +116,8 @@ def _run(given: Sequence[Given], argv: Sequence[str]) -> None:
         image_files.write_dump(command)
         with progress_bar(report.pixels(scene), "px", wanted=command.progress) as progress:
             result = simulator.render(progress=progress)
-        print("\n".join(report.statistics_lines(result.statistics, result.elapsed)))
+        lines = report.statistics_lines(result.statistics, result.elapsed)
+        print("\n".join([*lines, *report.samples_lines(result, command.options)]))
         if command.trace is not None:
             _print_traces(command, result)
         with image_files.open_saves(command, None) as saves:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ..response.detect import DetectorImage
     from ..response.reference_noise import NoiseImage
     from ..scene.record import PlacedPanel, Scene
+    from ..simulation.result import Result
     from .parser import CommandLine
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "pixels",
     "precision",
     "scene_lines",
+    "samples_lines",
     "statistics_lines",
     "written_line",
 ]
@@ -347,6 +349,22 @@ def statistics_lines(statistics: Statistics, elapsed: float) -> list[str]:
         _line("rmsd", f"{s.rmsd:g}"),
         _line("solid angle", f"{s.solid_angle_sr:g} sr ({share:.4g} % of the sphere)"),
     ]
+
+
+def samples_lines(result: Result, options: RenderOptions) -> list[str]:
+    """How many samples were evaluated, where that is not all of them or was to be fewer."""
+    from ..simulation.cost import samples_of
+
+    everything = samples_of(result.scene)
+    if result.visited is None:
+        asked = options.tolerance_photons > 0.0
+        return (
+            [_line("samples", f"all {everything:.3g}: leaving some out would not pay here")] if asked else []
+        )
+    text = f"{result.visited:.3g} of {everything:.3g} evaluated"
+    if result.left_out > 0.0:
+        text += f"; no pixel has lost more than {result.left_out:.3g} photons"
+    return [_line("samples", text)]
 
 
 def output_lines(

@@ -79,7 +79,9 @@ def limits(scene: Scene, options: RenderOptions) -> dict[str, float]:
     """What decides which samples are left out."""
     if not options.cull:
         return {}
-    ends = scene.physics == "exact" and all(crystal.shape in ("gauss", "tophat") for crystal in scene.crystals)
+    ends = scene.physics == "exact" and all(
+        crystal.shape in ("gauss", "tophat") for crystal in scene.crystals
+    )
     return {"tolerance": options.tolerance_photons, "spot_end": SPOT_END if ends else 0.0}
 
 

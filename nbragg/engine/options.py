@@ -117,8 +117,8 @@ class RenderOptions(Record):
             or not (0.0 <= photons < math.inf)
         ):
             raise InputError(
-                f"tolerance_photons = {photons!r}: give the photons that a pixel may differ by, 0 or a positive "
-                "number"
+                f"tolerance_photons = {photons!r}: give the photons that a pixel may differ by, 0 or a "
+                "positive number"
             )
 
 

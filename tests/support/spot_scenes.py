@@ -358,7 +358,8 @@ def single_samples(seed: int) -> Scene:
 def tolerance_of(seed: int, full: Image) -> float:
     """Photons, from 1e-7 of the brightest pixel to half of it."""
     power = Dice(seed + 10**9).between(-7, -0.3)
-    return (float(np.abs(full).max()) or 1.0) * 10.0**power
+    largest = float(np.abs(full).max())
+    return (largest if largest > 1e-200 else 1.0) * 10.0**power
 
 
 def plain(scene: Scene) -> Scene:
@@ -388,7 +389,7 @@ def peak(scene: Scene) -> float:
         blocks.append(dataclasses.replace(block, weight=one.weight * float(np.prod(one.N)) ** 2))
         tables.append(dataclasses.replace(flat.tables[block.table], default_F=float(most)))
     flat = dataclasses.replace(flat, crystals=tuple(blocks), tables=tuple(tables), water=0.0)
-    return float(rendered(flat, cull=False)[0].max())
+    return float(np.abs(rendered(flat, cull=False)[0]).max())  # a sensor lit from behind captures less than 0
 
 
 def shifted(scene: Scene, fast: int, slow: int) -> Scene:
