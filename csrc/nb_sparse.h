@@ -138,36 +138,44 @@ static int curved_frame(const nb_panel *p, int layer, const double middle[2], co
     return angle < 1.0;
 }
 
+/* Whether a pixel is rendered and light reaches it. */
+static int sparse_counts(const nb_scene *s, const nb_panel *p, int32_t x, int32_t y)
+{
+    if (y < p->roi[2] || y > p->roi[3] || x < p->roi[0] || x > p->roi[1]) return 0;
+    if (p->mask && !p->mask[(int64_t)y * p->fpixels + x]) return 0;
+    return !s->transmission || s->transmission[nb_image_index(p, x, y) - s->behind] != 0.0;
+}
+
 /* Cells of each block that have a pixel which is rendered, and which light reaches.  Returns the blocks that have some. */
 static uint32_t sparse_wanted(const nb_scene *s, const nb_panel *p, const nb_worker *w, uint32_t wanted[NB_PARTS])
 {
     const nb_edge *f = &w->edge[0], *l = &w->edge[1];
     const int32_t fast = w->at[0], slow = w->at[1], last_f = fast + f->pixel[f->count - 1], last_s = slow + l->pixel[l->count - 1];
-    if (!p->mask && !s->transmission && fast >= p->roi[0] && last_f <= p->roi[1] && slow >= p->roi[2] && last_s <= p->roi[3]) {
+    int some = 1, all = !p->mask && !s->transmission && fast >= p->roi[0] && last_f <= p->roi[1] && slow >= p->roi[2] && last_s <= p->roi[3];
+    uint32_t row[NB_ROWS] = {0}; /* bits: pixels */
+    if (!all) {
+        some = 0, all = 1;
+        for (int32_t y = slow; y <= last_s; y++)
+            for (int32_t x = fast; x <= last_f; x++) {
+                const int counts = sparse_counts(s, p, x, y);
+                row[y - slow] |= (uint32_t)counts << (x - fast);
+                some |= counts;
+                all &= counts;
+            }
+    }
+    if (all) {
         memcpy(wanted, w->parts.cells, sizeof w->parts.cells);
         return w->parts.blocks;
     }
     uint32_t blocks = 0;
     memset(wanted, 0, sizeof w->parts.cells);
-    /* pixel by pixel, and of those that count the cells that its samples are in */
-    for (int i = 0, next_i; i < l->count; i = next_i) {
-        for (next_i = i + 1; next_i < l->count && l->pixel[next_i] == l->pixel[i]; next_i++) {}
-        const int32_t y = slow + l->pixel[i];
-        if (y < p->roi[2] || y > p->roi[3]) continue;
-        for (int j = 0, next_j; j < f->count; j = next_j) {
-            for (next_j = j + 1; next_j < f->count && f->pixel[next_j] == f->pixel[j]; next_j++) {}
-            const int32_t x = fast + f->pixel[j];
-            if (x < p->roi[0] || x > p->roi[1]) continue;
-            if (p->mask && !p->mask[(int64_t)y * p->fpixels + x]) continue;
-            if (s->transmission && s->transmission[nb_image_index(p, x, y) - s->behind] == 0.0) continue;
-            for (int row = i / NB_CELL; row <= (next_i - 1) / NB_CELL; row++)
-                for (int column = j / NB_CELL; column <= (next_j - 1) / NB_CELL; column++) {
-                    const int block = row / NB_SPLIT * NB_SPLIT + column / NB_SPLIT;
-                    wanted[block] |= 1u << (row % NB_SPLIT * NB_SPLIT + column % NB_SPLIT);
-                    blocks |= 1u << block;
-                }
+    for (int i = 0; some && i < l->count; i++)
+        for (int j = 0; j < f->count; j++) {
+            if (!(row[l->pixel[i]] >> f->pixel[j] & 1u)) continue;
+            const int at[2] = {i / NB_CELL, j / NB_CELL}, block = at[0] / NB_SPLIT * NB_SPLIT + at[1] / NB_SPLIT;
+            wanted[block] |= 1u << (at[0] % NB_SPLIT * NB_SPLIT + at[1] % NB_SPLIT);
+            blocks |= 1u << block;
         }
-    }
     return blocks;
 }
 

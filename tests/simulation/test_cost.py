@@ -19,6 +19,7 @@ from nbragg.simulation.cost import Cost, clearly_short, samples_of, time_text
 pytestmark = pytest.mark.filterwarnings("ignore::nbragg.NbraggWarning")
 
 BASE = "-cell 78 78 38 90 90 90 -default_F 100 -misset 10 20 30 -distance 100 -pixel 0.1"
+MANY = "-gauss_xtal -physics exact -mosaic 0.5 -mosaic_domains 50 -dispersion 1 -dispsteps 5"
 ONE = nbragg.RenderOptions(threads=1)
 LISTED = nbragg.StructureFactors(values=np.full((61, 61, 41), 9.0), origin=(-30, -30, -20), default_F=0)
 
@@ -37,6 +38,12 @@ def simulator(words: str, **options: Any) -> nbragg.Simulator:
         ("-N 5 -mosaic 1 -mosaic_domains 9000 -detpixels 140", {"threads": 2}),
         ("-N 9 -detpixels 1500 -physics exact -oversample 9 -background water -molecules 1e15", {}),
         ("-xtalsize 0.01 -detpixels 40", {"threads": 1}),
+        # of which nearly all samples are left out, and which begins slowly where pixels are left out
+        (
+            "-N 100 -tophat_spots -physics exact -mosaic 0.1 -mosaic_domains 100 -detpixels 2000",
+            {"threads": 1},
+        ),
+        (f"-N 30 -detpixels 1600 -oversample 4 {MANY}", {"threads": 1}),
     ],
 )
 def test_right_within_a_factor_of_two(words: str, options: dict[str, Any]) -> None:
@@ -118,21 +125,25 @@ def test_all_pixels_where_they_are_few() -> None:
 
 def test_scaling(monkeypatch: pytest.MonkeyPatch) -> None:
     """Time that does not grow with the pixels counts once; a selection that takes long enough is the last."""
-    asked = []
+    asked: list[int] = []
+    fixed = 0.03
 
     def timed(scene: Any, options: Any) -> float:
         mask = scene.mask_image
         asked.append(int(mask.sum()) if mask is not None else scene.offsets[-1])
         per_pixel: float = 1e-5 * (scene.oversample / 4) ** 2
-        return 0.03 + per_pixel * asked[-1]
+        return fixed + per_pixel * asked[-1]
 
     monkeypatch.setattr(costs, "_elapsed", timed)
     job = simulator("-detpixels 3000 -oversample 4", threads=2)
     assert job.cost().seconds == pytest.approx(0.03 + 90.0, rel=1e-6)
-    assert asked[0] == 2 * 16 * 16 and 5_000 < asked[-1] < 30_000
+    assert asked[:2] == [0, 2 * 16 * 16] and 5_000 < asked[-1] < 30_000
+    fixed = 0.2  # before the first pixel
+    assert job.cost().seconds == pytest.approx(0.2 + 90.0, rel=1e-6)
     # sub-pixels are thinned out where a pixel has millions of samples
     deep = simulator("-detpixels 3000 -oversample 4000", threads=1)
     assert samples_of(deep.scene) == 9_000_000 * 16_000_000
+    fixed = 0.0
     assert deep.cost().seconds == pytest.approx(1e-5 * 9e6 * 1e6, rel=0.01)
 
 
