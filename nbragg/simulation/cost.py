@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Cost", "clearly_short", "cost_of", "samples_of", "time_text"]
 
-#: edge of the blocks of pixels that are rendered to see how long they take
-_BLOCK = 8
+#: least and largest edge of the blocks of pixels that are rendered to see how long they take
+_BLOCK, _LARGE_BLOCK = 8, 32
+#: most samples along the edge of one of the larger blocks, as the engine takes patches; and in all of it
+_EDGE_SAMPLES, _BLOCK_SAMPLES = 64, 1 << 26
 #: a selection that took so long (s) says enough; what the next one is to take; how much larger it may be
 _ENOUGH, _AIM, _GROWTH = 0.1, 0.15, 64
 #: samples of a pixel beyond which its sub-pixels are thinned out: a thread's first share would take 0.3 s
@@ -99,8 +101,8 @@ def clearly_short(scene: Scene, options: RenderOptions, seconds: float, images: 
 def cost_of(scene: Scene, options: RenderOptions) -> Cost:
     """What a Scene's image costs.
 
-    Blocks of 8 x 8 pixels, spread evenly over what is rendered, are rendered with these options, so many that
-    they take a tenth of a second; the whole takes as much longer as it has pixels more.
+    Blocks of 8 x 8 pixels or more, spread evenly over what is rendered, are rendered with these options, so
+    many that they take a tenth of a second; the whole takes as much longer as it has pixels more.
 
     Parameters
     ----------
@@ -149,7 +151,9 @@ def _measured(scene: Scene, options: RenderOptions) -> float:
     pixels = blocks.pixels
     if not pixels:
         return 0.0
-    count = 2 * _threads(options)  # a share for each thread (NB_TILE in csrc/nb_walk.h)
+    # a share for each thread (NB_TILE in csrc/nb_walk.h)
+    threads = _threads(options)
+    count = max(threads, 2 * threads * _BLOCK**2 // blocks.edge**2)
     first: tuple[int, float] | None = None
     while True:
         part, taken = blocks.selected(count)
@@ -185,18 +189,34 @@ def _thinned(scene: Scene) -> tuple[Scene, float]:
     return dataclasses.replace(scene, oversample=most), (scene.oversample / most) ** 2
 
 
+def _block_edge(scene: Scene) -> int:
+    edge = _BLOCK
+    while (
+        2 * edge <= _LARGE_BLOCK
+        and 2 * edge * scene.oversample <= _EDGE_SAMPLES
+        and (2 * edge) ** 2 * scene.samples_per_pixel <= _BLOCK_SAMPLES
+    ):
+        edge *= 2
+    return edge
+
+
 class _Blocks:
     """The blocks of a Scene of which pixels are rendered, panel by panel in raster order.
 
+    They begin at multiples of their edge, counted from the corner of the panel's plane.
+
     Attributes
     ----------
+    edge : int
+        In pixels.
     pixels : int
         Rendered, in all of them.
     """
 
     def __init__(self, scene: Scene) -> None:
         self._scene = scene
-        self._live = [_live_pixels(panel) for panel in scene.panels]
+        self.edge = _block_edge(scene)
+        self._live = [_live_pixels(panel, self.edge) for panel in scene.panels]
         self._places = [np.flatnonzero(live) for live in self._live]
         self._ends = np.cumsum([0, *map(len, self._places)])
         self.pixels = sum(int(live.sum()) for live in self._live)
@@ -222,20 +242,22 @@ class _Blocks:
             wanted = np.zeros(live.size, np.uint8)
             wanted[mine] = 1
             taken += int(live.reshape(-1)[mine].sum())
-            wide = wanted.reshape(live.shape).repeat(_BLOCK, axis=0).repeat(_BLOCK, axis=1)
-            masks.append(wide[: panel.spixels, : panel.fpixels].reshape(-1))
+            wide = wanted.reshape(live.shape).repeat(self.edge, axis=0).repeat(self.edge, axis=1)
+            slow, fast = panel.first[1] % self.edge, panel.first[0] % self.edge
+            masks.append(wide[slow : slow + panel.spixels, fast : fast + panel.fpixels].reshape(-1))
         mask = np.concatenate(masks).reshape(self._scene.image_shape)
         return restricted(self._scene, None, mask), taken
 
 
-def _live_pixels(panel: PlacedPanel) -> NDArray[np.int64]:
+def _live_pixels(panel: PlacedPanel, edge: int) -> NDArray[np.int64]:
     """Pixels that are rendered of each block, shape (rows, columns) of blocks."""
-    rows, columns = -(-panel.spixels // _BLOCK), -(-panel.fpixels // _BLOCK)
-    used = np.zeros((rows * _BLOCK, columns * _BLOCK), bool)
+    slow, fast = panel.first[1] % edge, panel.first[0] % edge
+    rows, columns = -(-(slow + panel.spixels) // edge), -(-(fast + panel.fpixels) // edge)
+    used = np.zeros((rows * edge, columns * edge), bool)
     fmin, fmax, smin, smax = panel.roi
-    inside = (slice(smin, smax + 1), slice(fmin, fmax + 1))
-    used[inside] = True if panel.mask is None else panel.mask[inside] != 0
-    counts: NDArray[np.int64] = used.reshape(rows, _BLOCK, columns, _BLOCK).sum(axis=(1, 3), dtype=np.int64)
+    seen = True if panel.mask is None else panel.mask[smin : smax + 1, fmin : fmax + 1] != 0
+    used[slow + smin : slow + smax + 1, fast + fmin : fast + fmax + 1] = seen
+    counts: NDArray[np.int64] = used.reshape(rows, edge, columns, edge).sum(axis=(1, 3), dtype=np.int64)
     return counts
 
 

@@ -78,12 +78,17 @@ def two_panels() -> nbragg.Setup:
     return nbragg.from_cli(BASE).replace(detector=nbragg.Detector(panels=panels))
 
 
-@pytest.mark.parametrize("count", [1, 2, 7, 40, 60])
-def test_blocks_are_aligned_and_spread(count: int) -> None:
-    """Whole blocks of pixels that are rendered, each once; the image has there what the whole has."""
-    scene = nbragg.build_scene(two_panels())
+@pytest.mark.parametrize(
+    ("oversample", "edge", "count"), [(5, 8, 1), (8, 8, 7), (5, 8, 40), (9, 8, 60), (3, 16, 10), (2, 32, 5)]
+)
+def test_blocks_are_aligned_and_spread(oversample: int, edge: int, count: int) -> None:
+    """Whole blocks of pixels that are rendered, each once; by where they are on the panel's plane."""
+    scene = nbragg.build_scene(two_panels().replace(oversample=oversample))
+    moved = tuple(dataclasses.replace(panel, first=(5, 70)) for panel in scene.panels)
+    scene = dataclasses.replace(scene, panels=moved)
     blocks = costs._Blocks(scene)
-    assert blocks.pixels == scene.mask_image.sum() if scene.mask_image is not None else False
+    assert blocks.edge == edge
+    assert scene.mask_image is not None and blocks.pixels == scene.mask_image.sum()
     part, taken = blocks.selected(count)
     mask, whole = part.mask_image, scene.mask_image
     assert mask is not None and whole is not None and mask.sum() == taken
@@ -91,8 +96,9 @@ def test_blocks_are_aligned_and_spread(count: int) -> None:
     for panel, (first, last) in zip(scene.panels, itertools.pairwise(scene.offsets), strict=True):
         shape = (panel.spixels, panel.fpixels)
         mine, live = mask[first:last].reshape(shape), whole[first:last].reshape(shape)
-        for slow, fast in itertools.product(range(0, shape[0], 8), range(0, shape[1], 8)):
-            at = (slice(slow, slow + 8), slice(fast, fast + 8))
+        starts = (range(-(begin % edge), n, edge) for begin, n in zip((70, 5), shape, strict=True))
+        for slow, fast in itertools.product(*starts):
+            at = (slice(max(slow, 0), slow + edge), slice(max(fast, 0), fast + edge))
             if mine[at].any():
                 chosen += 1
                 assert (mine[at] == live[at]).all()
@@ -123,7 +129,7 @@ def test_scaling(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(costs, "_elapsed", timed)
     job = simulator("-detpixels 3000 -oversample 4", threads=2)
     assert job.cost().seconds == pytest.approx(0.03 + 90.0, rel=1e-6)
-    assert asked[0] == 4 * 64 and 5_000 < asked[-1] < 30_000
+    assert asked[0] == 2 * 16 * 16 and 5_000 < asked[-1] < 30_000
     # sub-pixels are thinned out where a pixel has millions of samples
     deep = simulator("-detpixels 3000 -oversample 4000", threads=1)
     assert samples_of(deep.scene) == 9_000_000 * 16_000_000
