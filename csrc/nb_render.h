@@ -20,6 +20,7 @@ typedef struct {
     double tolerance;        /* photons that a pixel may lose; 0: none */
     double spot_end;         /* fraction of its peak at which a Gaussian spot ends; 0: nowhere */
     const nb_most *most;     /* [scene->tables]; NULL: every sample is evaluated */
+    int32_t always;          /* 1: samples are left out where that does not pay, too; for tests */
     int64_t visited;         /* out: samples evaluated; -1: all */
     double left_out;         /* out: photons that a pixel has lost at most */
     nb_summary summary;      /* out */

@@ -223,7 +223,7 @@ static int sparse_prepare(nb_plan *plan, const nb_job *job, void **memory)
         lit += k->orientations * sight_share(sight + c, 0.5 * (NB_CELL - 1) * step);
     }
     *memory = room;
-    if (!sparse_pays(s, (double)all, lit / all)) return 1;
+    if (!job->always && !sparse_pays(s, (double)all, lit / all)) return 1;
     sparse->parts = (s->oversample + NB_PATCH - 1) / NB_PATCH;
     sparse->edge = sparse_edge(s->oversample, all < NB_FEW, widest);
     sparse->sight = sight;

@@ -144,6 +144,7 @@ cdef extern from "nb_render.h":
         int64_t *progress
         double tolerance, spot_end, left_out
         const nb_most *most
+        int32_t always
         int64_t visited
         nb_summary summary
         int64_t cut_sequence

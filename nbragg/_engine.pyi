@@ -169,6 +169,10 @@ class Job:
         threads: int,
         isa: str,
         image64: NDArray[np.float64] | None = None,
+        *,
+        tolerance: float = 0.0,
+        spot_end: float = 0.0,
+        always: bool = False,
     ) -> None: ...
     @property
     def progress(self) -> float: ...

@@ -333,12 +333,12 @@ cdef class Job:
 
     def __init__(
         self, EngineScene scene, image, str precision, int threads, str isa, image64=None, *, double tolerance=0.0,
-        double spot_end=0.0
+        double spot_end=0.0, bint always=False
     ):
         """Into ``image``, float32, and ``image64``, float64, C-contiguous arrays with a place for each pixel of all panels.
 
         tolerance: photons that a pixel may lose; spot_end: fraction of its peak at which a Gaussian spot ends; 0: every sample is
-        evaluated.
+        evaluated; always: samples are left out where that does not pay, too.
         """
         cdef float[::1] flat
         cdef double[::1] flat64
@@ -363,6 +363,7 @@ cdef class Job:
         if tolerance > 0.0 or spot_end > 0.0:
             self.most = most_of(scene.tables)
             self.job.tolerance, self.job.spot_end, self.job.most = tolerance, spot_end, self.most.at
+            self.job.always = always
 
     @property
     def progress(self):

@@ -11,13 +11,15 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
+from unittest import mock
 
 import numpy as np
 from numpy.typing import NDArray
 from parts import build_scene
 
 from nbragg import Beam, Crystal, Detector, Sampling, SourceList, StructureFactors
-from nbragg.engine.cpu import CpuQueue
+from nbragg.engine import cpu
+from nbragg.engine.cpu import CpuQueue, limits
 from nbragg.engine.options import RenderOptions, Summary
 from nbragg.scene.record import CrystalBlock, FactorTable, PlacedPanel, Scene, Sources
 
@@ -33,10 +35,16 @@ END, SPOT_END = 1e-9, 1e-12
 ROUNDING = {"double": 1e-12, "mixed": 2e-6}
 
 
+def _always(scene: Scene, options: RenderOptions) -> dict[str, Any]:
+    """Samples are left out wherever they can be, whether or not it pays."""
+    found = limits(scene, options)
+    return found and {**found, "always": True}
+
+
 def rendered(scene: Scene, **options: Any) -> tuple[Image, Summary]:
     """The image before it is rounded to float32, and its summary."""
     image = np.zeros(scene.image_shape)
-    with CpuQueue(RenderOptions(**options)) as queue:
+    with mock.patch.object(cpu, "limits", _always), CpuQueue(RenderOptions(**options)) as queue:
         queue.submit(scene, image64=image)
         raw, _ = queue.collect()
     return image, raw.summary
