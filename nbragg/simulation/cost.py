@@ -28,6 +28,8 @@ _BLOCK, _LARGE_BLOCK = 8, 32
 _EDGE_SAMPLES, _BLOCK_SAMPLES = 64, 1 << 26
 #: a selection that took so long (s) says enough; what the next one is to take; how much larger it may be
 _ENOUGH, _AIM, _GROWTH = 0.1, 0.15, 64
+#: after so long (s) one that took this part of what none would have taken does, too
+_MOST, _CLEAR = 0.3, 0.5
 #: samples of a pixel beyond which its sub-pixels are thinned out: a thread's first share would take 0.3 s
 _MOST_SAMPLES = 1 << 20
 
@@ -154,25 +156,18 @@ def _measured(scene: Scene, options: RenderOptions) -> float:
     # a share for each thread (NB_TILE in csrc/nb_walk.h)
     threads = _threads(options)
     count = max(threads, 2 * threads * _BLOCK**2 // blocks.edge**2)
-    first: tuple[int, float] | None = None
+    # what does not grow with the number of pixels
+    spent = fixed = _elapsed(blocks.selected(0)[0], options) if count < len(blocks) else 0.0
     while True:
         part, taken = blocks.selected(count)
         elapsed = _elapsed(part, options)
+        spent += elapsed
         if taken == pixels:
             return elapsed * times
-        if elapsed >= _ENOUGH or count >= len(blocks):
-            return _extrapolated(first, (taken, elapsed), pixels) * times
-        first = first or (taken, elapsed)
-        count = min(math.ceil(count * min(_AIM / max(elapsed, 1e-6), _GROWTH)), len(blocks))
-
-
-def _extrapolated(first: tuple[int, float] | None, last: tuple[int, float], pixels: int) -> float:
-    """Seconds of all pixels: what does not grow with their number shows in the smaller selection."""
-    taken, elapsed = last
-    fixed = 0.0
-    if first is not None and taken > first[0]:
-        fixed = max(0.0, (first[1] * taken - elapsed * first[0]) / (taken - first[0]))
-    return fixed + max(elapsed - fixed, 0.0) * pixels / taken
+        own = max(elapsed - fixed, 0.0)
+        if own >= _ENOUGH or (spent >= _MOST and own >= _CLEAR * fixed):
+            return (fixed + own * pixels / taken) * times
+        count = min(math.ceil(count * min(_AIM / max(own, 1e-6), _GROWTH)), len(blocks))
 
 
 def _elapsed(scene: Scene, options: RenderOptions) -> float:
@@ -232,7 +227,9 @@ class _Blocks:
             return self._scene, self.pixels
         # one in each of equal parts, at a place in it that does not repeat with the rows
         parts = np.arange(count)
-        chosen = ((parts + (0.5 + parts * 0.6180339887498949) % 1.0) * (len(self) / count)).astype(np.int64)
+        chosen = ((parts + (0.5 + parts * 0.6180339887498949) % 1.0) * (len(self) / max(count, 1))).astype(
+            np.int64
+        )
         masks, taken = [], 0
         spans = itertools.pairwise(self._ends)
         for panel, live, places, (begin, end) in zip(
