@@ -350,7 +350,7 @@ def random_scene(seed: int) -> Scene:
 
 
 def single_samples(seed: int) -> Scene:
-    """One sample a pixel, so that each tells whether it counted: one source, one orientation, one layer."""
+    """One sample a pixel, so that each tells whether it counted: one source and layer, alike orientations."""
     dice = Dice(seed)
     crystal = _crystal(dice).replace(mosaic_spread_deg=None, mosaic_domains=None, osc_deg=None, phisteps=None)
     beam = Beam(wavelength_A=dice.between(0.7, 2.5), polarization=dice.between(-1, 1))
@@ -359,6 +359,8 @@ def single_samples(seed: int) -> Scene:
     scene = build_scene(crystal, beam, detector, sampling, physics="exact")
     scene = dataclasses.replace(scene, tables=(_signed(dice, scene.table),))
     block = dataclasses.replace(_block(dice, scene.crystal), orientation_weights=None)
+    # of a single one nothing would be left out, which would not pay
+    block = dataclasses.replace(block, orientations=np.repeat(block.orientations, 20, axis=0))
     scene = dataclasses.replace(scene, crystals=(block,))
     return _lit(dataclasses.replace(scene, panels=(_panel(dice, scene, EDGE * EDGE),)))
 
