@@ -310,11 +310,17 @@ HARD: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
+def hard(shape: str, physics: str, name: str) -> Scene:
+    parts = dict(HARD[name])
+    detector = {"fpixels": 36, "spixels": 32} | parts.pop("detector", {})
+    return made(shape, physics=physics, default_F=0.5, detector=detector, **parts)
+
+
 @pytest.mark.parametrize("physics", ["exact", "nanobragg"])
 @pytest.mark.parametrize("name", HARD)
 def test_hard_places(name: str, physics: str) -> None:
     for shape in SHAPES:
-        scene = made(shape, physics=physics, default_F=0.5, **HARD[name])
+        scene = hard(shape, physics, name)
         most = largest(rendered(scene, cull=False)[0]) or 1.0
         for fraction in (1e-7, 1e-3, 0.1):
             keeps_promise(scene, fraction * most)

@@ -325,7 +325,9 @@ def _round(dice: Dice) -> Scene:
     )
     physics = dice.of(["nanobragg", "exact"])
     beam = Beam(wavelength_A=dice.of([1.0, 2.0]))
-    return build_scene(crystal, beam, detector, Sampling(oversample=dice.count(1, 2)), physics=physics)
+    sampling = Sampling(oversample=dice.count(1, 2))
+    made_so: Scene = build_scene(crystal, beam, detector, sampling, physics=physics)
+    return made_so
 
 
 def random_scene(seed: int) -> Scene:
@@ -369,15 +371,19 @@ def tolerance_of(seed: int, full: Image) -> float:
     """Photons, from 1e-7 of the brightest pixel to half of it."""
     power = Dice(seed + 10**9).between(-7, -0.3)
     largest = float(np.abs(full).max())
-    return (largest if largest > 1e-200 else 1.0) * 10.0**power
+    found: float = (largest if largest > 1e-200 else 1.0) * 10.0**power
+    return found
 
 
 def plain(scene: Scene) -> Scene:
     """The same where every sample's F^2 L^2 is 1: an image of the other factors."""
     blocks, tables = [], []
     for number, block in enumerate(scene.crystals):
-        one = {"N": np.ones(3), "shape": "square", "fudge": 1.0, "displacement": None, "weight": 1.0}
-        blocks.append(dataclasses.replace(block, **one, table=number))
+        blocks.append(
+            dataclasses.replace(
+                block, N=np.ones(3), shape="square", fudge=1.0, displacement=None, weight=1.0, table=number
+            )
+        )
         table = scene.tables[block.table]
         tables.append(
             dataclasses.replace(
@@ -429,13 +435,14 @@ def made(shape: str = "square", *, physics: str = "exact", **changes: Any) -> Sc
         "rotx_deg": 8.0,
     }
     sampling: dict[str, Any] = {"oversample": 3}
-    return build_scene(
+    scene: Scene = build_scene(
         Crystal(**crystal | changes.pop("crystal", {})),
         Beam(wavelength_A=1.1, dispersion_pct=0.4, dispersion_steps=3, polarization=0.9),
         Detector(**detector | changes.pop("detector", {})),
         Sampling(**sampling | changes.pop("sampling", {})),
         physics=physics,
     )
+    return scene
 
 
 def one_wavelength(scene: Scene) -> Scene:
