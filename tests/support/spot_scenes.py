@@ -390,7 +390,14 @@ def plain(scene: Scene) -> Scene:
                 table, values=None, origin=(0, 0, 0), default_F=1.0, interpolation="nearest", reach=math.inf
             )
         )
-    return dataclasses.replace(scene, crystals=tuple(blocks), tables=tuple(tables))
+    sources = dataclasses.replace(scene.sources, table=np.zeros(len(scene.sources), np.int64))
+    return dataclasses.replace(scene, crystals=tuple(blocks), tables=tuple(tables), sources=sources)
+
+
+def _most(table: FactorTable) -> float:
+    """Largest amplitude, interpolated or not."""
+    listed = 0.0 if table.values is None else float(np.abs(table.values).max())
+    return max(abs(table.default_F), listed) * (1.0 if table.interpolation == "nearest" else 1.25**3)
 
 
 def peak(scene: Scene) -> float:
@@ -398,12 +405,12 @@ def peak(scene: Scene) -> float:
     flat = plain(scene)
     blocks, tables = [], []
     for block, one in zip(flat.crystals, scene.crystals, strict=True):
-        table = scene.tables[one.table]
-        most = table.default_F if table.values is None else max(table.default_F, np.abs(table.values).max())
-        if table.interpolation != "nearest":
-            most = most * 1.25**3
+        most = max(
+            _most(scene.tables[number])
+            for number in range(one.table, one.table + scene.sources.table.max() + 1)
+        )
         blocks.append(dataclasses.replace(block, weight=one.weight * float(np.prod(one.N)) ** 2))
-        tables.append(dataclasses.replace(flat.tables[block.table], default_F=float(most)))
+        tables.append(dataclasses.replace(flat.tables[block.table], default_F=most))
     flat = dataclasses.replace(flat, crystals=tuple(blocks), tables=tuple(tables), water=0.0)
     return float(np.abs(rendered(flat, cull=False)[0]).max())  # a sensor lit from behind captures less than 0
 
