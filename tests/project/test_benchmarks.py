@@ -53,6 +53,22 @@ def test_stills(tmp_path: Path) -> None:
     assert one["chi_square"] == two["chi_square"] == pytest.approx(1, abs=0.05) and two["converged"]
 
 
+def test_spots(tmp_path: Path) -> None:
+    """Every job is compared with the full rendering, and no pixel has lost more than it may."""
+    path = tmp_path / "result.json"
+    run("benchmarks.spots", "--quick", "--out", str(path))
+    results = read(path)["results"]
+    assert results.keys() == {"G1", "G2", "S1", "S2", "S3"}
+    assert all(0 <= job["error_over_promise"] <= 1 for job in results.values())
+
+
+def test_spot_bound(tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    run("benchmarks.spot_bound", "--quick", "--out", str(path))
+    results = read(path)["results"]
+    assert results["scenes"] >= 15 and 0 <= results["largest_ratio"] <= 1
+
+
 @pytest.fixture(scope="module")
 def result(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("benchmarks") / "result.json"

@@ -325,7 +325,9 @@ def _round(dice: Dice) -> Scene:
     )
     physics = dice.of(["nanobragg", "exact"])
     beam = Beam(wavelength_A=dice.of([1.0, 2.0]))
-    return build_scene(crystal, beam, detector, Sampling(oversample=dice.count(1, 2)), physics=physics)
+    sampling = Sampling(oversample=dice.count(1, 2))
+    made_so: Scene = build_scene(crystal, beam, detector, sampling, physics=physics)
+    return made_so
 
 
 def random_scene(seed: int) -> Scene:
@@ -350,7 +352,7 @@ def random_scene(seed: int) -> Scene:
 
 
 def single_samples(seed: int) -> Scene:
-    """One sample a pixel, so that each tells whether it counted: one source, one orientation, one layer."""
+    """One sample a pixel, so that each tells whether it counted: one source and layer, alike orientations."""
     dice = Dice(seed)
     crystal = _crystal(dice).replace(mosaic_spread_deg=None, mosaic_domains=None, osc_deg=None, phisteps=None)
     beam = Beam(wavelength_A=dice.between(0.7, 2.5), polarization=dice.between(-1, 1))
@@ -359,6 +361,8 @@ def single_samples(seed: int) -> Scene:
     scene = build_scene(crystal, beam, detector, sampling, physics="exact")
     scene = dataclasses.replace(scene, tables=(_signed(dice, scene.table),))
     block = dataclasses.replace(_block(dice, scene.crystal), orientation_weights=None)
+    # of a single one nothing would be left out, which would not pay
+    block = dataclasses.replace(block, orientations=np.repeat(block.orientations, 20, axis=0))
     scene = dataclasses.replace(scene, crystals=(block,))
     return _lit(dataclasses.replace(scene, panels=(_panel(dice, scene, EDGE * EDGE),)))
 
@@ -367,22 +371,33 @@ def tolerance_of(seed: int, full: Image) -> float:
     """Photons, from 1e-7 of the brightest pixel to half of it."""
     power = Dice(seed + 10**9).between(-7, -0.3)
     largest = float(np.abs(full).max())
-    return (largest if largest > 1e-200 else 1.0) * 10.0**power
+    found: float = (largest if largest > 1e-200 else 1.0) * 10.0**power
+    return found
 
 
 def plain(scene: Scene) -> Scene:
     """The same where every sample's F^2 L^2 is 1: an image of the other factors."""
     blocks, tables = [], []
     for number, block in enumerate(scene.crystals):
-        one = {"N": np.ones(3), "shape": "square", "fudge": 1.0, "displacement": None, "weight": 1.0}
-        blocks.append(dataclasses.replace(block, **one, table=number))
+        blocks.append(
+            dataclasses.replace(
+                block, N=np.ones(3), shape="square", fudge=1.0, displacement=None, weight=1.0, table=number
+            )
+        )
         table = scene.tables[block.table]
         tables.append(
             dataclasses.replace(
                 table, values=None, origin=(0, 0, 0), default_F=1.0, interpolation="nearest", reach=math.inf
             )
         )
-    return dataclasses.replace(scene, crystals=tuple(blocks), tables=tuple(tables))
+    sources = dataclasses.replace(scene.sources, table=np.zeros(len(scene.sources), np.int64))
+    return dataclasses.replace(scene, crystals=tuple(blocks), tables=tuple(tables), sources=sources)
+
+
+def _most(table: FactorTable) -> float:
+    """Largest amplitude, interpolated or not."""
+    listed = 0.0 if table.values is None else float(np.abs(table.values).max())
+    return max(abs(table.default_F), listed) * (1.0 if table.interpolation == "nearest" else 1.25**3)
 
 
 def peak(scene: Scene) -> float:
@@ -390,12 +405,12 @@ def peak(scene: Scene) -> float:
     flat = plain(scene)
     blocks, tables = [], []
     for block, one in zip(flat.crystals, scene.crystals, strict=True):
-        table = scene.tables[one.table]
-        most = table.default_F if table.values is None else max(table.default_F, np.abs(table.values).max())
-        if table.interpolation != "nearest":
-            most = most * 1.25**3
+        most = max(
+            _most(scene.tables[number])
+            for number in range(one.table, one.table + scene.sources.table.max() + 1)
+        )
         blocks.append(dataclasses.replace(block, weight=one.weight * float(np.prod(one.N)) ** 2))
-        tables.append(dataclasses.replace(flat.tables[block.table], default_F=float(most)))
+        tables.append(dataclasses.replace(flat.tables[block.table], default_F=most))
     flat = dataclasses.replace(flat, crystals=tuple(blocks), tables=tuple(tables), water=0.0)
     return float(np.abs(rendered(flat, cull=False)[0]).max())  # a sensor lit from behind captures less than 0
 
@@ -427,13 +442,14 @@ def made(shape: str = "square", *, physics: str = "exact", **changes: Any) -> Sc
         "rotx_deg": 8.0,
     }
     sampling: dict[str, Any] = {"oversample": 3}
-    return build_scene(
+    scene: Scene = build_scene(
         Crystal(**crystal | changes.pop("crystal", {})),
         Beam(wavelength_A=1.1, dispersion_pct=0.4, dispersion_steps=3, polarization=0.9),
         Detector(**detector | changes.pop("detector", {})),
         Sampling(**sampling | changes.pop("sampling", {})),
         physics=physics,
     )
+    return scene
 
 
 def one_wavelength(scene: Scene) -> Scene:
