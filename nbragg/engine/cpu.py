@@ -7,7 +7,7 @@ import functools
 import os
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,7 +75,7 @@ def cpu_precision(options: RenderOptions) -> str:
     return options.precision or ("mixed" if options.tolerance >= MIXED_TOLERANCE else "double")
 
 
-def limits(scene: Scene, options: RenderOptions) -> dict[str, float]:
+def limits(scene: Scene, options: RenderOptions) -> dict[str, Any]:
     """What decides which samples are left out."""
     if not options.cull:
         return {}
