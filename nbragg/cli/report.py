@@ -359,7 +359,9 @@ def samples_lines(result: Result, options: RenderOptions) -> list[str]:
     if result.visited is None:
         asked = options.tolerance_photons > 0.0
         return (
-            [_line("samples", f"all {everything:.3g}: leaving some out would not pay here")] if asked else []
+            [_line("samples", f"all {everything:.3g}: none can be left out here, or it would not pay")]
+            if asked
+            else []
         )
     text = f"{result.visited:.3g} of {everything:.3g} evaluated"
     if result.left_out > 0.0:
