@@ -146,7 +146,7 @@ def test_every_field_reaches_the_structs(kind: str, name: str) -> None:
     ("header", "struct"), [("nb_summary.h", "nb_summary"), ("nb_trace.h", "nb_trace_row")]
 )
 def test_dtypes_are_those_of_c(header: str, struct: str) -> None:
-    """Names in the order of the header, size that of the compiler; Python's record has the same names first."""
+    """Names in the order of the header, size that of the compiler; Python's record begins with them."""
     if not (CSRC / header).is_file():
         pytest.skip("needs the source tree")
     dtype = {"nb_summary": _engine.SUMMARY_DTYPE, "nb_trace_row": _engine.TRACE_ROW_DTYPE}[struct]
