@@ -134,7 +134,7 @@ class Simulator:
         """What `render` will cost, with what would make it cheaper.
 
         A few pixels spread over the image are rendered with the simulator's options, until they took 0.1 s,
-        or all of them did; that takes about 0.3 s at most.  The whole is right within a factor of 2.
+        or all of them did; that takes half a second as a rule.  The whole is right within a factor of 2.
 
         Returns
         -------
@@ -153,7 +153,7 @@ class Simulator:
         >>> import nbragg
         >>> setup = nbragg.from_cli("-cell 70 80 90 -default_F 100 -N 5 -detpixels 32")
         >>> nbragg.Simulator(setup).cost().samples
-        1024
+        4096
         """
         from .cost import cost_of
 
