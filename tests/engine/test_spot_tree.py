@@ -120,7 +120,7 @@ def test_a_sample_counts_by_its_own_light() -> None:
         other, _ = rendered(plain(scene), cull=False)
         light = np.divide(full, other, out=np.zeros_like(full), where=other > 0)
         seen, dark = (image > 0) & (light > 0), (image == 0) & (light > 0)
-        assert np.allclose(image[seen], full[seen], rtol=1e-9, atol=0), seed  # h in another order
+        assert np.allclose(image[seen], full[seen], rtol=1e-8, atol=0), seed  # whole, but for rounding
         if seen.any() and dark.any():
             assert light[dark].max() <= light[seen].min() * (1 + 1e-6), seed
             decided += 1
