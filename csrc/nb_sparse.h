@@ -515,13 +515,18 @@ static nb_walk sparse_walk(const nb_panel *p, int32_t top, int32_t bottom)
 
 /* ---- bands ---- */
 
+/* Number of the patch that holds a place on the plane. */
+static int64_t sparse_patch(int64_t place, int edge)
+{
+    return place >= 0 ? place / edge : -((edge - 1 - place) / edge);
+}
+
 /* Rows of patches that cover a panel's roi. */
 static int64_t sparse_bands(const nb_sparse *sparse, const nb_panel *p, int32_t *first)
 {
-    const int64_t low = (int64_t)p->first[1] + p->roi[2], high = (int64_t)p->first[1] + p->roi[3], edge = sparse->edge;
-    const int64_t begin = low >= 0 ? low / edge : -((-low + edge - 1) / edge), end = high >= 0 ? high / edge : -((-high + edge - 1) / edge);
-    *first = (int32_t)(begin * edge - p->first[1]);
-    return end - begin + 1;
+    const int64_t begin = sparse_patch((int64_t)p->first[1] + p->roi[2], sparse->edge);
+    *first = (int32_t)(begin * sparse->edge - p->first[1]);
+    return sparse_patch((int64_t)p->first[1] + p->roi[3], sparse->edge) - begin + 1;
 }
 
 static int64_t sparse_units(const nb_scene *s, const nb_sparse *sparse)
@@ -543,8 +548,7 @@ static void sparse_render(const nb_plan *plan, nb_job *job, nb_worker *w, int64_
     for (int64_t bands; unit >= (bands = sparse_bands(sparse, p, &first)); p++) unit -= bands;
     const int32_t corner = (int32_t)(first + unit * edge);
     const int32_t top = corner > p->roi[2] ? corner : p->roi[2], bottom = corner + edge - 1 < p->roi[3] ? corner + edge - 1 : p->roi[3];
-    const int64_t left = (int64_t)p->first[0] + p->roi[0];
-    const int32_t begin = (int32_t)((left >= 0 ? left / edge : -((-left + edge - 1) / edge)) * edge - p->first[0]);
+    const int32_t begin = (int32_t)(sparse_patch((int64_t)p->first[0] + p->roi[0], edge) * edge - p->first[0]);
     w->from[0] = p->roi[0], w->from[1] = corner;
     w->width = p->roi[1] - p->roi[0] + 1;
     for (int64_t i = 0; i < w->width * edge; i++) w->band[i] = 0.0;

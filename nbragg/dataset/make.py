@@ -20,6 +20,7 @@ from ..base import validate as check
 from ..base.errors import FileError, InputError, MissingPackageError, RenderError
 from ..base.memory import readable
 from ..base.warn import warn
+from ..simulation.cost import time_text
 from . import resume
 from .cluster import Cluster
 from .containers.formats import FORMATS, compression_of
@@ -31,7 +32,7 @@ from .recipe import DatasetRecipe
 from .shards import DiskFull, Job, Order
 from .work import At, Done, Event, Lost, Refused, Stopped, Workers
 
-__all__ = ["Course", "Outcome", "Stopped", "duration", "make_dataset"]
+__all__ = ["Course", "Outcome", "Stopped", "make_dataset"]
 
 #: ends of a worker at the same shard, while no other shard is made, after which it is given up
 _TRIES = 5
@@ -274,14 +275,6 @@ def _finish(ledger: Ledger) -> None:
     dataclasses.replace(ledger.head, complete=not len(ledger.missing())).write(ledger.folder)
 
 
-def duration(seconds: float) -> str:
-    """A time for a message."""
-    for size, unit in ((86400, "days"), (3600, "h"), (60, "min")):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds:.0f} s"
-
-
 class _Run:
     """The missing shards of a folder, given to workers."""
 
@@ -358,7 +351,7 @@ class _Run:
             return  # those that make them will tell
         left = head.images - self._ledger.images - self._ledger.failed
         seconds, size = found.seconds(left, max(workers, 1)), int(left * found.bytes_per_image)
-        self._say(f"about {readable(size)} and {duration(seconds)}")
+        self._say(f"about {readable(size)} and {time_text(seconds)}")
 
     # ---- what happened ----
 

@@ -68,10 +68,11 @@ class Cost:
 
 
 def time_text(seconds: float) -> str:
-    """A time in the unit that suits it: "0.52 s", "13.4 min", "2.5 h"."""
-    if seconds < 120:
-        return f"{seconds:.3g} s"
-    return f"{seconds / 60:.3g} min" if seconds < 7200 else f"{seconds / 3600:.3g} h"
+    """A time in the unit that suits it: "0.52 s", "13.4 min", "2.5 h", "3.1 days"."""
+    for size, unit in ((86400, "days"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds:.3g} s"
 
 
 def samples_of(scene: Scene) -> int:

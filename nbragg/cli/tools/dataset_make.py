@@ -58,12 +58,12 @@ class _Lines:
         self._last = time.monotonic()
 
     def __call__(self, course: Course) -> None:
-        from ...dataset.make import duration
+        from ...simulation.cost import time_text
 
         if time.monotonic() - self._last < _LINE:
             return
         self._last = time.monotonic()
-        left = duration(course.left_s) if course.rate else "unknown time"
+        left = time_text(round(course.left_s)) if course.rate else "unknown time"
         text = f"{course.done} of {course.images} images, {course.rate:.3g} images/s, {left} left"
         print(text + _troubles(course), file=sys.stderr, flush=True)
 
@@ -97,12 +97,12 @@ def _progress(*, quiet: bool) -> Iterator[Callable[[Course], None] | None]:
 
 def _report(outcome: Outcome) -> Iterator[str]:
     from ...base.memory import readable
-    from ...dataset.make import duration
+    from ...simulation.cost import time_text
 
     speed = f", {outcome.made / outcome.seconds:.3g} images/s" if outcome.made and outcome.seconds else ""
     yield (
         f"{outcome.folder}: {outcome.images} images in {outcome.shards} shards, {readable(outcome.bytes)}; "
-        f"{outcome.made} made in {duration(outcome.seconds)}{speed}"
+        f"{outcome.made} made in {time_text(outcome.seconds)}{speed}"
     )
 
 

@@ -17,7 +17,7 @@ from ...base.errors import MissingPackageError
 from ...base.optional import require
 from ...io.images.nexus_writer import filters as nexus_filters
 from .columns import REFLECTION_ROWS, LabelTable
-from .reader import LABEL_IMAGES_IN, ArrayReader
+from .reader import LABEL_IMAGES_IN, ArrayReader, reading
 
 __all__ = ["FileArrays", "FileReader", "filters", "put_arrays", "stack"]
 
@@ -94,11 +94,11 @@ class FileReader(ArrayReader):
             require("hdf5plugin", extra="dataset")  # registers its filters
         self._path = path
         self._file: Any = None
-        with self._told():
+        with reading(self._path):
             # shards do not change; locks are refused by some file systems
             self._file = h5py.File(path, "r", locking=False)
         try:
-            with self._told():
+            with reading(self._path):
                 self._arrays = FileArrays(self._file)
                 self._table = LabelTable(self._arrays)
                 group = self._file.get(LABEL_IMAGES_IN)

@@ -14,10 +14,22 @@ from .columns import Arrays, LabelTable
 from .frames import chosen
 from .made import Stored
 
-__all__ = ["LABEL_IMAGES_IN", "ArrayReader"]
+__all__ = ["LABEL_IMAGES_IN", "ArrayReader", "reading"]
 
 #: where label images stand
 LABEL_IMAGES_IN = "labels/images/"
+
+
+@contextlib.contextmanager
+def reading(path: str) -> Iterator[None]:
+    """Whatever a damaged shard makes go wrong is a `FileError` that names it."""
+    try:
+        yield
+    except (NbraggError, IndexError):
+        raise
+    except Exception as error:  # h5py, zipfile, tarfile and codecs raise many kinds
+        text = " ".join(str(error).split())[:300] or type(error).__name__
+        raise FileError(f"{path} cannot be read as a shard: {text}") from None
 
 
 class ArrayReader:
@@ -27,16 +39,6 @@ class ArrayReader:
     _arrays: Arrays
     _table: LabelTable
     _labelled: list[str]
-
-    @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
-        try:
-            yield
-        except (NbraggError, IndexError):
-            raise
-        except Exception as error:  # h5py, zipfile and codecs raise many kinds on damaged files
-            text = " ".join(str(error).split())[:300] or type(error).__name__
-            raise FileError(f"{self._path} cannot be read as a shard: {text}") from None
 
     def __len__(self) -> int:
         return len(self._table)
@@ -48,7 +50,7 @@ class ArrayReader:
     def read(self, i: int, label_images: Iterable[str] | None = None) -> Stored:
         """The i-th image; of its label images those named, None: all that there are."""
         i = range(len(self))[i]
-        with self._told():
+        with reading(self._path):
             names = chosen(self._path, self._labelled, label_images)
             images = {name: self._arrays.rows(LABEL_IMAGES_IN + name, i, i + 1)[0] for name in names}
             return Stored(self._pixels(i), self._table.labels(i, images))
@@ -58,7 +60,7 @@ class ArrayReader:
         number = self._table.mask(range(len(self))[i])
         if number < 0:
             return None
-        with self._told():
+        with reading(self._path):
             found: NDArray[np.bool_] = self._arrays.rows("masks", number, number + 1)[0]
             return found
 

@@ -19,19 +19,19 @@ import io
 import json
 import os
 import tarfile
-import zlib
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...base.errors import FileError, NbraggError
+from ...base.errors import FileError
 from ...io.files.hdf5 import told
 from ...simulation.labels import Labels
 from .columns import plain
 from .frames import Alike, Masks, chosen
 from .made import Made, Stored
+from .reader import reading
 
 __all__ = ["Reader", "Writer", "writing"]
 
@@ -129,7 +129,7 @@ class Reader:
         self._fd = -1
         #: by number of the image: ending of the member -> where its bytes are
         self._places: dict[str, dict[str, tuple[int, int]]] = {}
-        with self._told():
+        with reading(self._path):
             with tarfile.open(path, "r:") as stream:
                 for member in stream:
                     key, _, ending = member.name.partition(".")
@@ -141,16 +141,6 @@ class Reader:
                 self.close()
                 raise FileError(f"{path} cannot be read as a shard: it does not end as a tar")
         self._keys = list(self._places)
-
-    @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
-        try:
-            yield
-        except (NbraggError, IndexError):
-            raise
-        except (OSError, ValueError, KeyError, TypeError, EOFError, zlib.error, tarfile.TarError) as error:
-            text = " ".join(str(error).split())[:300] or type(error).__name__
-            raise FileError(f"{self._path} cannot be read as a shard: {text}") from None
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -180,7 +170,7 @@ class Reader:
     def read(self, i: int, label_images: Iterable[str] | None = None) -> Stored:
         """The i-th image; of its label images those named, None: all that there are."""
         key = self._keys[i]
-        with self._told():
+        with reading(self._path):
             names = chosen(self._path, self._labelled(key), label_images)
             single = json.loads(self._bytes(key, "json") or b"")
             for name, shape in _ARRAYS.items():
@@ -195,7 +185,7 @@ class Reader:
     def mask(self, i: int) -> NDArray[np.bool_] | None:
         """True where a pixel of the i-th image counts; None: everywhere."""
         key = self._keys[i]
-        with self._told():
+        with reading(self._path):
             return self._array(key, "mask.npy") if "mask.npy.gz" in self._places[key] else None
 
     def close(self) -> None:

@@ -20,7 +20,7 @@ from ...io.files.hdf5 import told
 from .columns import REFLECTION_ROWS, Gathered, LabelTable
 from .frames import Alike, Masks
 from .made import Made
-from .reader import LABEL_IMAGES_IN, ArrayReader
+from .reader import LABEL_IMAGES_IN, ArrayReader, reading
 
 __all__ = ["Reader", "Writer", "writing"]
 
@@ -219,7 +219,7 @@ class Reader(ArrayReader):
     def __init__(self, path: str) -> None:
         self._path = path
         _codec(None)  # its package is there
-        with self._told():
+        with reading(self._path):
             self._zip = self._arrays = _ZipArrays(path)
             try:
                 self._table = LabelTable(self._arrays)
