@@ -55,5 +55,6 @@ NB_FN double nb_cospi_d(double x)
 }
 
 #define fabs nb_abs_d
+#define sqrt nb_sqrt_d
 
 #endif

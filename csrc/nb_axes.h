@@ -3,26 +3,11 @@
 #define NB_AXES_H
 
 #include "nb_columns.h"
+#include "nb_polar.h"
 
 #ifndef NB_RARE
 #define NB_RARE NB_FN /* of large functions, called once for a point of a pixel: other compilers keep them apart */
 #endif
-
-/* Axes of a source's polarization: B = unit(p x i), E = i x B; per = 1/length(p x i), 0 where they are parallel. */
-typedef struct {
-    double B[3], E[3], per;
-} nb_axes;
-
-NB_FN nb_axes nb_axes_of(const double polar[3], const double incident[3])
-{
-    nb_axes x;
-    nb_cross(polar, incident, x.B);
-    const double length = sqrt(nb_dot(x.B, x.B));
-    x.per = length > 0.0 ? 1.0 / length : 0.0;
-    for (int k = 0; k < 3; k++) x.B[k] *= x.per;
-    nb_cross(incident, x.B, x.E);
-    return x;
-}
 
 /* What all pixels of an image have in common. */
 typedef struct {

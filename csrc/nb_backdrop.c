@@ -70,14 +70,14 @@ static void tile_source(const nb_scene *s, const nb_panel *on, int layer, nb_til
     const nb_panel panel = *on;
     const nb_source source = s->source[number];
     const double half = 0.5 / source.wavelength, K = s->polarization;
-    const double p[3] = {s->polar_vector[0], s->polar_vector[1], s->polar_vector[2]};
+    const nb_axes axes = nb_axes_of(s->polar_vector, source.incident);
     const int nopolar = s->nopolar;
     for (int i = 0; i < t->at.lanes; i += NB_LANES) {
         const nb_vd d[3] = {nb_load_vd(t->d[0] + i), nb_load_vd(t->d[1] + i), nb_load_vd(t->d[2] + i)};
         const nb_vd plain = source.weight * nb_caught_vd(&panel, number, layer, d, nb_load_vd(t->light + i));
         nb_store_vd(t->stol + i, nb_stol_vd(half, source.incident, d));
         nb_store_vd(t->plain + i, plain);
-        nb_store_vd(t->polarized + i, nopolar ? plain : plain * nb_polarization_vd(K, source.incident, d, p));
+        nb_store_vd(t->polarized + i, nopolar ? plain : plain * nb_polarization_vd(K, source.incident, &axes, d));
     }
 }
 

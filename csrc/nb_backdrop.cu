@@ -32,8 +32,8 @@ NB_FN double nb_add_source(const nb_scene *s, const nb_backdrop *b, const nb_obs
         plain *= passed;
         if (counted) sum->transmission += source->weight * passed;
     }
-    const double polarized =
-        s->nopolar ? plain : plain * nb_polarization_d(s->polarization, source->incident, d, s->polar_vector);
+    const nb_axes axes = nb_axes_of(s->polar_vector, source->incident);
+    const double polarized = s->nopolar ? plain : plain * nb_polarization_d(s->polarization, source->incident, &axes, d);
     const double stol = nb_stol_d(0.5 / source->wavelength, source->incident, d);
     for (int i = place->first; i < place->first + place->count; i++) {
         const nb_scatterer *one = b->scatterer + i;

@@ -50,7 +50,8 @@ static void add_place(const nb_scene *s, const nb_backdrop *b, const nb_obstacle
             if (counted) sums->transmission += source->weight * passed;
             plain *= passed;
         }
-        const double polar = s->nopolar ? 1.0 : nb_polarization_d(s->polarization, source->incident, d, s->polar_vector);
+        const nb_axes axes = nb_axes_of(s->polar_vector, source->incident);
+        const double polar = s->nopolar ? 1.0 : nb_polarization_d(s->polarization, source->incident, &axes, d);
         const double stol = nb_stol_d(0.5 / source->wavelength, source->incident, d);
         for (const nb_scatterer *one = b->scatterer + place->first; one < b->scatterer + place->first + place->count; one++) {
             const double t = cubic_of(b->curve + one->curve, stol, cubic), lit = one->polarized ? plain * polar : plain;

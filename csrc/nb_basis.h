@@ -56,7 +56,7 @@ NB_FN void NB_R(nb_find_once)(const nb_course *k, const nb_panel *p, NB_R(nb_chu
             NB_DMASK kept;
             NB_R(nb_scattering)(s, s->source + n, at, q, &kept);
             const NB_DMASK takes = (c->polar[i] == 0.0) & kept;
-            const NB_DREAL polar = NB_DR(nb_polar_value)(s->polarization, s->source[n].incident, k->axes + n, at->d);
+            const NB_DREAL polar = NB_DR(nb_polarization)(s->polarization, s->source[n].incident, k->axes + n, at->d);
             c->polar[i] = NB_DSELECT(takes, polar, c->polar[i]);
             c->polar_at[i] = NB_DSELECT(takes, NB_DSET((double)point * s->sources + n), c->polar_at[i]);
         }
@@ -260,7 +260,7 @@ NB_FN void NB_R(nb_add_point)(const nb_course *k, const nb_panel *p, int layer, 
             NB_R(nb_scattering)(s, s->source + n, c->at + i, c->samples.q[i], &kept);
             c->kept[i] = NB_DSELECT(kept, NB_DSET(1.0), NB_DSET(0.0));
             c->now[i] = s->nopolar ? NB_DSET(1.0)
-                                   : NB_DR(nb_polar_value)(s->polarization, s->source[n].incident, k->axes + n, c->at[i].d);
+                                   : NB_DR(nb_polarization)(s->polarization, s->source[n].incident, k->axes + n, c->at[i].d);
             c->captured[i] = NB_DR(nb_capture_at)(p, n, layer, c->at + i);
             c->samples.weight[i] = NB_DR(nb_sample_weight)(s, c->kept[i] * s->source[n].weight, c->captured[i], c->now[i],
                                                            c->at[i].omega) * (c->once[i] * c->given[i]);

@@ -26,7 +26,7 @@ NB_FN nb_staged nb_stage(const nb_course *k, const nb_panel *p, const nb_sweep *
     nb_point_at_d(s, p, (double)p->first[0] + fast, (double)p->first[1] + slow, layer, sub / s->oversample,
                   sub % s->oversample, s->oversample_thick, &at);
     NB_U(nb_scattering)(s, source, &at, to.q, &kept);
-    const double polar = s->nopolar ? 1.0 : nb_polar_value_d(s->polarization, source->incident, k->axes + n, at.d);
+    const double polar = s->nopolar ? 1.0 : nb_polarization_d(s->polarization, source->incident, k->axes + n, at.d);
     to.weight = nb_sample_weight_d(s, kept ? source->weight : 0.0, nb_capture_at_d(p, n, layer, &at), polar, at.omega) * once;
     to.limit = to.table = to.unused = 0;
     if (!crystal) return to;

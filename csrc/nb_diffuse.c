@@ -55,7 +55,10 @@ static void tile_sources(const nb_scene *s, const nb_diffuse *d, const nb_panel 
             nb_vd q[3];
             for (int j = 0; j < 3; j++) q[j] = (direction[j] - source->incident[j]) * per_wavelength;
             nb_vd w = source->weight * nb_caught_vd(p, (int)(source - s->source), layer, direction, light);
-            if (!s->nopolar) w *= nb_polarization_vd(s->polarization, source->incident, direction, s->polar_vector);
+            if (!s->nopolar) {
+                const nb_axes axes = nb_axes_of(s->polar_vector, source->incident);
+                w *= nb_polarization_vd(s->polarization, source->incident, &axes, direction);
+            }
             if (s->dmin > 0.0)
                 w = nb_select_vd(nb_resolved_vd(s, q[0] * q[0] + q[1] * q[1] + q[2] * q[2]), w, (nb_vd){0});
             sum += w * nb_diffused_by_all_vd(s, d, source, q);

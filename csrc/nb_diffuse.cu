@@ -49,7 +49,10 @@ nb_diffuse_light(const __grid_constant__ nb_scene scene, const __grid_constant__
                     double q[3], w = source->weight * nb_caught_d(p, i, layer, direction, light);
                     for (int j = 0; j < 3; j++) q[j] = (direction[j] - source->incident[j]) * per_wavelength;
                     if (s->dmin > 0.0 && !nb_resolved_d(s, nb_dot(q, q))) continue;
-                    if (!s->nopolar) w *= nb_polarization_d(s->polarization, source->incident, direction, s->polar_vector);
+                    if (!s->nopolar) {
+                        const nb_axes axes = nb_axes_of(s->polar_vector, source->incident);
+                        w *= nb_polarization_d(s->polarization, source->incident, &axes, direction);
+                    }
                     sum += w * nb_diffused_by_all_d(s, d, source, q);
                 }
             }

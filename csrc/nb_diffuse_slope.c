@@ -49,7 +49,10 @@ static double of_pixel(const nb_scene *s, const nb_diffuse *d, const nb_panel *p
                     double q[3], w = source->weight * nb_caught_d(p, (int)(source - s->source), layer, direction, light);
                     for (int j = 0; j < 3; j++) q[j] = (direction[j] - source->incident[j]) / source->wavelength;
                     if (creal(s->dmin) > 0.0 && !nb_resolved_d(s, q[0] * q[0] + q[1] * q[1] + q[2] * q[2])) continue;
-                    if (!s->nopolar) w *= nb_polarization_d(s->polarization, source->incident, direction, s->polar_vector);
+                    if (!s->nopolar) {
+                        const nb_axes axes = nb_axes_of(s->polar_vector, source->incident);
+                        w *= nb_polarization_d(s->polarization, source->incident, &axes, direction);
+                    }
                     sum += w * nb_diffused_by_all_d(s, d, source, q);
                 }
             }

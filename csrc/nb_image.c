@@ -22,7 +22,7 @@ static void render_run(const nb_plan *plan, const nb_panel *p, const nb_sensor *
     nb_run run = nb_run_of(s, source, plan->channel);
     if (s->oversample_thick) run.sensor = *sensor;
     tile_line(s, t, source);
-    tile_polarization(s, t, source);
+    tile_polarization(s, t, source, plan->axes + (source - s->source));
     for (int i = 0; i < t->q.lanes; i++) t->sum[i] = 0.0;
     for (int c = 0; c < s->crystals; c++) tile_crystal_line(s, &plan->block[c], &run, t, precision);
     if (nb_mu_differs(p)) tile_weigh_run(s, p, sensor->layer, t, &run);
@@ -60,7 +60,7 @@ static int render_tile(const nb_plan *plan, const nb_panel *p, nb_tile *t, const
                         continue;
                     }
                     tile_scattering(s, t, source);
-                    tile_polarization(s, t, source);
+                    tile_polarization(s, t, source, plan->axes + (source - s->source));
                     if (differs) tile_captured(&sensor, sensor.mu[source - s->source], t);
                     for (int i = 0; i < t->q.lanes; i++) t->sum[i] = 0.0;
                     for (int c = 0; c < s->crystals; c++) {
@@ -213,11 +213,13 @@ int NB_CAT(nb_render_, NB_ISA)(const nb_scene *s, nb_job *job)
     plan.sensor = malloc((size_t)s->panels * sizeof *plan.sensor);
     for (int c = 0; plan.block && c < s->crystals; c++) plan.block[c] = nb_block_of(s, s->crystal + c, job->cancel);
     for (int i = 0; plan.sensor && i < s->panels; i++) plan.sensor[i] = nb_sensor_of(s, s->panel + i);
+    plan.axes = malloc((size_t)s->sources * sizeof *plan.axes);
+    for (int i = 0; plan.axes && i < s->sources; i++) plan.axes[i] = nb_axes_of(s->polar_vector, s->source[i].incident);
     const int spectral = s->spectral != NB_DIRECT;
     if (spectral) plan.channel = malloc((size_t)s->sources * sizeof *plan.channel);
     if (plan.channel) nb_sort_channels(s, plan.channel);
     void *sights = NULL;
-    int ready = plan.block && plan.left && plan.sensor && (plan.channel || !spectral) && sparse_prepare(&plan, job, &sights);
+    int ready = plan.block && plan.left && plan.sensor && plan.axes && (plan.channel || !spectral) && sparse_prepare(&plan, job, &sights);
     plan.units = plan.sparse.edge ? sparse_units(s, &plan.sparse) : nb_units(s, plan.unit);
     nb_summary *results = malloc((size_t)(plan.units + 1) * sizeof *results);
     ready = ready && results;
@@ -225,6 +227,7 @@ int NB_CAT(nb_render_, NB_ISA)(const nb_scene *s, nb_job *job)
     free(results);
     free(sights);
     free(plan.channel);
+    free(plan.axes);
     free(plan.sensor);
     free(plan.left);
     free(plan.block);

@@ -25,6 +25,7 @@ typedef struct {
     int searching;   /* 1: interpolate everything and look for the cut; 0: the cut is known */
     nb_cut cut;
     int64_t cut_unit; /* the unit it lies in */
+    nb_axes *axes;       /* [sources] */
     nb_channel *channel; /* [sources], where a spectrum is not rendered directly */
     nb_sensor *sensor;   /* [panels] */
     nb_sparse sparse;

@@ -123,18 +123,9 @@ NB_RARE void NB_R(nb_push_point)(const nb_panel *p, int layer, const NB_R(nb_poi
     }
 }
 
-/* ---- polarization: (1 + c^2 - K (e^2 - b^2)) / 2 with c = d.i, e = d.E, b = d.B: a polynomial, smooth at d = i ---- */
+/* ---- polarization ---- */
 
-NB_FN NB_REAL NB_R(nb_polar_value)(double K, const double i[3], const nb_axes *x, const NB_REAL d[3])
-{
-    const NB_REAL c = d[0] * i[0] + d[1] * i[1] + d[2] * i[2];
-    if (K == 0.0) return 0.5 * (1.0 + c * c);
-    const NB_REAL e = d[0] * x->E[0] + d[1] * x->E[1] + d[2] * x->E[2];
-    const NB_REAL b = d[0] * x->B[0] + d[1] * x->B[1] + d[2] * x->B[2];
-    return 0.5 * (1.0 + c * c - K * (e * e - b * b));
-}
-
-/* by_polar: owed to the factor.  by_d[3], by_incident[3]: added to; by: K and the polar vector, if `axes`. */
+/* nb_polarization backwards.  by_polar: owed to the factor.  by_d[3], by_incident[3]: added to; by: K and the polar vector, if `axes`. */
 NB_FN void NB_R(nb_push_polar)(double K, const double i[3], const double polar[3], const nb_axes *x, const NB_REAL d[3],
                                int axes, NB_REAL by_polar, NB_REAL *by_d, NB_ROOM(NB_REAL) by_incident, NB_ROOM(NB_REAL) by)
 {

@@ -258,7 +258,8 @@ NB_FN nb_pixel_d nb_visit(const nb_scene *s, const nb_panel *panel, const nb_cry
                     for (int r = 0; r < 3; r++) q[r] = u[r] * source->range[0]; /* of the lowest wavenumber */
                     const bool keep = !(s->dmin > 0.0) || nb_resolved_d(s, nb_dot(q, q));
                     if (!s->nopolar && (polar == 0.0 || s->oversample_polar || s->water_mode == NB_WATER_AFTER)) {
-                        polar = nb_polarization_d(s->polarization, source->incident, d, s->polar_vector);
+                        const nb_axes axes = nb_axes_of(s->polar_vector, source->incident);
+                        polar = nb_polarization_d(s->polarization, source->incident, &axes, d);
                         nb_pixel_polarize_d(polar, keep, &p);
                     }
                     nb_pixel_wet_d(s, light, mine, polar, omega, &p);
@@ -276,7 +277,8 @@ NB_FN nb_pixel_d nb_visit(const nb_scene *s, const nb_panel *panel, const nb_cry
                     nb_scattering_vector(source, d, q);
                     const bool keep = !(s->dmin > 0.0) || nb_resolved_d(s, nb_dot(q, q));
                     if (!s->nopolar && (polar == 0.0 || s->oversample_polar || s->water_mode == NB_WATER_AFTER)) {
-                        polar = nb_polarization_d(s->polarization, source->incident, d, s->polar_vector);
+                        const nb_axes axes = nb_axes_of(s->polar_vector, source->incident);
+                        polar = nb_polarization_d(s->polarization, source->incident, &axes, d);
                         nb_pixel_polarize_d(polar, keep, &p);
                     }
                     nb_pixel_wet_d(s, source->weight, mine, polar, omega, &p);

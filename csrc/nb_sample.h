@@ -2,6 +2,8 @@
  *
  * Macros as in nb_math.h.  Lengths m, q in 1/m; P and d are three NB_REAL in the laboratory frame. */
 
+#include "nb_polar.h"
+
 /* Position of the point (F, S) on a flat detector, O deep in the sensor (canonical 6.1). */
 NB_FN void NB_R(nb_position_flat)(const nb_panel *p, NB_REAL F, NB_REAL S, double O, NB_REAL P[3])
 {
@@ -82,22 +84,15 @@ NB_FN NB_REAL NB_R(nb_capture)(const nb_panel *p, double mu, int t, const NB_REA
     return NB_R(nb_layer_share)(t, (-p->layer_step * mu) / parallax);
 }
 
-/* Kahn polarization factor 0.5 (1 + c^2 - K cos(2 psi) (1 - c^2)), c = i.d, psi the azimuth of d about i measured
- * from E = unit(i x B), B = unit(p x i).  cos(2 psi) = (e^2 - b^2) / (e^2 + b^2) needs no angle (canonical 8). */
-NB_FN NB_REAL NB_R(nb_polarization)(double K, const double i[3], const NB_REAL d[3], const double p[3])
+/* Kahn polarization factor 0.5 (1 + c^2 - K cos(2 psi) (1 - c^2)), c = i.d, psi the azimuth of d about i measured from E
+ * (canonical 8).  Of unit vectors cos(2 psi) (1 - c^2) is e^2 - b^2, e = d.E, b = d.B: a polynomial, smooth at d = i. */
+NB_FN NB_REAL NB_R(nb_polarization)(double K, const double i[3], const nb_axes *x, const NB_REAL d[3])
 {
     const NB_REAL c = d[0] * i[0] + d[1] * i[1] + d[2] * i[2];
     if (K == 0.0) return 0.5 * (1.0 + c * c);
-    double B[3], E[3];
-    nb_cross(p, i, B);
-    nb_cross(i, B, E);
-    const NB_REAL b = d[0] * B[0] + d[1] * B[1] + d[2] * B[2];
-    const NB_REAL e = d[0] * E[0] + d[1] * E[1] + d[2] * E[2];
-    const NB_REAL bb = b * b * nb_dot(E, E), ee = e * e * nb_dot(B, B), sum = bb + ee;
-    const NB_REAL one = NB_SET(1.0);
-    const NB_MASK on_axis = NB_RE(sum) <= 0.0;
-    const NB_REAL cos_2psi = NB_SELECT(on_axis, one, (ee - bb) / NB_SELECT(on_axis, one, sum));
-    return 0.5 * (1.0 + c * c - K * cos_2psi * (1.0 - c * c));
+    const NB_REAL e = d[0] * x->E[0] + d[1] * x->E[1] + d[2] * x->E[2];
+    const NB_REAL b = d[0] * x->B[0] + d[1] * x->B[1] + d[2] * x->B[2];
+    return 0.5 * (1.0 + c * c - K * (e * e - b * b));
 }
 
 /* Whether a sample of squared scattering vector q_sqr is inside the resolution limit: d = 1/|q| >= dmin (canonical 6.4). */

@@ -290,7 +290,7 @@ static void cell_source(const nb_plan *plan, const nb_panel *p, nb_worker *w, co
     const int32_t number = w->lit[first].source;
     const nb_source *source = s->source + number;
     tile_scattering(s, t, source);
-    if (s->oversample_polar && !same) tile_polarization(s, t, source);
+    if (s->oversample_polar && !same) tile_polarization(s, t, source, plan->axes + number);
     if (nb_mu_differs(p) && s->oversample_thick) tile_captured(sensor, sensor->mu[number], t);
     for (int i = 0; i < t->q.lanes; i++) t->sum[i] = 0.0;
     for (int64_t next; first < last; first = next) {
@@ -449,8 +449,9 @@ static void sparse_solid_angles(const nb_scene *s, const nb_panel *p, nb_tile *t
 }
 
 /* The polarization that counts once for a pixel: of its first sample that is kept. */
-static void sparse_polarization(const nb_scene *s, const nb_panel *p, nb_tile *t)
+static void sparse_polarization(const nb_plan *plan, const nb_panel *p, nb_tile *t)
 {
+    const nb_scene *s = plan->s;
     for (int layer = 0; layer < p->layers; layer++)
         for (int i = 0; i < s->oversample * s->oversample; i++) {
             tile_geometry(s, p, t, layer, i / s->oversample, i % s->oversample);
@@ -459,14 +460,15 @@ static void sparse_polarization(const nb_scene *s, const nb_panel *p, nb_tile *t
                 for (int v = 0; v < t->q.lanes / NB_LANES; v++) known &= !nb_bits_vd(t->p[v].polar == 0.0);
                 if (known) return;
                 tile_scattering(s, t, source);
-                tile_polarization(s, t, source);
+                tile_polarization(s, t, source, plan->axes + (source - s->source));
             }
         }
 }
 
 /* The factors that are taken once for a pixel, and its solid angle. */
-static void sparse_once(const nb_scene *s, const nb_panel *p, nb_tile *t)
+static void sparse_once(const nb_plan *plan, const nb_panel *p, nb_tile *t)
 {
+    const nb_scene *s = plan->s;
     const double points = (double)p->layers * s->oversample * s->oversample;
     nb_pixel_vd *end = t->p + t->q.lanes / NB_LANES;
     for (int i = 0; i < t->q.lanes; i++) t->polar[i] = t->keep[i] = t->capture[i] = 1.0;
@@ -475,7 +477,7 @@ static void sparse_once(const nb_scene *s, const nb_panel *p, nb_tile *t)
         tile_capture(p, t, p->layers - 1);
     }
     for (nb_pixel_vd *pixel = t->p; pixel < end; pixel++) pixel->capture = nb_load_vd(t->capture + (pixel - t->p) * NB_LANES);
-    if (!s->oversample_polar && !s->nopolar) sparse_polarization(s, p, t);
+    if (!s->oversample_polar && !s->nopolar) sparse_polarization(plan, p, t);
     if (s->oversample_omega) {
         for (int layer = 0; layer < p->layers; layer++) sparse_solid_angles(s, p, t, layer);
         return;
@@ -575,7 +577,7 @@ static void sparse_render(const nb_plan *plan, nb_job *job, nb_worker *w, int64_
         nb_fill_places(&t->at, &walk);
         t->q.lanes = t->at.lanes;
         for (int i = 0; i < t->q.lanes / NB_LANES; i++) nb_pixel_start_vd(s, 0.0, t->p + i);
-        sparse_once(s, p, t);
+        sparse_once(plan, p, t);
         for (int i = 0; i < t->q.lanes; i++) {
             const int64_t fast = (int32_t)t->at.f[i] - corner_f, slow = (int32_t)t->at.s[i] - corner_s;
             t->p[i / NB_LANES].intensity[i % NB_LANES] = w->band[slow * w->width + fast];

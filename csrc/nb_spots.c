@@ -360,7 +360,8 @@ int nb_spots_sum(const nb_spot_light *s, const double *hkl, const double *limit,
                 for (int x = 0; x < 3; x++) ray[x] = at[x] + incident[x] / wavelength;
                 const double length = sqrt(dot(ray, ray));
                 for (int x = 0; x < 3; x++) ray[x] /= length;
-                const double polar = s->nopolar ? 1.0 : nb_polarization_d(s->polarization, incident, ray, s->polar_vector);
+                const nb_axes axes = nb_axes_of(s->polar_vector, incident);
+                const double polar = s->nopolar ? 1.0 : nb_polarization_d(s->polarization, incident, &axes, ray);
                 const double strength = s->source_weight[n] * wavelength * wavelength * polar;
                 sum += strength * excited[n].photons[k];
                 if (by_source) by_source[(n * m + i) * sides + k] = strength * excited[n].photons[k];

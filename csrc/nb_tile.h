@@ -118,19 +118,23 @@ static void tile_scattering(const nb_scene *s, nb_tile *t, const nb_source *sour
     }
 }
 
-/* Polarization of this sample, where it is not known already. */
-static void tile_polarization(const nb_scene *s, nb_tile *t, const nb_source *source)
+/* Polarization of this sample, where it is not known already; axes: the source's. */
+static void tile_polarization(const nb_scene *s, nb_tile *t, const nb_source *source, const nb_axes *axes)
 {
     int known = !s->oversample_polar && s->water_mode != NB_WATER_AFTER;
     for (const nb_pixel_vd *p = t->p; known && p < t->p + t->q.lanes / NB_LANES; p++) known = !nb_bits_vd(p->polar == 0.0);
     if (s->nopolar || known) return;
-    nb_pixel_vd *p = t->p;
-    for (int i = 0; i < t->q.lanes; i += NB_LANES, p++) {
+    const nb_source from = *source; /* which no store changes */
+    const nb_axes about = *axes;
+    const double K = s->polarization;
+    for (int i = 0; i < t->q.lanes; i += NB_LANES) {
         const nb_vd d[3] = {nb_load_vd(t->px + i), nb_load_vd(t->py + i), nb_load_vd(t->pz + i)};
-        const nb_vd polar = nb_polarization_vd(s->polarization, source->incident, d, s->polar_vector);
-        nb_store_vd(t->polar + i, polar);
-        nb_pixel_polarize_vd(polar, nb_load_vd(t->keep + i) != 0.0, p);
+        nb_store_vd(t->polar + i, nb_polarization_vd(K, from.incident, &about, d));
     }
+    if (s->oversample_polar) return; /* the first is not looked at */
+    nb_pixel_vd *p = t->p;
+    for (int i = 0; i < t->q.lanes; i += NB_LANES, p++)
+        nb_pixel_polarize_vd(nb_load_vd(t->polar + i), nb_load_vd(t->keep + i) != 0.0, p);
 }
 
 /* Whether no sample of the tile can have a structure factor; reach: of q, or of what stands in its place. */

@@ -98,7 +98,8 @@ static void scattering(const nb_scene *s, const double d[3], nb_trace_row *row)
     const double q_sqr = nb_dot(row->q, row->q);
     row->stol = 0.5 * sqrt(q_sqr);
     row->kept = s->dmin > 0.0 ? nb_resolved_d(s, q_sqr) != 0 : 1;
-    row->polarization = s->nopolar ? 1.0 : nb_polarization_d(s->polarization, source->incident, d, s->polar_vector);
+    const nb_axes axes = nb_axes_of(s->polar_vector, source->incident);
+    row->polarization = s->nopolar ? 1.0 : nb_polarization_d(s->polarization, source->incident, &axes, d);
 }
 
 /* All orientations of a crystal; factor: w of nb_pixel.h. */

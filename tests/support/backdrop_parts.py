@@ -106,9 +106,10 @@ def stepped(record: Any, rng: Any, step: float) -> Any:
     """value + i step rate in every number of a record; rates about as large as values, 0 where they are."""
     if dataclasses.is_dataclass(record) and not isinstance(record, type):
         fields = [field.name for field in dataclasses.fields(record) if field.name not in HELD]
-        return dataclasses.replace(
-            record, **{name: stepped(getattr(record, name), rng, step) for name in fields}
-        )
+        moving = {name: stepped(getattr(record, name), rng, step) for name in fields}
+        if "incident" in moving:
+            moving["incident"] = _turning(record.incident, rng, step)  # type: ignore[attr-defined]
+        return dataclasses.replace(record, **moving)
     if isinstance(record, tuple):
         return tuple(stepped(one, rng, step) for one in record)
     if isinstance(record, np.ndarray) and record.dtype == np.float64:
@@ -116,6 +117,12 @@ def stepped(record: Any, rng: Any, step: float) -> Any:
     if isinstance(record, float):
         return record + 1j * step * rng.normal() * abs(record)
     return record
+
+
+def _turning(unit: Any, rng: Any, step: float) -> Any:
+    """Unit vectors that stay it: only of them Kahn's formula with an angle and the polynomial are one."""
+    rate = rng.normal(size=unit.shape)
+    return unit + 1j * step * (rate - (rate * unit).sum(axis=-1, keepdims=True) * unit)
 
 
 def rescaled(record: Any, step: float, other: Any) -> Any:
