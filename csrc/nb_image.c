@@ -46,9 +46,7 @@ static int render_tile(const nb_plan *plan, const nb_panel *p, nb_tile *t, const
                 const int first = sub_s == 0 && sub_f == 0;
                 tile_geometry(s, p, t, layer, sub_s, sub_f);
                 if (nb_needs_capture(s, p, first)) tile_capture(p, t, layer);
-                nb_pixel_vd *pixel = t->p;
-                for (int i = 0; i < t->q.lanes; i += NB_LANES, pixel++)
-                    nb_pixel_point_vd(s, layer, first, nb_load_vd(t->omega + i), nb_load_vd(t->capture + i), pixel);
+                tile_point(s, t, layer, first);
                 if (differs) sensor = tile_sensor(p, &sensor, layer, t);
                 if (differs && !plan->channel && !dark) tile_prepare_captures(&sensor, t);
                 for (const nb_source *source = s->source; source < s->source + s->sources; source++) {

@@ -68,7 +68,7 @@ static void store_tile(const nb_plan *plan, const nb_panel *p, nb_tile *t, nb_jo
     float stored[NB_TILE] __attribute__((aligned(64)));
     const double points = (double)p->layers * plan->s->oversample * plan->s->oversample;
     nb_vd omega = {0}, total = {0}, squares = {0}, largest = r->largest - (nb_vd){0};
-    unsigned bad = 0;
+    nb_vd not_finite = {0};
     tile_photons(plan, t);
     const nb_pixel_vd *pixel = t->p;
     for (int i = 0; i < t->q.lanes; i += NB_LANES, pixel++) {
@@ -76,9 +76,10 @@ static void store_tile(const nb_plan *plan, const nb_panel *p, nb_tile *t, nb_jo
         total += v;
         squares += v * v;
         omega += pixel->omega_sum;
-        largest = nb_select_vd(v > largest, v, largest);
-        bad |= nb_bits_vd(v - v != 0.0);
+        largest = nb_larger_vd(v, largest);
+        not_finite += v - v;
     }
+    const unsigned bad = nb_bits_vd(not_finite != 0.0);
     if (t->at.pixel[t->at.count - 1] - t->at.pixel[0] == t->at.count - 1)
         memcpy(job->image + t->at.pixel[0], stored, (size_t)t->at.count * sizeof *stored);
     else
@@ -90,8 +91,11 @@ static void store_tile(const nb_plan *plan, const nb_panel *p, nb_tile *t, nb_jo
             if (!isfinite(stored[i]) && r->nonfinite++ == 0) r->first_nonfinite = t->at.pixel[i];
     for (int i = 0; i < NB_LANES; i++)
         if (largest[i] > r->largest) r->largest = largest[i], r->largest_pixel = -1;
-    for (int i = 0; r->largest > 0.0 && r->largest_pixel < 0; i++)
-        if (stored[i] == r->largest) r->largest_pixel = t->at.pixel[i];
+    const float most = (float)r->largest;
+    for (int i = 0; r->largest > 0.0 && r->largest_pixel < 0; i += NB_FLANES) {
+        const unsigned found = nb_bits_vf(nb_load_vf(stored + i) == most);
+        if (found) r->largest_pixel = t->at.pixel[i + __builtin_ctz(found)];
+    }
     r->omega += nb_lane_sum(omega) / points;
     r->total += nb_lane_sum(total);
     r->squares += nb_lane_sum(squares);

@@ -85,14 +85,14 @@ NB_FN NB_REAL NB_R(nb_capture)(const nb_panel *p, double mu, int t, const NB_REA
 }
 
 /* Kahn polarization factor 0.5 (1 + c^2 - K cos(2 psi) (1 - c^2)), c = i.d, psi the azimuth of d about i measured from E
- * (canonical 8).  Of unit vectors cos(2 psi) (1 - c^2) is e^2 - b^2, e = d.E, b = d.B: a polynomial, smooth at d = i. */
+ * (canonical 8).  With e = d.E, b = d.B cos(2 psi) (1 - c^2) is e^2 - b^2, and of unit vectors b^2 = 1 - c^2 - e^2: a
+ * polynomial in c and e, smooth at d = i. */
 NB_FN NB_REAL NB_R(nb_polarization)(double K, const double i[3], const nb_axes *x, const NB_REAL d[3])
 {
     const NB_REAL c = d[0] * i[0] + d[1] * i[1] + d[2] * i[2];
     if (K == 0.0) return 0.5 * (1.0 + c * c);
     const NB_REAL e = d[0] * x->E[0] + d[1] * x->E[1] + d[2] * x->E[2];
-    const NB_REAL b = d[0] * x->B[0] + d[1] * x->B[1] + d[2] * x->B[2];
-    return 0.5 * (1.0 + c * c - K * (e * e - b * b));
+    return 0.5 * (1.0 + K) + 0.5 * (1.0 - K) * (c * c) - K * (e * e);
 }
 
 /* Whether a sample of squared scattering vector q_sqr is inside the resolution limit: d = 1/|q| >= dmin (canonical 6.4). */

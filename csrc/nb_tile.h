@@ -69,17 +69,19 @@ static void tile_positions(const nb_panel *p, nb_tile *t, int layer, double f0, 
 }
 
 /* Directions and solid angles of the points f0, s0 (m) beyond the corners of the tile's pixels. */
-static void tile_points(const nb_panel *p, nb_tile *t, int layer, double f0, double s0)
+static void tile_points(const nb_panel *given, nb_tile *t, int layer, double f0, double s0)
 {
-    const double deep = layer * p->layer_step;
-    const int fronts = p->curved == NB_FLAT && !nb_at_mean_depth(p);
-    if (!fronts) tile_positions(p, t, layer, f0, s0);
-    for (int i = 0; i < t->q.lanes; i += NB_LANES) {
-        nb_vd P[3] = {nb_load_vd(t->px + i), nb_load_vd(t->py + i), nb_load_vd(t->pz + i)};
-        if (fronts)
-            nb_position_flat_vd(p, p->pixel[0] * nb_load_vd(t->at.f + i) + f0, p->pixel[1] * nb_load_vd(t->at.s + i) + s0, deep, P);
+    const nb_panel p = *given; /* which no store changes */
+    const double deep = layer * p.layer_step;
+    const int fronts = p.curved == NB_FLAT && !nb_at_mean_depth(&p), lanes = t->q.lanes;
+    if (!fronts) tile_positions(given, t, layer, f0, s0);
+NB_ROLLED
+    for (int i = 0; i < lanes; i += NB_LANES) {
+        nb_vd P[3];
+        if (fronts) nb_position_flat_vd(&p, p.pixel[0] * nb_load_vd(t->at.f + i) + f0, p.pixel[1] * nb_load_vd(t->at.s + i) + s0, deep, P);
+        else P[0] = nb_load_vd(t->px + i), P[1] = nb_load_vd(t->py + i), P[2] = nb_load_vd(t->pz + i);
         const nb_vd per_R = nb_rsqrt_vd(P[0] * P[0] + P[1] * P[1] + P[2] * P[2]);
-        nb_store_vd(t->omega + i, nb_solid_angle_vd(p, per_R));
+        nb_store_vd(t->omega + i, nb_solid_angle_vd(&p, per_R));
         nb_store_vd(t->px + i, P[0] * per_R);
         nb_store_vd(t->py + i, P[1] * per_R);
         nb_store_vd(t->pz + i, P[2] * per_R);
@@ -89,6 +91,16 @@ static void tile_points(const nb_panel *p, nb_tile *t, int layer, double f0, dou
 static void tile_geometry(const nb_scene *s, const nb_panel *p, nb_tile *t, int layer, int sub_s, int sub_f)
 {
     tile_points(p, t, layer, nb_sub_pixel(s, p, 0, sub_f), nb_sub_pixel(s, p, 1, sub_s));
+}
+
+/* The sub-pixel's solid angle and capture to the pixels. */
+static void tile_point(const nb_scene *given, nb_tile *t, int layer, int first)
+{
+    const nb_scene s = *given; /* which no store changes */
+    const int lanes = t->q.lanes;
+    nb_pixel_vd *pixel = t->p;
+    for (int i = 0; i < lanes; i += NB_LANES, pixel++)
+        nb_pixel_point_vd(&s, layer, first, nb_load_vd(t->omega + i), nb_load_vd(t->capture + i), pixel);
 }
 
 static void tile_capture(const nb_panel *p, nb_tile *t, int layer)
@@ -102,16 +114,17 @@ static void tile_capture(const nb_panel *p, nb_tile *t, int layer)
 /* q and whether the sample is kept (dmin) */
 static void tile_scattering(const nb_scene *s, nb_tile *t, const nb_source *source)
 {
-    const double *in = source->incident;
+    const double in[3] = {source->incident[0], source->incident[1], source->incident[2]}; /* which no store changes */
     const double per_wavelength = 1.0 / source->wavelength;
-    for (int i = 0; i < t->q.lanes; i += NB_LANES) {
+    const int lanes = t->q.lanes, limited = s->dmin > 0.0;
+    for (int i = 0; i < lanes; i += NB_LANES) {
         const nb_vd x = (nb_load_vd(t->px + i) - in[0]) * per_wavelength;
         const nb_vd y = (nb_load_vd(t->py + i) - in[1]) * per_wavelength;
         const nb_vd z = (nb_load_vd(t->pz + i) - in[2]) * per_wavelength;
         nb_store_vd(t->q.x + i, x);
         nb_store_vd(t->q.y + i, y);
         nb_store_vd(t->q.z + i, z);
-        if (s->dmin > 0.0) {
+        if (limited) {
             const nb_vdmask keep = nb_resolved_vd(s, x * x + y * y + z * z);
             nb_store_vd(t->keep + i, nb_select_vd(keep, 1.0 - (nb_vd){0}, (nb_vd){0}));
         }
@@ -127,14 +140,14 @@ static void tile_polarization(const nb_scene *s, nb_tile *t, const nb_source *so
     const nb_source from = *source; /* which no store changes */
     const nb_axes about = *axes;
     const double K = s->polarization;
-    for (int i = 0; i < t->q.lanes; i += NB_LANES) {
-        const nb_vd d[3] = {nb_load_vd(t->px + i), nb_load_vd(t->py + i), nb_load_vd(t->pz + i)};
-        nb_store_vd(t->polar + i, nb_polarization_vd(K, from.incident, &about, d));
-    }
-    if (s->oversample_polar) return; /* the first is not looked at */
+    const int lanes = t->q.lanes, each = s->oversample_polar; /* then the first is not looked at */
     nb_pixel_vd *p = t->p;
-    for (int i = 0; i < t->q.lanes; i += NB_LANES, p++)
-        nb_pixel_polarize_vd(nb_load_vd(t->polar + i), nb_load_vd(t->keep + i) != 0.0, p);
+    for (int i = 0; i < lanes; i += NB_LANES, p++) {
+        const nb_vd d[3] = {nb_load_vd(t->px + i), nb_load_vd(t->py + i), nb_load_vd(t->pz + i)};
+        const nb_vd polar = nb_polarization_vd(K, from.incident, &about, d);
+        nb_store_vd(t->polar + i, polar);
+        if (!each) nb_pixel_polarize_vd(polar, nb_load_vd(t->keep + i) != 0.0, p);
+    }
 }
 
 /* Whether no sample of the tile can have a structure factor; reach: of q, or of what stands in its place. */
@@ -142,12 +155,11 @@ static int tile_beyond(double reach, const nb_tile *t)
 {
     if (isinf(reach)) return 0;
     const double reach_sqr = reach * reach;
-    unsigned within = 0;
     for (int i = 0; i < t->q.lanes; i += NB_LANES) {
         const nb_vd x = nb_load_vd(t->q.x + i), y = nb_load_vd(t->q.y + i), z = nb_load_vd(t->q.z + i);
-        within |= nb_bits_vd(x * x + y * y + z * z <= reach_sqr);
+        if (nb_bits_vd(x * x + y * y + z * z <= reach_sqr)) return 0;
     }
-    return !within;
+    return 1;
 }
 
 /* Up to which orientation of a crystal, the first of sequence number `base`, the samples of each lane are interpolated. */
@@ -210,15 +222,17 @@ static void tile_crystal_line(const nb_scene *s, const nb_block *c, const nb_run
 
 /* One source, or run of sources, at one sub-pixel: what its samples add to the pixels; weight: of a sample, light: of all
  * that shines on the water. */
-static void tile_weigh(const nb_scene *s, nb_tile *t, double weight, double light)
+static void tile_weigh(const nb_scene *given, nb_tile *t, double weight, double light)
 {
+    const nb_scene s = *given; /* which no store changes */
+    const int lanes = t->q.lanes, wet = s.water != 0.0;
     nb_pixel_vd *p = t->p;
-    for (int i = 0; i < t->q.lanes; i += NB_LANES, p++) {
+    for (int i = 0; i < lanes; i += NB_LANES, p++) {
         const nb_vd polar = nb_load_vd(t->polar + i), omega = nb_load_vd(t->omega + i);
         const nb_vd capture = nb_load_vd(t->capture + i);
-        const nb_vd w = nb_sample_weight_vd(s, weight * nb_load_vd(t->keep + i), capture, polar, omega);
+        const nb_vd w = nb_sample_weight_vd(&s, weight * nb_load_vd(t->keep + i), capture, polar, omega);
         p->intensity += w * nb_load_vd(t->sum + i);
-        nb_pixel_wet_vd(s, light, capture, polar, omega, p);
+        if (wet) nb_pixel_wet_vd(&s, light, capture, polar, omega, p);
     }
 }
 

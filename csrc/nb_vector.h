@@ -87,6 +87,20 @@ NB_INLINE nb_vf nb_min_vf(nb_vf a, nb_vf b)
 #endif
 }
 
+/* a where it is larger, else b: so b where a is not a number */
+NB_INLINE nb_vd nb_larger_vd(nb_vd a, nb_vd b)
+{
+#if NB_WIDTH == 64
+    return (nb_vd)_mm512_max_pd((__m512d)a, (__m512d)b);
+#elif NB_WIDTH == 32
+    return (nb_vd)_mm256_max_pd((__m256d)a, (__m256d)b);
+#elif defined(__SSE2__)
+    return (nb_vd)_mm_max_pd((__m128d)a, (__m128d)b);
+#else
+    return nb_select_vd(a > b, a, b);
+#endif
+}
+
 NB_INLINE nb_vd nb_sqrt_vd(nb_vd a)
 {
 #if NB_WIDTH == 64
@@ -270,18 +284,118 @@ NB_INLINE void nb_load_rows(const double *table, const int32_t place[NB_LANES], 
 NB_INLINE nb_vd nb_load_vd(const double *p) { return *(const nb_vd *)p; }
 NB_INLINE nb_vf nb_load_vf(const float *p) { return *(const nb_vf *)p; }
 NB_INLINE void nb_store_vd(double *p, nb_vd v) { *(nb_vd *)p = v; }
+
+/* a vector of doubles rounded to float, and back; what the compiler makes of the builtin takes several steps at 64 bytes */
+NB_INLINE nb_vhalf nb_narrow(nb_vd v)
+{
+#if NB_WIDTH == 64
+    return (nb_vhalf)_mm512_cvtpd_ps((__m512d)v);
+#else
+    return __builtin_convertvector(v, nb_vhalf);
+#endif
+}
+
+NB_INLINE nb_vd nb_widen(nb_vhalf v)
+{
+#if NB_WIDTH == 64
+    return (nb_vd)_mm512_cvtps_pd((__m256)v);
+#else
+    return __builtin_convertvector(v, nb_vd);
+#endif
+}
+
 /* NB_LANES doubles rounded to float; returns what was stored */
 NB_INLINE nb_vd nb_store_narrow(float *p, nb_vd v)
 {
-    const nb_vhalf rounded = __builtin_convertvector(v, nb_vhalf);
+    const nb_vhalf rounded = nb_narrow(v);
     *(nb_vhalf *)p = rounded;
-    return __builtin_convertvector(rounded, nb_vd);
+    return nb_widen(rounded);
+}
+
+/* table[place] rounded to float where the mask is set, `other` elsewhere */
+NB_INLINE nb_vf nb_gather_narrow(const double *table, nb_vfmask place, nb_vfmask inside, float other)
+{
+#if NB_WIDTH == 64
+    const __mmask16 m = _mm512_movepi32_mask((__m512i)inside);
+    const __m512d none = _mm512_set1_pd(other);
+    const __m512d low = _mm512_mask_i32gather_pd(none, (__mmask8)m, _mm512_castsi512_si256((__m512i)place), table, 8);
+    const __m512d high = _mm512_mask_i32gather_pd(none, (__mmask8)(m >> 8), _mm512_extracti64x4_epi64((__m512i)place, 1), table, 8);
+    return (nb_vf)_mm512_insertf32x8(_mm512_castps256_ps512(_mm512_cvtpd_ps(low)), _mm512_cvtpd_ps(high), 1);
+#elif NB_WIDTH == 32
+    const __m256d none = _mm256_set1_pd(other);
+    const __m128i at[2] = {_mm256_castsi256_si128((__m256i)place), _mm256_extracti128_si256((__m256i)place, 1)};
+    const __m128i set[2] = {_mm256_castsi256_si128((__m256i)inside), _mm256_extracti128_si256((__m256i)inside, 1)};
+    __m128 half[2];
+    for (int i = 0; i < 2; i++)
+        half[i] = _mm256_cvtpd_ps(_mm256_mask_i32gather_pd(none, table, at[i], (__m256d)_mm256_cvtepi32_epi64(set[i]), 8));
+    return (nb_vf)_mm256_insertf128_ps(_mm256_castps128_ps256(half[0]), half[1], 1);
+#else
+    nb_vf out = other - (nb_vf){0};
+    for (int i = 0; i < NB_FLANES; i++)
+        if (inside[i]) out[i] = (float)table[place[i]];
+    return out;
+#endif
+}
+
+/* without their signs as of int32; of -2^31 itself */
+NB_INLINE nb_vfbits nb_abs_words(nb_vfbits a)
+{
+#if NB_WIDTH == 64
+    return (nb_vfbits)_mm512_abs_epi32((__m512i)a);
+#elif NB_WIDTH == 32
+    return (nb_vfbits)_mm256_abs_epi32((__m256i)a);
+#else
+    const nb_vfbits sign = (nb_vfbits)((nb_vfmask)a >> 31);
+    return (a ^ sign) - sign;
+#endif
+}
+
+/* low words of two vectors of doubles, in the order of nb_join ... */
+NB_INLINE nb_vfbits nb_low_words(nb_vd low, nb_vd high)
+{
+#if NB_WIDTH == 64
+    const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    return (nb_vfbits)_mm512_permutex2var_epi32((__m512i)low, even, (__m512i)high);
+#elif NB_WIDTH == 32
+    const __m256 words = _mm256_shuffle_ps((__m256)low, (__m256)high, _MM_SHUFFLE(2, 0, 2, 0));
+    return (nb_vfbits)_mm256_permute4x64_epi64((__m256i)words, _MM_SHUFFLE(3, 1, 2, 0));
+#elif defined(__SSE2__)
+    return (nb_vfbits)_mm_shuffle_ps((__m128)low, (__m128)high, _MM_SHUFFLE(2, 0, 2, 0));
+#else
+    nb_vfbits out;
+    for (int i = 0; i < NB_LANES; i++) {
+        out[i] = (uint32_t)((nb_vdbits)low)[i];
+        out[NB_LANES + i] = (uint32_t)((nb_vdbits)high)[i];
+    }
+    return out;
+#endif
+}
+
+/* ... and high ones */
+NB_INLINE nb_vfbits nb_high_words(nb_vd low, nb_vd high)
+{
+#if NB_WIDTH == 64
+    const __m512i odd = _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+    return (nb_vfbits)_mm512_permutex2var_epi32((__m512i)low, odd, (__m512i)high);
+#elif NB_WIDTH == 32
+    const __m256 words = _mm256_shuffle_ps((__m256)low, (__m256)high, _MM_SHUFFLE(3, 1, 3, 1));
+    return (nb_vfbits)_mm256_permute4x64_epi64((__m256i)words, _MM_SHUFFLE(3, 1, 2, 0));
+#elif defined(__SSE2__)
+    return (nb_vfbits)_mm_shuffle_ps((__m128)low, (__m128)high, _MM_SHUFFLE(3, 1, 3, 1));
+#else
+    nb_vfbits out;
+    for (int i = 0; i < NB_LANES; i++) {
+        out[i] = (uint32_t)(((nb_vdbits)low)[i] >> 32);
+        out[NB_LANES + i] = (uint32_t)(((nb_vdbits)high)[i] >> 32);
+    }
+    return out;
+#endif
 }
 
 /* two vectors of doubles as one of floats, and one half of it again */
 NB_INLINE nb_vf nb_join(nb_vd low, nb_vd high)
 {
-    const nb_vhalf a = __builtin_convertvector(low, nb_vhalf), b = __builtin_convertvector(high, nb_vhalf);
+    const nb_vhalf a = nb_narrow(low), b = nb_narrow(high);
 #if NB_WIDTH == 64
     return (nb_vf)_mm512_insertf32x8(_mm512_castps256_ps512((__m256)a), (__m256)b, 1);
 #elif NB_WIDTH == 32
@@ -300,7 +414,7 @@ NB_INLINE nb_vd nb_part(nb_vf v, int high)
 #else
     const nb_vhalf half = high ? (nb_vhalf){v[2], v[3]} : (nb_vhalf){v[0], v[1]};
 #endif
-    return __builtin_convertvector(half, nb_vd);
+    return nb_widen(half);
 }
 
 /* sum of the lanes, in a fixed order */

@@ -138,8 +138,8 @@ class CpuQueue:
         """
         engine = _engine.EngineScene(scene)
         if image is None:
-            image = np.zeros(scene.image_shape, np.float32)
-        elif engine.rendered < engine.pixels:
+            image = np.empty(scene.image_shape, np.float32)
+        if engine.rendered < engine.pixels:
             image.fill(0.0)  # the engine writes what it renders and nothing else
         if not self._threads:
             self._begin(engine.rendered)
