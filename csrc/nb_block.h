@@ -15,6 +15,7 @@ typedef struct {
     double n[3];           /* cells along a, b, c */
     double metric[6];      /* fudge * (aa bb cc 2ab 2ac 2bc) */
     double peak;           /* (Na Nb Nc)^2 times nb_crystal_share */
+    int fixed;             /* in mixed precision its indices may be held in fixed point */
     const int32_t *cancel; /* looked at between blocks of orientations */
 } nb_block;
 
@@ -44,6 +45,7 @@ NB_SMALL nb_block nb_block_of(const nb_scene *s, const nb_crystal *k, const int3
     c.wet = s->water != 0.0;
     c.peak = nb_lattice_peak(k) * nb_crystal_share(s, k);
     c.cancel = cancel;
+    c.fixed = 0; /* until the renderer has looked (nb_fixed.h) */
     nb_spot_metric(k, c.metric);
     for (int j = 0; j < 3; j++) c.n[j] = k->N[j];
     return c;

@@ -209,7 +209,10 @@ int NB_CAT(nb_render_, NB_ISA)(const nb_scene *s, nb_job *job)
     plan.block = malloc((size_t)s->crystals * sizeof *plan.block);
     plan.left = calloc((size_t)s->crystals, sizeof *plan.left);
     plan.sensor = malloc((size_t)s->panels * sizeof *plan.sensor);
-    for (int c = 0; plan.block && c < s->crystals; c++) plan.block[c] = nb_block_of(s, s->crystal + c, job->cancel);
+    for (int c = 0; plan.block && c < s->crystals; c++) {
+        plan.block[c] = nb_block_of(s, s->crystal + c, job->cancel);
+        plan.block[c].fixed = job->precision == NB_MIXED && nb_fits_fixed(s, s->crystal + c);
+    }
     for (int i = 0; plan.sensor && i < s->panels; i++) plan.sensor[i] = nb_sensor_of(s, s->panel + i);
     plan.axes = malloc((size_t)s->sources * sizeof *plan.axes);
     for (int i = 0; plan.axes && i < s->sources; i++) plan.axes[i] = nb_axes_of(s->polar_vector, s->source[i].incident);

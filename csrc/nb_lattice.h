@@ -3,13 +3,19 @@
  * Stamped out for one real type like nb_math.h.  Arguments: d[3] = (h, k, l) minus the nearest integers, dimensionless;
  * fractions of the maximum keep the float version far from its range. */
 
-/* Block of Na x Nb x Nc cells: prod sin^2(pi N h) / (N sin(pi h))^2, which for whole N depends on x = h - round(h) and
- * t = N h - round(N h) alone.  Neither may be exactly 0. */
-NB_FN NB_REAL NB_R(nb_square_ratio)(const NB_REAL x[3], const NB_REAL t[3], const NB_SCALAR n[3])
+/* Block of Na x Nb x Nc cells: prod sin(pi N h) / sin(pi h), which for whole N depends, but for its sign, on x = h - round(h)
+ * and t = N h - round(N h) alone.  Neither may be exactly 0. */
+NB_FN NB_REAL NB_R(nb_square_root)(const NB_REAL x[3], const NB_REAL t[3])
 {
     NB_REAL v[6] = {t[0], t[1], t[2], x[0], x[1], x[2]};
     NB_R(nb_sinpi_each)(v, 6);
-    const NB_REAL ratio = NB_DIVIDE(v[0] * v[1] * v[2], v[3] * v[4] * v[5]) * (NB_K(1) / (n[0] * n[1] * n[2]));
+    return NB_DIVIDE(v[0] * v[1] * v[2], v[3] * v[4] * v[5]);
+}
+
+/* The square of that, as a fraction of its maximum. */
+NB_FN NB_REAL NB_R(nb_square_ratio)(const NB_REAL x[3], const NB_REAL t[3], const NB_SCALAR n[3])
+{
+    const NB_REAL ratio = NB_R(nb_square_root)(x, t) * (NB_K(1) / (n[0] * n[1] * n[2]));
     return ratio * ratio;
 }
 

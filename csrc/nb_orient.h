@@ -183,6 +183,13 @@ static void NB_R(nb_sum_orientations)(const nb_table *t, const nb_block *c, cons
                                       int64_t *bad, int64_t base)
 {
     const int listed = t->F || c->crystal->displaced; /* without a list every F is default_F */
+#if NB_FLOAT
+    if (c->fixed && !limit && !c->crystal->displaced) {
+        if (listed) nb_sum_fixed(t, c, q, sum, 1);
+        else nb_sum_fixed(t, c, q, sum, 0);
+        return;
+    }
+#endif
 #define NB_CASE(shape)                                                                                                 \
     case shape:                                                                                                        \
         if (limit) NB_R(nb_sum)(t, c, q, sum, shape, NB_R(TRICUBIC), limit, bad, base);                                \

@@ -31,6 +31,7 @@ typedef struct {
 #include "nb_math.h"
 #include "nb_lattice.h"
 #include "nb_line.h"
+#include "nb_fixed.h"
 #include "nb_orient.h"
 #include "nb_channels.h"
 #include "nb_undefine.h"
