@@ -116,7 +116,7 @@ static nb_worker *worker_new(const nb_plan *plan)
     nb_worker *w = aligned_alloc(64, (sizeof *w + 63) / 64 * 64);
     if (!w) return NULL;
     memset((char *)w + offsetof(nb_worker, lit), 0, sizeof *w - offsetof(nb_worker, lit));
-    w->parts.count[0] = 0; /* none were made yet */
+    w->parts.key[0] = w->edge[0].key = w->edge[1].key = 0; /* none were made yet */
     if (!sparse->edge) return w;
     int64_t width = 0;
     for (int i = 0; i < s->panels; i++) width = s->panel[i].fpixels > width ? s->panel[i].fpixels : width;
@@ -143,6 +143,7 @@ static void worker_end(const nb_plan *plan, nb_worker *w, nb_job *job)
     free(w->band);
     free(w->limits);
     free(w->wide);
+    free(w->later);
     free(w->lit);
     free(w->ray);
     free(w->bits);

@@ -7,7 +7,7 @@
 /* How samples are left out. */
 typedef struct {
     int edge;              /* of a patch, in pixels; 0: all samples are evaluated */
-    int parts;             /* patches along each edge of a pixel that has many samples */
+    nb_rules rules;        /* from which pixels take what they need; none: all sub-pixels */
     const nb_sight *sight; /* [crystals] */
     const nb_most *most;   /* [tables] */
     const nb_limits *limits; /* [crystals], as they begin */

@@ -8,6 +8,13 @@
 
 enum nb_precision { NB_DOUBLE = 0, NB_MIXED = 1 };
 
+/* Rules for the sum over the sub-pixels along an edge from fewer places, one after the other, the last with all of them. */
+typedef struct {
+    const int32_t *count;         /* [rules], places of each, increasing */
+    const double *place, *weight; /* fractions of the edge; sub-pixels each stands for */
+    int32_t rules;                /* 0: none */
+} nb_rules;
+
 typedef struct {
     /* in */
     int32_t precision;       /* enum nb_precision */
@@ -20,6 +27,7 @@ typedef struct {
     double tolerance;        /* photons that a pixel may lose; 0: none */
     double spot_end;         /* fraction of its peak at which a Gaussian spot ends; 0: nowhere */
     const nb_most *most;     /* [scene->tables]; NULL: every sample is evaluated */
+    nb_rules rules;          /* from which pixels take as many samples as they need; none: all sub-pixels */
     int32_t always;          /* 1: samples are left out where that does not pay, too; for tests */
     int64_t visited;         /* out: samples evaluated; -1: all */
     double left_out;         /* out: photons that a pixel has lost at most */

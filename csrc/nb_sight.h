@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-#include "nb_plan.h"
+#include "nb_patch.h"
 
 #define NB_WORTH 0.75 /* of the time of a full rendering, at most, for which it pays */
 #define NB_NARROW 0.3 /* half a patch in indices: the bound tells nothing of a wide one */
@@ -46,7 +46,7 @@ static int sparse_can(const nb_scene *s, const nb_job *job)
         const int64_t interpolation = s->table[k->table].interpolation;
         const int shape = nb_lattice_shape(k), ends = shape == NB_GAUSS || shape == NB_TOPHAT;
         if (shape == NB_POINT || interpolation == NB_TRICUBIC || k->displaced == NB_DISPLACED_RATE) return 0;
-        if (job->tolerance <= 0.0 && !(ends && job->spot_end > 0.0)) return 0;
+        if (job->tolerance <= 0.0 && !(ends && job->spot_end > 0.0) && job->rules.rules < 2) return 0;
         if (k->orientations > INT32_MAX - NB_FLANES) return 0;
     }
     for (const nb_panel *p = s->panel; p < s->panel + s->panels; p++)
@@ -106,8 +106,11 @@ static void sight_of(const nb_scene *s, const nb_job *job, const nb_block *b, co
 {
     const nb_crystal *c = b->crystal;
     double most = 0.0;
+    int breaks = b->shape != NB_SQUARE;
+    for (int r = 0; r < 3; r++) breaks |= b->n[r] != nb_round_d(b->n[r]);
     for (int i = 0; i < s->sources; i++) {
         const nb_most *one = job->most + c->table + s->source[i].table;
+        breaks |= s->table[c->table + s->source[i].table].F != NULL;
         const double all = b->interpolation == NB_NEAREST ? one->all : fmax(NB_LEBESGUE * one->all, one->outside);
         most = fmax(most, all);
     }
@@ -117,6 +120,7 @@ static void sight_of(const nb_scene *s, const nb_job *job, const nb_block *b, co
     k->least = (float)(limits->least * (1.0 - 1e-6));
     k->outer = 1.0001f * (float)fmin(spot_outer(b->shape, limits, most), NB_NOWHERE / 1.0001);
     k->most = (float)most;
+    k->breaks = breaks;
     for (int r = 0; r < 3; r++) k->n[r] = (float)(b->n[r] * (1.0 - 1e-6));
     if (b->shape != NB_SQUARE) sight_radius(k, b->metric);
     for (int i = 0; i < 9; i++) k->row[i] = rows + i * padded;
@@ -175,12 +179,40 @@ static int sparse_edge(int oversample, int few, double step)
     return edge;
 }
 
-/* Whether it pays, by what a step costs about, in ns; share: of the samples that count.  Not by which pixels there are. */
-static int sparse_pays(const nb_scene *s, double orientations, double share)
+/* Samples of a pixel at the foot of a panel's plane, where most are needed, by the rules that there are; step: between sub-pixels. */
+static double sparse_fit(const nb_scene *s, const nb_job *job, const nb_sight *sight, double step)
 {
-    const double pixel = 3.0 + 3.0 * (s->oversample_omega ? fmin(9.0, (double)s->oversample * s->oversample) : 1.0);
-    const double samples = (double)s->oversample * s->oversample, n = orientations * s->sources;
-    const double any = 1.0 - pow(1.0 - share, n), full = samples * (7.0 + 1.3 * n);
+    const double os = s->oversample;
+    if (job->rules.rules < 2) return os * os;
+    double need[2] = {0.0, 0.0}, wavenumber = 0.0;
+    for (int i = 0; i < s->sources; i++) wavenumber = fmax(wavenumber, 1.0 / s->source[i].wavelength);
+    for (const nb_panel *p = s->panel; p < s->panel + s->panels; p++) {
+        const double away = p->curved == NB_FLAT ? fabs(nb_dot(p->pix0, p->odet)) : fabs(p->distance);
+        nb_frame at;
+        for (int x = 0; x < 3; x++) {
+            at.f[x] = 0.5 * p->pixel[0] / away * p->fdet[x];
+            at.s[x] = 0.5 * p->pixel[1] / away * p->sdet[x];
+        }
+        for (int c = 0; c < s->crystals; c++) fit_needs(sight + c, &at, wavenumber, need);
+    }
+    double fitted = 1.0;
+    for (int axis = 0; axis < 2; axis++) {
+        const int rule = fit_rule(&job->rules, need[axis]);
+        fitted *= rule == NB_ALL ? os : job->rules.count[rule];
+    }
+    int breaks = 0; /* those pixels take all */
+    for (int c = 0; c < s->crystals; c++) breaks |= sight[c].breaks;
+    const double broken = breaks ? 1.0 - pow(1.0 - fmin(1.0, os * step), 3.0) : 0.0;
+    return (1.0 - broken) * fitted + broken * os * os;
+}
+
+/* Whether it pays, by what a step costs about, in ns; share: of the samples that count; samples: of a pixel.  Not by which pixels
+ * there are. */
+static int sparse_pays(const nb_scene *s, double orientations, double share, double samples)
+{
+    const double all = (double)s->oversample * s->oversample, n = orientations * s->sources;
+    const double pixel = 3.0 + 3.0 * (s->oversample_omega ? fmin(9.0, all) : 1.0);
+    const double any = 1.0 - pow(1.0 - share, n), full = all * (7.0 + 1.3 * n);
     return pixel + samples * (0.5 + 10.0 * any + (0.1 + 2.2 * share) * n) < NB_WORTH * full;
 }
 
@@ -223,8 +255,8 @@ static int sparse_prepare(nb_plan *plan, const nb_job *job, void **memory)
         lit += k->orientations * sight_share(sight + c, 0.5 * (NB_CELL - 1) * step);
     }
     *memory = room;
-    if (!job->always && !sparse_pays(s, (double)all, lit / all)) return 1;
-    sparse->parts = (s->oversample + NB_PATCH - 1) / NB_PATCH;
+    if (!job->always && !sparse_pays(s, (double)all, lit / all, sparse_fit(s, job, sight, widest))) return 1;
+    sparse->rules = job->rules;
     sparse->edge = sparse_edge(s->oversample, all < NB_FEW, widest);
     sparse->sight = sight;
     sparse->limits = limit;

@@ -7,16 +7,9 @@
 #ifndef NB_SPARSE_H
 #define NB_SPARSE_H
 
-#include "nb_plan.h"
+#include "nb_patch.h"
 
 enum { CELL_LANES = NB_CELL * NB_CELL };
-
-/* Samples along one axis: of all the parts of a pixel, or of a patch of several. */
-typedef struct {
-    int count;
-    double place[NB_PATCH]; /* in pixels from the first pixel's edge */
-    int pixel[NB_PATCH];    /* from the first */
-} nb_edge;
 
 /* An orientation that may light some of a patch's blocks. */
 typedef struct {
@@ -34,109 +27,20 @@ typedef struct {
     /* of what follows all is 0 at first */
     nb_lit *lit;
     nb_wide *wide;
-    int64_t room, count, wide_room, wide_count;
+    nb_lit *later;      /* those that need all sub-pixels of some of the patch's pixels */
+    int64_t room, count, wide_room, wide_count, later_room, later_count;
     double *band;       /* sums of its pixels */
     uint32_t *bits;     /* [sparse.words] */
     nb_ray *ray;        /* [sources] */
     nb_limits *limits;  /* [crystals] */
+    nb_frame whole;     /* of the patch with all that its pixels cover */
+    int fits;           /* it does not take all sub-pixels */
+    int given;          /* of `later` alone, which were found before */
+    int split;          /* in several patches, as it has many samples */
     int failed;
 } nb_worker;
 
-/* ---- where a patch's samples are ---- */
-
-static void sparse_samples(const nb_scene *s, const nb_sparse *sparse, int part, nb_edge *e)
-{
-    const int os = s->oversample, parts = sparse->parts, first = part * os / parts, last = (part + 1) * os / parts;
-    e->count = 0;
-    for (int i = 0; i < sparse->edge; i++)
-        for (int sub = first; sub < last; sub++) {
-            e->place[e->count] = i + (sub + 0.5) / os;
-            e->pixel[e->count++] = i;
-        }
-}
-
-/* Middle and half of the extent of samples first to last, of count in all, in halves of these. */
-static float part_middle(int first, int last, int count)
-{
-    return count > 1 ? (float)(first + last - (count - 1)) / (count - 1) : 0.0f;
-}
-
-/* The parts of a patch of so many samples. */
-static void sparse_parts(const nb_edge edge[2], nb_parts *parts)
-{
-    const int n[2] = {edge[0].count, edge[1].count}, block = NB_CELL * NB_SPLIT;
-    if (parts->count[0] == n[0] && parts->count[1] == n[1]) return;
-    memset(parts, 0, sizeof *parts);
-    for (int axis = 0; axis < 2; axis++) {
-        parts->count[axis] = n[axis];
-        for (int level = 0; level < 2; level++) {
-            const int most = (level ? NB_CELL : block) - 1;
-            parts->half[level][axis] = n[axis] > 1 ? (float)(most < n[axis] - 1 ? most : n[axis] - 1) / (n[axis] - 1) : 0.0f;
-        }
-    }
-    for (int b = 0; b < NB_PARTS; b++)
-        for (int c = 0; c < NB_PARTS; c++) {
-            int real = 1;
-            for (int axis = 0; axis < 2; axis++) {
-                const int outer = axis ? b / NB_SPLIT : b % NB_SPLIT, inner = axis ? c / NB_SPLIT : c % NB_SPLIT;
-                const int first = outer * block, start = first + inner * NB_CELL;
-                const int last = first + block < n[axis] ? first + block : n[axis], end = start + NB_CELL < last ? start + NB_CELL : last;
-                if (start >= n[axis]) {
-                    real = 0;
-                    continue;
-                }
-                (axis ? parts->block_s : parts->block_f)[b] = part_middle(first, last - 1, n[axis]);
-                (axis ? parts->cell_s : parts->cell_f)[b][c] = part_middle(start, end - 1, n[axis]);
-            }
-            if (real) parts->blocks |= 1u << b, parts->cells[b] |= 1u << c;
-        }
-}
-
-/* The frame of a flat patch.  The second derivative of P/|P| along a unit vector is at most (2/sqrt 3)/|P|^2.  Returns 0 where the
- * patch is too wide to be told anything of. */
-static int flat_frame(const nb_panel *p, int layer, const double middle[2], const double half[2], nb_frame *at)
-{
-    double P[3];
-    nb_layer_position_d(p, middle[0], middle[1], layer, P);
-    const double R = sqrt(nb_dot(P, P)), skew = fabs(nb_dot(p->fdet, p->sdet));
-    const double size = sqrt(half[0] * half[0] + half[1] * half[1] + 2.0 * skew * half[0] * half[1]);
-    double sunk = 0.0; /* what the depth of the photons may differ by: |g'(u)| <= 1/12 */
-    if (nb_at_mean_depth(p)) {
-        const double height = fabs(nb_dot(p->pix0, p->odet));
-        sunk = p->layer_step * (p->layer_step * p->mu) * size / (12.0 * height);
-    }
-    const double near = R - size - sunk;
-    if (!(near > 0.5 * R)) return 0;
-    for (int x = 0; x < 3; x++) at->d[x] = P[x] / R;
-    const double along_f = nb_dot(at->d, p->fdet), along_s = nb_dot(at->d, p->sdet);
-    for (int x = 0; x < 3; x++) {
-        at->f[x] = half[0] * (p->fdet[x] - at->d[x] * along_f) / R;
-        at->s[x] = half[1] * (p->sdet[x] - at->d[x] * along_s) / R;
-    }
-    at->rho = 0.57736 * size * size / (near * near) + sunk / near;
-    return 1;
-}
-
-/* Of a curved one, from differences: two rotations, by angles that move by no more than (half edges)/distance each. */
-static int curved_frame(const nb_panel *p, int layer, const double middle[2], const double half[2], nb_frame *at)
-{
-    double end[5][3];
-    for (int i = 0; i < 5; i++) {
-        const double f = middle[0] + (i == 1 ? half[0] : i == 2 ? -half[0] : 0.0);
-        const double s = middle[1] + (i == 3 ? half[1] : i == 4 ? -half[1] : 0.0);
-        nb_position(p, f, s, layer, end[i]);
-        const double R = sqrt(nb_dot(end[i], end[i]));
-        for (int x = 0; x < 3; x++) end[i][x] /= R;
-    }
-    for (int x = 0; x < 3; x++) {
-        at->d[x] = end[0][x];
-        at->f[x] = 0.5 * (end[1][x] - end[2][x]);
-        at->s[x] = 0.5 * (end[3][x] - end[4][x]);
-    }
-    const double angle = 2.0 * (half[0] + half[1]) / fabs(p->distance);
-    at->rho = angle * angle;
-    return angle < 1.0;
-}
+/* ---- which of it is wanted ---- */
 
 /* Whether a pixel is rendered and light reaches it. */
 static int sparse_counts(const nb_scene *s, const nb_panel *p, int32_t x, int32_t y)
@@ -223,31 +127,55 @@ static void sparse_left(nb_worker *w, int32_t crystal, nb_vf left)
         if (left[i] > w->limits[crystal].left) w->limits[crystal].left = left[i];
 }
 
+/* Notes an orientation that needs all sub-pixels, once. */
+static void sparse_later(nb_worker *w, nb_lit one)
+{
+    for (int64_t i = w->split ? w->later_count : 0; i-- > 0;)
+        if (w->later[i].orientation == one.orientation && w->later[i].source == one.source && w->later[i].crystal == one.crystal) return;
+    w->later = sparse_room(w->later, w->later_count, &w->later_room, sizeof *w->later, w);
+    if (!w->failed) w->later[w->later_count++] = one;
+}
+
+/* Lists an orientation that may light the patch under a source. */
+static void sparse_candidate(const nb_plan *plan, nb_worker *w, const nb_frame *at, nb_lit one, nb_vf *largest)
+{
+    const nb_sight *k = plan->sparse.sight + one.crystal;
+    const nb_ray *ray = w->ray + one.source;
+    const double *m = k->block->crystal->abc + 9 * (int64_t)one.orientation;
+    if (w->fits && k->breaks && !fit_unbroken(&w->whole, plan->s->source + one.source, m)) {
+        sparse_later(w, one);
+        return;
+    }
+    if (w->parts.count[0] <= NB_CELL && w->parts.count[1] <= NB_CELL) {
+        one.cells = 1;
+        sparse_put(w, one);
+        return;
+    }
+    const nb_lit_frame frame = tree_frame(k, at, ray, m);
+    if (one.cells & (one.cells - 1)) /* of one block its cells are asked at once */
+        one.cells &= tree_parts(k, ray, &frame, w->parts.block_f, w->parts.block_s, w->parts.half[0], largest);
+    if (!one.cells) return;
+    w->wide = sparse_room(w->wide, w->wide_count, &w->wide_room, sizeof *w->wide, w);
+    if (!w->failed) w->wide[w->wide_count++] = (nb_wide){one, frame};
+}
+
 /* Lists what may light the patch by one crystal: where it is a single cell at once, else by its blocks. */
 static void sparse_list(const nb_plan *plan, nb_worker *w, const nb_frame *at, int32_t crystal, uint32_t blocks)
 {
     const nb_sight *k = plan->sparse.sight + crystal;
     const int64_t vectors = (k->count + NB_FLANES - 1) / NB_FLANES;
-    const int single = w->parts.count[0] <= NB_CELL && w->parts.count[1] <= NB_CELL;
     nb_vf largest = {0};
     sparse_rays(plan, w, at, crystal);
-    tree_orientations(k, at, w->ray, plan->s->sources, w->bits, &largest);
-    for (int32_t i = 0; i < plan->s->sources; i++)
+    for (int64_t i = 0; w->given && i < w->later_count && !w->failed; i++) {
+        nb_lit one = w->later[i];
+        one.cells = blocks;
+        if (one.crystal == crystal) sparse_candidate(plan, w, at, one, &largest);
+    }
+    if (!w->given) tree_orientations(k, at, w->ray, plan->s->sources, w->bits, &largest);
+    for (int32_t i = 0; i < plan->s->sources && !w->given; i++)
         for (int64_t v = 0; v < vectors; v++)
-            for (uint32_t bits = w->bits[i * vectors + v]; bits && !w->failed; bits &= bits - 1) {
-                const int32_t o = (int32_t)(v * NB_FLANES + __builtin_ctz(bits));
-                if (single) {
-                    sparse_put(w, (nb_lit){i, crystal, o, 1});
-                    continue;
-                }
-                const nb_lit_frame frame = tree_frame(k, at, w->ray + i, k->block->crystal->abc + 9 * (int64_t)o);
-                uint32_t lit = blocks;
-                if (blocks & (blocks - 1)) /* of one block its cells are asked at once */
-                    lit &= tree_parts(k, w->ray + i, &frame, w->parts.block_f, w->parts.block_s, w->parts.half[0], &largest);
-                if (!lit) continue;
-                w->wide = sparse_room(w->wide, w->wide_count, &w->wide_room, sizeof *w->wide, w);
-                if (!w->failed) w->wide[w->wide_count++] = (nb_wide){{i, crystal, o, lit}, frame};
-            }
+            for (uint32_t bits = w->bits[i * vectors + v]; bits && !w->failed; bits &= bits - 1)
+                sparse_candidate(plan, w, at, (nb_lit){i, crystal, (int32_t)(v * NB_FLANES + __builtin_ctz(bits)), blocks}, &largest);
     sparse_left(w, crystal, largest);
 }
 
@@ -343,7 +271,7 @@ static void cell_add(const nb_plan *plan, nb_worker *w, const int corner[2], int
             const int32_t fast = w->at[0] + f->pixel[j] - w->from[0];
             if (fast < 0 || fast >= w->width) continue;
             const int lane = from + (k - top) * NB_CELL + j - left;
-            w->band[slow * w->width + fast] += w->tile.p[lane / NB_LANES].intensity[lane % NB_LANES];
+            w->band[slow * w->width + fast] += l->weight[k] * f->weight[j] * w->tile.p[lane / NB_LANES].intensity[lane % NB_LANES];
         }
     }
 }
@@ -389,9 +317,9 @@ static void cells_render(const nb_plan *plan, const nb_panel *p, nb_worker *w, i
 
 static void patch_cells(const nb_plan *plan, const nb_panel *p, nb_worker *w, int layer, int block, int precision)
 {
-    const int room = w->count == 1 ? NB_TILE / CELL_LANES : 1; /* what one orientation lights is worked on together */
-    uint32_t cells = 0;
-    for (int64_t i = 0; i < w->count; i++) cells |= w->lit[i].cells;
+    uint32_t cells = 0, common = ~0u;
+    for (int64_t i = 0; i < w->count; i++) cells |= w->lit[i].cells, common &= w->lit[i].cells;
+    const int room = cells == common ? NB_TILE / CELL_LANES : 1; /* what the same orientations light is worked on together */
     while (cells && !w->failed) {
         int number[NB_TILE / CELL_LANES], count = 0;
         for (; cells && count < room; cells &= cells - 1) number[count++] = __builtin_ctz(cells);
@@ -399,7 +327,8 @@ static void patch_cells(const nb_plan *plan, const nb_panel *p, nb_worker *w, in
     }
 }
 
-static void patch_render(const nb_plan *plan, const nb_panel *p, nb_worker *w, int layer, int precision)
+/* Samples of a layer that w->edge has. */
+static void patch_cover(const nb_plan *plan, const nb_panel *p, nb_worker *w, int layer, int precision)
 {
     const nb_scene *s = plan->s;
     uint32_t wanted[NB_PARTS], blocks = sparse_wanted(s, p, w, wanted);
@@ -412,7 +341,7 @@ static void patch_render(const nb_plan *plan, const nb_panel *p, nb_worker *w, i
         half[axis] = p->pixel[axis] * 0.5 * (high - low);
     }
     nb_frame at;
-    const int known = p->curved == NB_FLAT ? flat_frame(p, layer, middle, half, &at) : curved_frame(p, layer, middle, half, &at);
+    const int known = patch_frame(p, layer, middle, half, &at);
     w->count = w->wide_count = 0;
     for (int32_t c = 0; known && c < s->crystals; c++) sparse_list(plan, w, &at, c, blocks);
     if (known && w->parts.count[0] <= NB_CELL && w->parts.count[1] <= NB_CELL) {
@@ -428,6 +357,98 @@ static void patch_render(const nb_plan *plan, const nb_panel *p, nb_worker *w, i
         else sparse_all(plan, w, wanted[block]);
         patch_cells(plan, p, w, layer, block, precision);
     }
+}
+
+/* A patch of so many pixels along its edges, by these rules. */
+static void patch_sampled(const nb_plan *plan, const nb_panel *p, nb_worker *w, int layer, int pixels, const int rule[2], int precision)
+{
+    const nb_scene *s = plan->s;
+    int parts[2];
+    for (int axis = 0; axis < 2; axis++) parts[axis] = (pixels * patch_count(s, &plan->sparse, rule[axis]) + NB_PATCH - 1) / NB_PATCH;
+    w->split = parts[0] * parts[1] > 1;
+    for (int slow = 0; slow < parts[1]; slow++)
+        for (int fast = 0; fast < parts[0] && !w->failed; fast++) {
+            if (__atomic_load_n(plan->block->cancel, __ATOMIC_RELAXED)) return;
+            patch_samples(s, &plan->sparse, rule[0], fast, parts[0], pixels, &w->edge[0]);
+            patch_samples(s, &plan->sparse, rule[1], slow, parts[1], pixels, &w->edge[1]);
+            patch_parts(w->edge, &w->parts);
+            patch_cover(plan, p, w, layer, precision);
+        }
+}
+
+/* Whether nothing can light the patch, by w->whole. */
+static int patch_dark(const nb_plan *plan, nb_worker *w)
+{
+    for (int32_t c = 0; c < plan->s->crystals; c++) {
+        const nb_sight *k = plan->sparse.sight + c;
+        const int64_t words = (k->count + NB_FLANES - 1) / NB_FLANES * plan->s->sources;
+        nb_vf largest = {0};
+        uint32_t some = 0;
+        sparse_rays(plan, w, &w->whole, c);
+        tree_orientations(k, &w->whole, w->ray, plan->s->sources, w->bits, &largest);
+        for (int64_t i = 0; i < words; i++) some |= w->bits[i];
+        if (some) return 0;
+        sparse_left(w, c, largest);
+    }
+    return 1;
+}
+
+/* The rules by which a patch at w->at is sampled, and w->whole.  Returns whether one of them takes fewer than all sub-pixels; -1 where
+ * the patch is dark. */
+static int patch_fits(const nb_plan *plan, const nb_panel *p, nb_worker *w, int layer, int pixels, int rule[2])
+{
+    const nb_scene *s = plan->s;
+    double middle[2], half[2], need[2] = {0.0, 0.0}, wavenumber = 0.0;
+    rule[0] = rule[1] = NB_ALL;
+    if (plan->sparse.rules.rules < 2) return 0;
+    for (int axis = 0; axis < 2; axis++) {
+        half[axis] = 0.5 * p->pixel[axis] * pixels;
+        middle[axis] = p->pixel[axis] * (p->first[axis] + w->at[axis]) + half[axis];
+    }
+    if (!patch_frame(p, layer, middle, half, &w->whole)) return 0;
+    if (!w->given && patch_dark(plan, w)) return -1;
+    if (!fit_resolved(s, &w->whole)) return 0;
+    nb_frame one = w->whole;
+    for (int x = 0; x < 3; x++) one.f[x] /= pixels, one.s[x] /= pixels;
+    for (int i = 0; i < s->sources; i++) wavenumber = fmax(wavenumber, 1.0 / s->source[i].wavelength);
+    for (int c = 0; c < s->crystals; c++) fit_needs(plan->sparse.sight + c, &one, wavenumber, need);
+    for (int axis = 0; axis < 2; axis++) rule[axis] = fit_rule(&plan->sparse.rules, need[axis]);
+    return rule[0] != NB_ALL || rule[1] != NB_ALL;
+}
+
+/* The orientations in w->later, pixel by pixel: with all sub-pixels where one of them breaks off. */
+static void patch_broken(const nb_plan *plan, const nb_panel *p, nb_worker *w, int layer, int pixels, int precision)
+{
+    const int32_t at[2] = {w->at[0], w->at[1]};
+    w->given = 1;
+    for (int slow = 0; slow < pixels; slow++)
+        for (int fast = 0; fast < pixels && !w->failed; fast++) {
+            int rule[2];
+            w->at[0] = at[0] + fast, w->at[1] = at[1] + slow;
+            int fits = patch_fits(plan, p, w, layer, 1, rule);
+            for (int64_t i = 0; fits && i < w->later_count; i++) {
+                const nb_lit *one = w->later + i;
+                const double *m = plan->s->crystal[one->crystal].abc + 9 * (int64_t)one->orientation;
+                fits = fit_unbroken(&w->whole, plan->s->source + one->source, m);
+            }
+            w->fits = 0;
+            if (!fits) rule[0] = rule[1] = NB_ALL;
+            patch_sampled(plan, p, w, layer, 1, rule, precision);
+        }
+    w->given = 0;
+    w->at[0] = at[0], w->at[1] = at[1];
+}
+
+/* The patch at w->at. */
+static void patch_render(const nb_plan *plan, const nb_panel *p, nb_worker *w, int layer, int precision)
+{
+    const int pixels = plan->sparse.edge;
+    int rule[2];
+    w->later_count = 0;
+    w->fits = patch_fits(plan, p, w, layer, pixels, rule);
+    if (w->fits < 0) return;
+    patch_sampled(plan, p, w, layer, pixels, rule, precision);
+    if (w->later_count) patch_broken(plan, p, w, layer, pixels, precision);
 }
 
 /* ---- from samples to pixels ---- */
@@ -555,19 +576,12 @@ static void sparse_render(const nb_plan *plan, nb_job *job, nb_worker *w, int64_
     w->width = p->roi[1] - p->roi[0] + 1;
     for (int64_t i = 0; i < w->width * edge; i++) w->band[i] = 0.0;
     nb_tile *t = &w->tile;
-    for (int axis = 0; axis < 2; axis++) sparse_samples(s, sparse, 0, &w->edge[axis]);
-    sparse_parts(w->edge, &w->parts);
     for (int i = 0; i < NB_TILE; i++) t->polar[i] = t->keep[i] = t->capture[i] = 1.0;
     for (int32_t fast = begin; fast <= p->roi[1]; fast += edge)
-        for (int part = 0; part < sparse->parts * sparse->parts; part++) {
-            if (__atomic_load_n(job->cancel, __ATOMIC_RELAXED) || w->failed) return;
+        for (int layer = 0; layer < p->layers; layer++) {
             w->at[0] = fast, w->at[1] = corner;
-            if (sparse->parts > 1) {
-                sparse_samples(s, sparse, part % sparse->parts, &w->edge[0]);
-                sparse_samples(s, sparse, part / sparse->parts, &w->edge[1]);
-                sparse_parts(w->edge, &w->parts);
-            }
-            for (int layer = 0; layer < p->layers; layer++) patch_render(plan, p, w, layer, job->precision);
+            patch_render(plan, p, w, layer, job->precision);
+            if (__atomic_load_n(job->cancel, __ATOMIC_RELAXED) || w->failed) return;
         }
     *r = nb_summary_of_nothing();
     nb_walk walk = sparse_walk(p, top, bottom);

@@ -45,6 +45,7 @@ typedef struct {
     float least;           /* F^2 L^2 that does not count, electrons^2 */
     float most;            /* largest F^2 */
     double photons;        /* that F^2 L^2 of 1 electron^2 in all of a pixel's samples gives at most */
+    int breaks;            /* F^2 L^2 may change abruptly half-way between reflections */
 } nb_sight;
 
 /* The directions of a patch, of unit length: at its middle, half of what they change by along each edge, and what that neglects. */
@@ -233,6 +234,7 @@ typedef struct {
     float half[2][2];                /* of a block, of a cell along fast and slow */
     uint32_t blocks, cells[NB_PARTS];
     int count[2];                    /* samples along fast and slow */
+    int64_t key[2];                  /* which those are */
 } __attribute__((aligned(64))) nb_parts;
 
 /* An orientation under one source, in the indices of the patch's middle: h = whole + x + f u + s v + w. */

@@ -136,6 +136,11 @@ cdef extern from "nb_render.h":
     enum:
         NB_DOUBLE, NB_MIXED
         NB_OK, NB_CANCELLED, NB_NO_MEMORY, NB_NO_ISA
+    ctypedef struct nb_rules:
+        const int32_t *count
+        const double *place
+        const double *weight
+        int32_t rules
     ctypedef struct nb_job:
         int32_t precision, threads
         float *image
@@ -145,6 +150,7 @@ cdef extern from "nb_render.h":
         double tolerance, spot_end, left_out
         const nb_most *most
         int32_t always
+        nb_rules rules
         int64_t visited
         nb_summary summary
         int64_t cut_sequence

@@ -328,17 +328,19 @@ cdef class Job:
     cdef int level
     cdef EngineScene scene
     cdef Most most
+    cdef object rules
     cdef readonly object image
     cdef readonly object image64
 
     def __init__(
         self, EngineScene scene, image, str precision, int threads, str isa, image64=None, *, double tolerance=0.0,
-        double spot_end=0.0, bint always=False
+        double spot_end=0.0, rules=None, bint always=False
     ):
         """Into ``image``, float32, and ``image64``, float64, C-contiguous arrays with a place for each pixel of all panels.
 
         tolerance: photons that a pixel may lose; spot_end: fraction of its peak at which a Gaussian spot ends; 0: every sample is
-        evaluated; always: samples are left out where that does not pay, too.
+        evaluated; rules: `nbragg.engine.quadrature.Rules` from which pixels take as many sub-pixels as they need, None: all; always:
+        samples are left out where that does not pay, too.
         """
         cdef float[::1] flat
         cdef double[::1] flat64
@@ -360,10 +362,25 @@ cdef class Job:
         self.job.cancel, self.job.progress = &self.cancelled, &self.done
         self.job.summary = nb_summary_of_nothing()
         self.job.visited = -1
-        if tolerance > 0.0 or spot_end > 0.0:
+        if rules is not None:
+            self.put_rules(rules)
+        if tolerance > 0.0 or spot_end > 0.0 or rules is not None:
             self.most = most_of(scene.tables)
             self.job.tolerance, self.job.spot_end, self.job.most = tolerance, spot_end, self.most.at
             self.job.always = always
+
+    cdef int put_rules(self, rules) except -1:
+        cdef const int32_t[::1] count = rules.count
+        cdef const double[::1] place = rules.place, weight = rules.weight
+        cdef int64_t places = rules.count.sum()
+        if count.shape[0] == 0 or place.shape[0] != places or weight.shape[0] != places or rules.count.min() < 1:
+            raise ValueError(f"rules of {places} places, with {place.shape[0]} places and {weight.shape[0]} weights")
+        if count[count.shape[0] - 1] != self.scene.c.oversample:
+            raise ValueError(f"rules for {count[count.shape[0] - 1]} sub-pixels, not {self.scene.c.oversample}")
+        self.rules = rules
+        self.job.rules.count, self.job.rules.place, self.job.rules.weight = &count[0], &place[0], &weight[0]
+        self.job.rules.rules = <int32_t>count.shape[0]
+        return 0
 
     @property
     def progress(self):

@@ -17,6 +17,7 @@ from ..base.errors import InputError, RenderError
 from .backdrop import Behind, Images, Kept
 from .options import MIXED_TOLERANCE, RawImage, RenderOptions, Summary
 from .progress import reporting
+from .quadrature import gram_rules
 from .threads import EngineThread, Task, borrowed
 
 if TYPE_CHECKING:
@@ -76,13 +77,18 @@ def cpu_precision(options: RenderOptions) -> str:
 
 
 def limits(scene: Scene, options: RenderOptions) -> dict[str, Any]:
-    """What decides which samples are left out."""
+    """What decides which samples are left out, and how many there are."""
     if not options.cull:
         return {}
     ends = scene.physics == "exact" and all(
         crystal.shape in ("gauss", "tophat") for crystal in scene.crystals
     )
-    return {"tolerance": options.tolerance_photons, "spot_end": SPOT_END if ends else 0.0}
+    rules = gram_rules(scene.oversample) if scene.adaptive else None
+    return {
+        "tolerance": options.tolerance_photons,
+        "spot_end": SPOT_END if ends else 0.0,
+        "rules": rules,
+    }
 
 
 class CpuBackend:

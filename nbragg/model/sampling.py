@@ -15,8 +15,10 @@ class Sampling(Record):
 
     Parameters
     ----------
-    oversample : int, optional
-        Sub-pixels per pixel edge; None chooses by canonical 5.5.
+    oversample : int, "auto" or None
+        Sub-pixels per pixel edge; None chooses by canonical 5.5.  "auto": as many as that, and of these as few
+        of each pixel as tell its sum to 1e-3 (of pixels above 1e-6 of the brightest); the CPU renderer does
+        so, where it pays, others take all, as do derivatives.
     oversample_thick, oversample_polar, oversample_omega : bool
         Recompute capture fraction, polarization and solid angle for every sub-sample (canonical 8).
     roi : (xmin, xmax, ymin, ymax), optional
@@ -51,7 +53,7 @@ class Sampling(Record):
     Sampling(oversample=2, roi=(100, 199, 0, 49))
     """
 
-    oversample: int | None = None
+    oversample: int | str | None = None
     oversample_thick: bool = False
     oversample_polar: bool = False
     oversample_omega: bool = False
@@ -64,8 +66,16 @@ class Sampling(Record):
     diffuse_mosaic: bool = False
     bragg: bool = True
 
+    @property
+    def subpixels(self) -> int | None:
+        """Sub-pixels per pixel edge where their number is given; None: as recommended."""
+        return None if self.oversample is None or isinstance(self.oversample, str) else self.oversample
+
     def __post_init__(self) -> None:
-        self._set("oversample", check.optional_count("oversample", self.oversample, at_most=10_000))
+        if isinstance(self.oversample, str):
+            self._set("oversample", check.choice("oversample", self.oversample, ("auto",)))
+        else:
+            self._set("oversample", check.optional_count("oversample", self.oversample, at_most=10_000))
         for name in ("oversample_thick", "oversample_polar", "oversample_omega"):
             self._set(name, check.flag(name, getattr(self, name)))
         if self.roi is not None:

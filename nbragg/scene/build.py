@@ -157,7 +157,7 @@ def make_scene(setup: Setup, run: Stages) -> Scene:
         sources=around.sources,
         crystals=blocks,
         tables=tables,
-        oversample=recommended if sampling.oversample is None else sampling.oversample,
+        oversample=sampling.subpixels or recommended,
         oversample_thick=physics.factors_per_sample or sampling.oversample_thick,
         oversample_polar=physics.factors_per_sample or _polarizes_each(beam, sampling),
         oversample_omega=physics.factors_per_sample or sampling.oversample_omega,
@@ -186,6 +186,7 @@ def make_scene(setup: Setup, run: Stages) -> Scene:
         backdrop=_backdrop(setup, around, run),
         diffuse=_diffuse(sampling.diffuse_oversample, [motion for one in made for motion in one.motions]),
         spectral=_rendering(beam.spectral, around.sources, blocks, tables),
+        adaptive=sampling.oversample == "auto",
     )
 
 
@@ -392,7 +393,7 @@ def _tell_quirks(
     around: _Instrument,
     recommended: int,
 ) -> None:
-    oversample = sampling.oversample or recommended
+    oversample = sampling.subpixels or recommended
     layered = [what.thicksteps for what in detector.panels or (detector,) if what.thicksteps]
     turn = _phi(0.0, *crystals[0].phi)[1]
     image = ImageFacts(

@@ -77,15 +77,15 @@ def check_oversampling(sampling: Sampling, longest: str, recommended: int) -> No
         Longest edge of a crystal, angstrom, as text.
     recommended : int
     """
-    if sampling.oversample is None and recommended > _MOST_SUBPIXELS:
+    if sampling.subpixels is None and recommended > _MOST_SUBPIXELS:
         raise InputError(
             f"a crystal of {longest} A would need {recommended} sub-pixels per pixel edge: "
             "give oversample explicitly, a smaller N or size, or block_size_mm (-block_size), the edges of "
             "blocks that it consists of"
         )
-    if sampling.oversample is not None and sampling.oversample < recommended:
+    if sampling.subpixels is not None and sampling.subpixels < recommended:
         warn(
-            f"oversample {sampling.oversample} is less than the {recommended} recommended for a crystal of "
+            f"oversample {sampling.subpixels} is less than the {recommended} recommended for a crystal of "
             f"{longest} A: intensity may vary within a pixel"
         )
 

@@ -210,6 +210,8 @@ class Scene(FrozenArrays):
         How the channels of the sources are rendered: each by its own wavelength; by the integral over each
         channel (beyond 15.6); each by its own wavelength where a spot is near, to 1e-9 of its peak.
         Derivatives and traces are those of "direct".
+    adaptive : bool
+        Of `oversample` sub-pixels the CPU renderer takes as many of each pixel as it needs (oversample="auto").
     """
 
     panels: tuple[PlacedPanel, ...]
@@ -232,6 +234,7 @@ class Scene(FrozenArrays):
     backdrop: Backdrop | None = None
     diffuse: Diffuse | None = None
     spectral: str = "direct"
+    adaptive: bool = False
 
     @property
     def panel(self) -> PlacedPanel:
