@@ -39,22 +39,25 @@ NB_SMALL int flat_frame(const nb_panel *p, int layer, const double middle[2], co
     return 1;
 }
 
+/* Of a point of a panel of whichever kind. */
+NB_SMALL void panel_direction(const nb_panel *p, double f, double s, int layer, double d[3])
+{
+    nb_position(p, f, s, layer, d);
+    const double R = sqrt(nb_dot(d, d));
+    for (int x = 0; x < 3; x++) d[x] /= R;
+}
+
 /* Of a curved one, from differences: two rotations, by angles that move by no more than (half edges)/distance each. */
 NB_SMALL int curved_frame(const nb_panel *p, int layer, const double middle[2], const double half[2], nb_frame *at)
 {
-    double end[5][3];
-    for (int i = 0; i < 5; i++) {
-        const double f = middle[0] + (i == 1 ? half[0] : i == 2 ? -half[0] : 0.0);
-        const double s = middle[1] + (i == 3 ? half[1] : i == 4 ? -half[1] : 0.0);
-        nb_position(p, f, s, layer, end[i]);
-        const double R = sqrt(nb_dot(end[i], end[i]));
-        for (int x = 0; x < 3; x++) end[i][x] /= R;
-    }
-    for (int x = 0; x < 3; x++) {
-        at->d[x] = end[0][x];
-        at->f[x] = 0.5 * (end[1][x] - end[2][x]);
-        at->s[x] = 0.5 * (end[3][x] - end[4][x]);
-    }
+    double low[3], high[3];
+    panel_direction(p, middle[0], middle[1], layer, at->d);
+    panel_direction(p, middle[0] + half[0], middle[1], layer, high);
+    panel_direction(p, middle[0] - half[0], middle[1], layer, low);
+    for (int x = 0; x < 3; x++) at->f[x] = 0.5 * (high[x] - low[x]);
+    panel_direction(p, middle[0], middle[1] + half[1], layer, high);
+    panel_direction(p, middle[0], middle[1] - half[1], layer, low);
+    for (int x = 0; x < 3; x++) at->s[x] = 0.5 * (high[x] - low[x]);
     const double angle = 2.0 * (half[0] + half[1]) / fabs(p->distance);
     at->rho = angle * angle;
     return angle < 1.0;

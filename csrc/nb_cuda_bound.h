@@ -14,18 +14,20 @@ typedef struct {
     float n[3], width;
 } nb_plane;
 
-/* An orientation and what a tile extends to in its indices, under a source of the wavenumber of the first. */
+/* A layer of a tile. */
 typedef struct {
-    float row[9], extent[3], length[3];
-    nb_plane plane;
-} nb_ahead;
+    nb_frame at;
+    double extent;  /* what directions differ by from the middle's */
+    float f[3], s[3], size; /* half of what they change by along its edges; sum of all six */
+    bool known;     /* else nothing is known of it */
+} nb_tile_frame;
 
 /* A source as a tile sees it, at the tile's middle. */
 typedef struct {
     const nb_table *table; /* of the crystal under it */
     const nb_most *most;
     double q[3], per;      /* per: 1/wavelength */
-    float ratio, rho;      /* of per to the first source's; of all that the tangent plane and rounding neglect */
+    float rho;             /* of all that the tangent plane and rounding neglect */
     bool dark;             /* no structure factor is so far out */
 } nb_light;
 
@@ -125,44 +127,32 @@ NB_FN bool nb_bound_passes(const nb_plane *p, const float x[3], const float w[3]
     return off * off <= p->width;
 }
 
-/* An orientation's rows come by nb_row_of; f, s: half of what the tile's directions change by, times the first source's per. */
-NB_FN nb_ahead nb_look_ahead(const nb_bound *k, const nb_orientation *m, const float f[3], const float s[3])
-{
-    nb_ahead a;
-    float u[3], v[3];
-    for (int i = 0; i < 9; i++) a.row[i] = (float)nb_number_of(m, i);
-    for (int r = 0; r < 3; r++) {
-        const float *row = a.row + 3 * r;
-        u[r] = row[0] * f[0] + row[1] * f[1] + row[2] * f[2];
-        v[r] = row[0] * s[0] + row[1] * s[1] + row[2] * s[2];
-        a.extent[r] = fabsf(u[r]) + fabsf(v[r]);
-        /* in units in which no square is too small for a float */
-        const float x = 1e9f * row[0], y = 1e9f * row[1], z = 1e9f * row[2];
-        a.length[r] = 1.000001e-9f * sqrtf(x * x + y * y + z * z);
-    }
-    if (NB_HAS_RADIUS) a.plane = nb_bound_plane(k, u, v);
-    return a;
-}
-
 /* Whether an orientation may light some of the tile. */
-NB_FN bool nb_may_light(const nb_bound *k, const nb_ahead *a, const nb_light *light, float *left)
+NB_FN bool nb_may_light(const nb_bound *k, const nb_orientation *m, const nb_tile_frame *t, const nb_light *light, float *left)
 {
     if (light->dark) return false;
-    const float q[3] = {(float)light->q[0], (float)light->q[1], (float)light->q[2]}, none[3] = {0.0f, 0.0f, 0.0f};
-    float h[3], x[3], d[3], w[3], e[3], r_sqr = 0.0f;
+    const float per = (float)light->per, q[3] = {(float)light->q[0], (float)light->q[1], (float)light->q[2]};
+    const float none[3] = {0.0f, 0.0f, 0.0f};
+    float h[3], x[3], d[3], u[3], v[3], w[3], e[3], r_sqr = 0.0f;
     for (int r = 0; r < 3; r++) {
-        h[r] = a->row[3 * r] * q[0] + a->row[3 * r + 1] * q[1] + a->row[3 * r + 2] * q[2];
-        w[r] = a->length[r] * light->rho;
-        e[r] = NB_SLACK * light->ratio * a->extent[r] + w[r];
+        const float a = (float)nb_number_of(m, 3 * r), b = (float)nb_number_of(m, 3 * r + 1), c = (float)nb_number_of(m, 3 * r + 2);
+        u[r] = per * a * t->f[0] + per * b * t->f[1] + per * c * t->f[2];
+        v[r] = per * a * t->s[0] + per * b * t->s[1] + per * c * t->s[2];
+        h[r] = a * q[0] + b * q[1] + c * q[2];
+        w[r] = 1.000001f * sqrtf((per * a) * (per * a) + (per * b) * (per * b) + (per * c) * (per * c)) * light->rho;
+        e[r] = NB_SLACK * (fabsf(u[r]) + fabsf(v[r])) + w[r];
         x[r] = h[r] - nb_round_f(h[r]);
         d[r] = fmaxf(fabsf(x[r]) - e[r], 0.0f);
         if (NB_HAS_RADIUS) r_sqr += k->share[r] * d[r] * d[r];
     }
     const float L = nb_bound_lattice(k, r_sqr, d);
     if (!nb_bound_counts(k, L * k->most, left)) return false;
-    if (NB_HAS_RADIUS && nb_bound_alone(k, e) && !nb_bound_passes(&a->plane, x, w)) {
-        if (k->faint > 0.0f) *left = k->faint;
-        return false;
+    if (NB_HAS_RADIUS && nb_bound_alone(k, e)) {
+        const nb_plane plane = nb_bound_plane(k, u, v);
+        if (!nb_bound_passes(&plane, x, w)) {
+            if (k->faint > 0.0f) *left = k->faint;
+            return false;
+        }
     }
     return nb_bound_listed(k, light, L, none, h, e, left);
 }

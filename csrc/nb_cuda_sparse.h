@@ -21,6 +21,8 @@ typedef struct {
 /* Of a warp. */
 typedef struct {
     nb_listed_one list[2 * NB_WARP];
+    nb_tile_frame tile; /* of the layer */
+    nb_light light;     /* the source that is looked at */
     uint32_t word[NB_WARP];
     double value[NB_WARP];
     float frame[sizeof(nb_lit_frame) / sizeof(float)][NB_WARP]; /* of the first of the list */
@@ -48,14 +50,6 @@ typedef struct {
     uint32_t wanted;      /* its pixels that are rendered and that light reaches */
 } nb_view;
 
-/* A layer of the tile. */
-typedef struct {
-    nb_frame at;
-    double per, extent; /* 1/wavelength of the first source; what directions differ by from the middle's */
-    float f[3], s[3], size;
-    bool known;         /* else nothing is known of it */
-} nb_tile_frame;
-
 NB_FN uint32_t nb_vote(bool v)
 {
     return __ballot_sync(0xffffffffu, v);
@@ -80,11 +74,10 @@ NB_FN nb_tile_frame nb_tile_frame_of(const nb_view *v, int layer)
     t.known = flat_frame(p, layer, middle, half, &t.at);
 #endif
     if (!t.known) return t;
-    t.per = 1.0 / v->s->source->wavelength;
     t.extent = sqrt(nb_dot(t.at.f, t.at.f)) + sqrt(nb_dot(t.at.s, t.at.s)) + t.at.rho;
     t.size = 0.0f;
     for (int x = 0; x < 3; x++) {
-        t.f[x] = (float)(t.per * t.at.f[x]), t.s[x] = (float)(t.per * t.at.s[x]);
+        t.f[x] = (float)t.at.f[x], t.s[x] = (float)t.at.s[x];
         t.size += fabsf(t.f[x]) + fabsf(t.s[x]);
     }
     return t;
@@ -99,13 +92,13 @@ NB_FN nb_light nb_light_of(const nb_view *v, const nb_tile_frame *t, int i)
     l.table = v->s->table + number;
     l.most = v->most + number;
     l.per = 1.0 / source->wavelength;
-    l.ratio = (float)(l.per / t->per);
-    float sum = l.ratio * t->size;
+    float sum = t->size;
     for (int x = 0; x < 3; x++) {
-        l.q[x] = l.per * (t->at.d[x] - source->incident[x]);
-        sum += fabsf((float)l.q[x]);
+        const double q = t->at.d[x] - source->incident[x];
+        l.q[x] = l.per * q;
+        sum += fabsf((float)q);
     }
-    l.rho = (float)(l.per * t->at.rho) + 5e-7f * sum; /* rounding: 8 ulp of the largest */
+    l.rho = (float)t->at.rho + 5e-7f * sum; /* rounding: 8 ulp of the largest */
     const double far = l.table->F_reach * (1.0 + 1e-9) + l.per * t->extent;
     l.dark = nb_dot(l.q, l.q) > far * far;
     return l;
@@ -120,12 +113,12 @@ NB_FN double nb_lit_sample(const nb_view *v, int layer, int x, int y, int words,
     const nb_scene *s = v->s;
     const nb_panel *panel = v->panel;
     const int os = s->oversample, per = NB_WARP / wide;
-    double d[3], w = 0.0, total = 0.0, F_sqr = 1.0;
+    double d[3], w = 0.0, total = 0.0;
     const double omega = nb_solid_angle_d(panel, nb_direction(s, panel, v->fast + x / os, v->slow + y / os, layer, x % os, y % os, d));
     const bool captures = nb_absorbs(panel) && s->oversample_thick;
     double capture = captures ? nb_capture_d(panel, panel->mu, layer, d) : 1.0;
-    const nb_real end = (nb_real)v->bound->end;
-    nb_real part = 0, least = 0;
+    const nb_real end = (nb_real)v->bound->end, least = (nb_real)v->bound->least;
+    nb_real part = 0, F_sqr = 1;
     const nb_table *t = s->table;
     nb_scattering q;
     int number = -1;
@@ -150,10 +143,9 @@ NB_ONCE
                 w = nb_sample_weight_d(s, source->weight, capture, polar, omega);
                 if ((s->dmin > 0.0 && !nb_resolved_d(s, far)) || far > t->F_reach * t->F_reach) w = 0.0;
 #if NB_USE_TABLE == NB_TABLE_CONSTANT
-                F_sqr = t->default_F * t->default_F;
-                w *= F_sqr;
+                F_sqr = (nb_real)(t->default_F * t->default_F);
+                w *= t->default_F * t->default_F;
 #endif
-                least = (nb_real)(v->bound->least / F_sqr);
                 q = nb_scattering_of(sv, (float)v->part->index_bound);
             }
             const nb_orientation *m = v->staged + one.orientation;
@@ -161,7 +153,7 @@ NB_ONCE
             nb_real L = nb_spot_at(v->c, &index);
             if (!(L > end)) L = 0;
             L = nb_with_factors(L, t, (nb_real)t->default_F, v->c, &index, 0, 1);
-            if (L > least) part += nb_weight_of(m) * L;
+            if (F_sqr * L > least) part += nb_weight_of(m) * L;
             else g->left = fmaxf(g->left, (float)(F_sqr * L));
             g->visited++;
         }
@@ -210,9 +202,10 @@ NB_FN bool nb_may_light_block(const nb_view *v, int e, int block, const float me
 }
 
 /* The first `count` of the list, at most 32: lanes make their frames, then test blocks. */
-NB_FN void nb_visit_listed(const nb_view *v, int layer, const nb_tile_frame *t, int count, nb_gain *g)
+NB_FN void nb_visit_listed(const nb_view *v, int layer, int count, nb_gain *g)
 {
     const int blocks = v->s->oversample * v->s->oversample;
+    const nb_tile_frame *t = &v->room->tile;
     const bool tests = t->known && blocks > 1;
     double metric[6];
     float form[6];
@@ -256,29 +249,28 @@ NB_ONCE
 /* A layer of the tile for the staged orientations. */
 NB_FN void nb_visit_layer(const nb_view *v, int layer, int count, nb_gain *g)
 {
-    const nb_tile_frame t = nb_tile_frame_of(v, layer);
     nb_room *room = v->room;
     int listed = 0;
+    if (v->lane == 0) room->tile = nb_tile_frame_of(v, layer);
+    __syncwarp();
 NB_ONCE
-    for (int first = 0; first < count; first += NB_WARP) {
-        const int o = first + v->lane;
-        nb_ahead ahead;
-        if (t.known) ahead = nb_look_ahead(v->bound, v->staged + (o < count ? o : count - 1), t.f, t.s);
+    for (int i = 0; i < v->s->sources; i++) {
+        if (v->lane == 0 && room->tile.known) room->light = nb_light_of(v, &room->tile, i);
+        __syncwarp();
 NB_ONCE
-        for (int i = 0; i < v->s->sources; i++) {
+        for (int first = 0; first < count; first += NB_WARP) {
+            const int o = first + v->lane;
             bool may = o < count;
-            if (may && t.known) {
-                const nb_light light = nb_light_of(v, &t, i);
-                may = nb_may_light(v->bound, &ahead, &light, &g->left);
-            }
+            if (may && room->tile.known) may = nb_may_light(v->bound, v->staged + o, &room->tile, &room->light, &g->left);
             const uint32_t bits = nb_vote(may);
             const nb_listed_one one = {i, o};
             if (may) room->list[listed + __popc(bits & ((1u << v->lane) - 1u))] = one;
             listed += __popc(bits);
             __syncwarp();
             const bool last = first + NB_WARP >= count && i + 1 == v->s->sources;
+NB_ONCE
             while (listed >= NB_WARP || (last && listed > 0)) {
-                nb_visit_listed(v, layer, &t, listed < NB_WARP ? listed : NB_WARP, g);
+                nb_visit_listed(v, layer, listed < NB_WARP ? listed : NB_WARP, g);
                 listed = listed > NB_WARP ? listed - NB_WARP : 0;
                 if (v->lane < listed) room->list[v->lane] = room->list[NB_WARP + v->lane];
                 __syncwarp();

@@ -51,7 +51,7 @@ struct machine {
     ucontext_t home;
     void (*body)(void *) = nullptr;
     void *argument = nullptr;
-    bool broken = false;
+    bool backwards = false;
 };
 
 static thread_local machine *here;
@@ -64,18 +64,22 @@ static void start()
     swapcontext(&m->fibers[m->current].context, &m->home);
 }
 
-/* Runs threads `first` to `last` up to their next barrier of the block, or their end; false: they wait at different ones. */
+/* Runs threads `first` to `last` up to their next barrier of the block, or their end, forwards and backwards in turn, so that a
+ * barrier that is missing is noticed; false: they wait at different ones. */
 static bool run_warp(machine *m, int first, int last)
 {
     for (;;) {
         uint32_t ballot = 0;
-        for (int i = first; i < last; i++) {
+        m->backwards = !m->backwards;
+        for (int n = first; n < last; n++) {
+            const int i = m->backwards ? first + last - 1 - n : n;
             m->current = i;
             threadIdx = {(uint32_t)i, 0, 0};
             swapcontext(&m->home, &m->fibers[i].context);
-            if (m->fibers[i].where != m->fibers[first].where) return false;
             ballot |= (uint32_t)m->fibers[i].vote << (i - first);
         }
+        for (int i = first; i < last; i++)
+            if (m->fibers[i].where != m->fibers[first].where) return false;
         if (m->fibers[first].where != AT_WARP) return true;
         for (int i = first; i < last; i++) m->fibers[i].ballot = ballot;
     }
