@@ -155,7 +155,6 @@ NB_ONCE
             L = nb_with_factors(L, t, (nb_real)t->default_F, v->c, &index, 0, 1);
             if (F_sqr * L > least) part += nb_weight_of(m) * L;
             else g->left = fmaxf(g->left, (float)(F_sqr * L));
-            g->visited++;
         }
     return total + w * part;
 }
@@ -168,6 +167,7 @@ NB_FN void nb_visit_block(const nb_view *v, int layer, int block, int words, uin
     const bool wanted = v->wanted >> (y / os * NB_TILE_FAST + x / os) & 1u;
     if (!nb_vote(wanted)) return;
     const double value = wanted ? nb_lit_sample(v, layer, x, y, words, mine, wide, g) : 0.0;
+    for (int i = 0; wanted && i < words; i++) g->visited += __popc(v->room->word[i] & mine);
     if (os == 1) {
         g->intensity += value;
         return;
