@@ -344,7 +344,10 @@ class Rendering:
             what, to = self._arguments(band, crystal, share.splits), [image, np.uint64(at), omegas]
             kernel, arguments = "nb_render", [*what, *to, self._cut_pixel, self._cuts[band.panel]]
             if self._sparse is not None:
-                kernel, arguments = "nb_render_sparse", [*what, *self._sparse.of(crystal), *to, self._sparse.seen]
+                kernel, arguments = (
+                    "nb_render_sparse",
+                    [*what, *self._sparse.of(crystal), *to, self._sparse.seen],
+                )
             runtime.launch(share.spec, kernel, (blocks, share.splits, self._images), arguments)
             at += share.splits * self._images * slots * 8 if partial is not None else 0
         finish = self._finish_blocks(band)

@@ -347,13 +347,8 @@ def choose(
         table = CONSTANT
     shape = POINT if one_cell else SHAPES[block.shape]
     displaced = block.displacement is not None
-    return (
-        Specialisation(
-            shape, table, single, index, curved, spectral,
-            displaced=displaced, each_mu=each_mu, sparse=sparse,
-        ),  # fmt: skip
-        1.5 * 2.0**exponent,
-    )
+    features = {"displaced": displaced, "each_mu": each_mu, "sparse": sparse}
+    return Specialisation(shape, table, single, index, curved, spectral, **features), 1.5 * 2.0**exponent
 
 
 def _sharpness(block: CrystalBlock) -> float:

@@ -64,7 +64,10 @@ class DeviceProfile:
 
 @dataclass(frozen=True)
 class Request:
-    """What is to be rendered: ``images`` of a Scene, which differ in orientation alone; sparse: not all samples."""
+    """What is to be rendered: ``images`` of a Scene, which differ in orientation alone.
+
+    sparse: samples are left out.
+    """
 
     scene: Scene
     precision: str

@@ -1,4 +1,4 @@
-"""Samples that are left out on a GPU: the same as on the CPU, whatever the launches are.  The kernels run on the host."""
+"""Samples that are left out on a GPU: the same as on the CPU, whatever the launches; on the host."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def on_gpu(
 
 
 def assert_as_cpu(scene: Scene, tolerance: float, precision: str = "double", double_cost: float = 2.0) -> int:
-    """The promise holds, and the samples that count are the CPU's; returns how many were evaluated, -1: all."""
+    """The promise holds, and those that count are the CPU's; returns how many were evaluated, -1: all."""
     full, _ = rendered(scene, cull=False)
     most = float(np.abs(full).max())
     options = {"tolerance_photons": tolerance}
@@ -141,7 +141,9 @@ def test_random_scenes_at_length(first: int) -> None:
 #: what the kernels have besides: (changes of the Scene, precision, cost of a double operation)
 OTHERS: dict[str, tuple[dict[str, Any], str, float]] = {
     "pairs of floats": ({}, "mixed", 32.0),
-    "bent": ({"detector": {"fpixels": 24, "spixels": 20, "distance_mm": 12.0, "curved": True}}, "double", 2.0),
+    "bent": (
+        {"detector": {"fpixels": 24, "spixels": 20, "distance_mm": 12.0, "curved": True}}, "double", 2.0,
+    ),
     "interpolated": ({"sampling": {"oversample": 2, "interpolate": True}}, "double", 2.0),
     "inside a pixel of it": (
         {"detector": {"fpixels": 20, "spixels": 20, "distance_mm": 0.5, "pixel_mm": 1.0}}, "double", 2.0,
@@ -172,7 +174,9 @@ def test_other_kernels_and_places(name: str) -> None:
 
 
 def test_one_F_for_all() -> None:
-    scene = made("square", crystal={"structure_factors": nbragg.StructureFactors.constant(7.0)}, detector=FINE)
+    scene = made(
+        "square", crystal={"structure_factors": nbragg.StructureFactors.constant(7.0)}, detector=FINE
+    )
     assert assert_as_cpu(scene, tolerance_for(scene, 1e-4)) > 0
 
 
@@ -197,7 +201,7 @@ def test_what_a_gpu_cannot_leave_out_it_renders_whole() -> None:
 def test_pieces(shape: str) -> None:
     """A region, a mask, and pieces of the panel have the pixels of the whole, to the bit."""
     scene = made(shape, detector=FINE, default_F=2.0)
-    options = {"tolerance_photons": tolerance_for(scene)}
+    options: dict[str, Any] = {"tolerance_photons": tolerance_for(scene)}
     whole, _ = on_gpu(scene, **options)
     for fmin, fmax, smin, smax in ((13, 13, 7, 7), (5, 66, 31, 44)):
         expected = np.zeros_like(whole)
@@ -212,9 +216,9 @@ def test_pieces(shape: str) -> None:
 
 @pytest.mark.parametrize("shape", ["gauss", "square"])
 def test_launches(shape: str) -> None:
-    """Rows in many launches: the same samples; orientations divided between blocks: the same but for rounding."""
+    """Rows in many launches: the same samples; orientations divided: the same but for rounding."""
     scene = made(shape, crystal={"mosaic_domains": 70}, detector=FINE | {"fpixels": 21, "spixels": 30})
-    options = {"tolerance_photons": tolerance_for(scene)}
+    options: dict[str, Any] = {"tolerance_photons": tolerance_for(scene)}
     one = on_gpu(scene, **options)
     rows = host.HostRuntime(clock_hz=3e4)
     assert_same(one, on_gpu(scene, runtime=rows, **options))
@@ -254,7 +258,7 @@ def test_stack(on_device: bool) -> None:
 
 
 def test_images_behind_the_spots() -> None:
-    """Shadows, windows and a background are as on the CPU; where no light gets through nothing is looked at."""
+    """Shadows, windows and a background are as on the CPU; in the dark nothing is visited."""
     values = np.random.default_rng(3).uniform(1, 60, (61, 61, 61))
     crystal = CRYSTAL.replace(
         N=(20, 25, 30), shape="gauss",
