@@ -127,10 +127,12 @@ def test_random_scenes() -> None:
 def test_random_scenes_at_length(first: int) -> None:
     """Bent panels, interpolation, one F for all, displaced atoms and pairs of floats among them."""
     for seed in range(first, first + 200):
-        scene, precision = random_scene(seed), "mixed" if seed % 2 else "double"
+        scene = random_scene(seed)
         full, _ = rendered(scene, cull=False)
-        if not np.isfinite(full).all():
+        if not np.isfinite(full).all() or full.max() < 1e-30:  # what is left out is told in floats
             continue
+        spots = full.max() > 1e-3 * peak(scene)  # without, mixed precision has no bound
+        precision = "mixed" if seed % 2 and spots else "double"
         try:
             for tolerance in (0.0, tolerance_of(seed, full)):
                 assert_as_cpu(scene, tolerance, precision, 32.0 if seed % 3 else 2.0)
