@@ -73,6 +73,11 @@ NB_FN nb_real nb_weight_of(const nb_orientation *m)
     return m->weight;
 }
 
+NB_FN double nb_number_of(const nb_orientation *m, int i)
+{
+    return (double)m->high[i] + m->low[i];
+}
+
 /* index_bound: 1.5 * 2^m, where no partial sum of h, k or l reaches 2^(m-1) */
 NB_FN nb_scattering nb_scattering_of(const double q[3], float index_bound)
 {
@@ -132,6 +137,11 @@ typedef struct {
 NB_FN void nb_stage_orientation(nb_orientation *to, int i, double v)
 {
     to->abc[i] = v;
+}
+
+NB_FN double nb_number_of(const nb_orientation *m, int i)
+{
+    return m->abc[i];
 }
 
 #if NB_USE_FLOAT /* its bits, so that nothing is converted for a sample */

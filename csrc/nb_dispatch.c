@@ -18,6 +18,7 @@
 
 #define NB_DECLARE(isa)                                                                                                \
     int nb_render_##isa(const nb_scene *scene, nb_job *job);                                                           \
+    int nb_bounds_##isa(const nb_scene *scene, const nb_job *job, nb_bound *bound, int *sparse);                       \
     int nb_differentiate_##isa(const nb_scene *scene, nb_gradient *job);                                               \
     int nb_backdrop_##isa(const nb_scene *scene, const nb_backdrop *backdrop, nb_backdrop_job *job);                   \
     int nb_diffuse_##isa(const nb_scene *scene, const nb_diffuse *diffuse, nb_diffuse_job *job);                       \
@@ -49,21 +50,22 @@ static const struct {
     const char *name;
     int (*available)(void);
     int (*render)(const nb_scene *, nb_job *);
+    int (*bounds)(const nb_scene *, const nb_job *, nb_bound *, int *);
     int (*differentiate)(const nb_scene *, nb_gradient *);
     int (*backdrop)(const nb_scene *, const nb_backdrop *, nb_backdrop_job *);
     int (*diffuse)(const nb_scene *, const nb_diffuse *, nb_diffuse_job *);
     void (*trace)(const nb_scene *, int32_t, int32_t, int32_t, int, nb_trace_row *, nb_trace_total *);
     int (*respond)(const nb_response *, const nb_exposed *, nb_tally *, int32_t, const int32_t *);
 } LEVELS[] = {
-    {"baseline", always, nb_render_baseline, nb_differentiate_baseline, nb_backdrop_baseline, nb_diffuse_baseline,
-     nb_trace_baseline, nb_respond_baseline},
+    {"baseline", always, nb_render_baseline, nb_bounds_baseline, nb_differentiate_baseline, nb_backdrop_baseline,
+     nb_diffuse_baseline, nb_trace_baseline, nb_respond_baseline},
 #ifdef NB_HAVE_AVX2
-    {"avx2", has_avx2, nb_render_avx2, nb_differentiate_avx2, nb_backdrop_avx2, nb_diffuse_avx2,
-     nb_trace_avx2, nb_respond_avx2},
+    {"avx2", has_avx2, nb_render_avx2, nb_bounds_avx2, nb_differentiate_avx2, nb_backdrop_avx2,
+     nb_diffuse_avx2, nb_trace_avx2, nb_respond_avx2},
 #endif
 #ifdef NB_HAVE_AVX512
-    {"avx512", has_avx512, nb_render_avx512, nb_differentiate_avx512, nb_backdrop_avx512, nb_diffuse_avx512,
-     nb_trace_avx512, nb_respond_avx512},
+    {"avx512", has_avx512, nb_render_avx512, nb_bounds_avx512, nb_differentiate_avx512, nb_backdrop_avx512,
+     nb_diffuse_avx512, nb_trace_avx512, nb_respond_avx512},
 #endif
 };
 
@@ -113,6 +115,11 @@ int nb_has_openmp(void)
 int nb_render(const nb_scene *scene, nb_job *job, int isa)
 {
     return nb_isa_available(isa) ? LEVELS[isa].render(scene, job) : NB_NO_ISA;
+}
+
+int nb_bounds(const nb_scene *scene, const nb_job *job, nb_bound *bound, int *sparse, int isa)
+{
+    return nb_isa_available(isa) ? LEVELS[isa].bounds(scene, job, bound, sparse) : NB_NO_ISA;
 }
 
 int nb_differentiate(const nb_scene *scene, nb_gradient *job, int isa)

@@ -1,7 +1,8 @@
 /* CUDA's language for a host C++ compiler, so that nb_render.cu can be tested where there is no GPU.
  *
  * A block's threads are coroutines on one host thread (ucontext): __syncthreads() passes control to the next, so barriers
- * mean what they mean on a GPU, and a thread that leaves while others wait at a barrier is reported.  Blocks run one after
+ * mean what they mean on a GPU, and a thread that leaves while others wait at a barrier is reported.  So do those of a
+ * warp, 32 threads: __ballot_sync() and __syncwarp() wait for the warp alone.  Blocks run one after
  * the other, or on several host threads (OpenMP), since __shared__ is thread-local.  Not shipped with the package. */
 #ifndef NB_HOST_SHIM_H
 #define NB_HOST_SHIM_H
@@ -31,12 +32,16 @@ static thread_local nb_dim3 threadIdx, blockIdx, gridDim;
 
 namespace nb_host {
 
+enum state { AT_BLOCK, AT_WARP, DONE };
+
 struct fiber {
     ucontext_t context;
-    bool done;
+    state where; /* the barrier it waits at */
+    bool vote;
+    uint32_t ballot;
 };
 
-enum { STACK = 256 * 1024 };
+enum { STACK = 256 * 1024, WARP = 32 };
 
 /* everything one host thread needs to run blocks */
 struct machine {
@@ -46,7 +51,7 @@ struct machine {
     ucontext_t home;
     void (*body)(void *) = nullptr;
     void *argument = nullptr;
-    bool broken = false;
+    bool backwards = false;
 };
 
 static thread_local machine *here;
@@ -55,8 +60,29 @@ static void start()
 {
     machine *m = here;
     m->body(m->argument);
-    m->fibers[m->current].done = true;
+    m->fibers[m->current].where = DONE;
     swapcontext(&m->fibers[m->current].context, &m->home);
+}
+
+/* Runs threads `first` to `last` up to their next barrier of the block, or their end, forwards and backwards in turn, so that a
+ * barrier that is missing is noticed; false: they wait at different ones. */
+static bool run_warp(machine *m, int first, int last)
+{
+    for (;;) {
+        uint32_t ballot = 0;
+        m->backwards = !m->backwards;
+        for (int n = first; n < last; n++) {
+            const int i = m->backwards ? first + last - 1 - n : n;
+            m->current = i;
+            threadIdx = {(uint32_t)i, 0, 0};
+            swapcontext(&m->home, &m->fibers[i].context);
+            ballot |= (uint32_t)m->fibers[i].vote << (i - first);
+        }
+        for (int i = first; i < last; i++)
+            if (m->fibers[i].where != m->fibers[first].where) return false;
+        if (m->fibers[first].where != AT_WARP) return true;
+        for (int i = first; i < last; i++) m->fibers[i].ballot = ballot;
+    }
 }
 
 /* Runs the block: every thread up to its next barrier, again and again until all have ended. */
@@ -65,7 +91,7 @@ static bool run_block(machine *m)
     here = m;
     for (int i = 0; i < m->threads; i++) {
         fiber *f = m->fibers + i;
-        f->done = false;
+        f->where = AT_BLOCK;
         getcontext(&f->context);
         f->context.uc_stack.ss_sp = m->stacks + (size_t)i * STACK;
         f->context.uc_stack.ss_size = STACK;
@@ -74,11 +100,10 @@ static bool run_block(machine *m)
     }
     for (;;) {
         int ended = 0;
-        for (int i = 0; i < m->threads; i++) {
-            m->current = i;
-            threadIdx = {(uint32_t)i, 0, 0};
-            swapcontext(&m->home, &m->fibers[i].context);
-            ended += m->fibers[i].done;
+        for (int i = 0; i < m->threads; i += WARP) {
+            const int last = i + WARP < m->threads ? i + WARP : m->threads;
+            if (!run_warp(m, i, last)) return false;
+            if (m->fibers[i].where == DONE) ended += last - i;
         }
         if (ended == m->threads) return true;
         if (ended) return false; /* a barrier that not all threads reach */
@@ -127,11 +152,45 @@ static int launch(void (*kernel)(A...), const uint32_t grid[3], uint32_t threads
 
 }  // namespace nb_host
 
+namespace nb_host {
+
+/* Until all of the block or of the warp wait at the same. */
+static inline fiber *wait(state where, bool vote)
+{
+    machine *m = here;
+    fiber *me = m->fibers + m->current;
+    me->where = where;
+    me->vote = vote;
+    swapcontext(&me->context, &m->home);
+    return me;
+}
+
+}  // namespace nb_host
+
 static inline void __syncthreads()
 {
-    nb_host::machine *m = nb_host::here;
-    const int me = m->current;
-    swapcontext(&m->fibers[me].context, &m->home);
+    nb_host::wait(nb_host::AT_BLOCK, false);
+}
+
+static inline void __syncwarp()
+{
+    nb_host::wait(nb_host::AT_WARP, false);
+}
+
+/* mask: of all lanes, which alone is provided for */
+static inline uint32_t __ballot_sync(uint32_t, bool vote)
+{
+    return nb_host::wait(nb_host::AT_WARP, vote)->ballot;
+}
+
+static inline int __ffs(int v)
+{
+    return __builtin_ffs(v);
+}
+
+static inline int __popc(uint32_t v)
+{
+    return __builtin_popcount(v);
 }
 
 static inline double rsqrt(double v)

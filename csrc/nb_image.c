@@ -235,3 +235,12 @@ int NB_CAT(nb_render_, NB_ISA)(const nb_scene *s, nb_job *job)
     free(plan.block);
     return status;
 }
+
+int NB_CAT(nb_bounds_, NB_ISA)(const nb_scene *s, const nb_job *job, nb_bound *bound, int *sparse)
+{
+    nb_plan plan = {.s = s, .block = malloc((size_t)s->crystals * sizeof *plan.block)};
+    for (int c = 0; plan.block && c < s->crystals; c++) plan.block[c] = nb_block_of(s, s->crystal + c, job->cancel);
+    const int ready = plan.block && sparse_bounds(&plan, job, bound, sparse);
+    free(plan.block);
+    return ready ? NB_OK : NB_NO_MEMORY;
+}

@@ -38,6 +38,18 @@ typedef struct {
     int64_t sequence; /* its number among the pixel's samples */
 } nb_block_cut;
 
+/* ---- samples that are left out (nb_cuda_sparse.h) ---- */
+
+#define NB_WARP 32
+#define NB_TILE_FAST 8 /* pixels of a warp's tile along fast and slow; tiles begin at multiples of these on the panel's plane */
+#define NB_TILE_SLOW 4
+
+/* Of one crystal in one image. */
+typedef struct {
+    unsigned long long visited; /* samples evaluated */
+    unsigned long long left;    /* bits of the largest F^2 L^2, a float, that does not count */
+} nb_seen;
+
 /* ---- derivatives (nb_gradient.cu) ---- */
 
 #define NB_WORDS 3 /* numbers that a sum of an entry is made of: nb_put_entry */

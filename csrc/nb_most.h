@@ -15,6 +15,15 @@ typedef struct {
     int32_t sparse;      /* most of the blocks hold nothing but zeros */
 } nb_most;
 
+/* Of a crystal, without its orientations: nb_sight and nb_limits as a GPU takes them. */
+typedef struct {
+    double end, least; /* from where on samples count */
+    double photons;    /* that F^2 L^2 of 1 electron^2 in all of a pixel's samples gives at most */
+    float n[3], share[3], inverse[6], norm[3], reach[3];
+    float outer, most;
+    float faint;       /* `least`, rounded down */
+} nb_bound;
+
 /* Number of blocks along the axes; returns their edge. */
 int32_t nb_most_size(const nb_table *t, int32_t count[3]);
 

@@ -108,52 +108,6 @@ static void patch_parts(const nb_edge edge[2], nb_parts *parts)
 
 /* ---- its directions ---- */
 
-/* The frame of a flat patch.  The second derivative of P/|P| along a unit vector is at most (2/sqrt 3)/|P|^2.  Returns 0 where the
- * patch is too wide to be told anything of. */
-static int flat_frame(const nb_panel *p, int layer, const double middle[2], const double half[2], nb_frame *at)
-{
-    double P[3];
-    nb_layer_position_d(p, middle[0], middle[1], layer, P);
-    const double R = sqrt(nb_dot(P, P)), skew = fabs(nb_dot(p->fdet, p->sdet));
-    const double size = sqrt(half[0] * half[0] + half[1] * half[1] + 2.0 * skew * half[0] * half[1]);
-    double sunk = 0.0; /* what the depth of the photons may differ by: |g'(u)| <= 1/12 */
-    if (nb_at_mean_depth(p)) {
-        const double height = fabs(nb_dot(p->pix0, p->odet));
-        sunk = p->layer_step * (p->layer_step * p->mu) * size / (12.0 * height);
-    }
-    const double near = R - size - sunk;
-    if (!(near > 0.5 * R)) return 0;
-    for (int x = 0; x < 3; x++) at->d[x] = P[x] / R;
-    const double along_f = nb_dot(at->d, p->fdet), along_s = nb_dot(at->d, p->sdet);
-    for (int x = 0; x < 3; x++) {
-        at->f[x] = half[0] * (p->fdet[x] - at->d[x] * along_f) / R;
-        at->s[x] = half[1] * (p->sdet[x] - at->d[x] * along_s) / R;
-    }
-    at->rho = 0.57736 * size * size / (near * near) + sunk / near;
-    return 1;
-}
-
-/* Of a curved one, from differences: two rotations, by angles that move by no more than (half edges)/distance each. */
-static int curved_frame(const nb_panel *p, int layer, const double middle[2], const double half[2], nb_frame *at)
-{
-    double end[5][3];
-    for (int i = 0; i < 5; i++) {
-        const double f = middle[0] + (i == 1 ? half[0] : i == 2 ? -half[0] : 0.0);
-        const double s = middle[1] + (i == 3 ? half[1] : i == 4 ? -half[1] : 0.0);
-        nb_position(p, f, s, layer, end[i]);
-        const double R = sqrt(nb_dot(end[i], end[i]));
-        for (int x = 0; x < 3; x++) end[i][x] /= R;
-    }
-    for (int x = 0; x < 3; x++) {
-        at->d[x] = end[0][x];
-        at->f[x] = 0.5 * (end[1][x] - end[2][x]);
-        at->s[x] = 0.5 * (end[3][x] - end[4][x]);
-    }
-    const double angle = 2.0 * (half[0] + half[1]) / fabs(p->distance);
-    at->rho = angle * angle;
-    return angle < 1.0;
-}
-
 /* The frame of a rectangle of the panel: its middle and half its edges, m. */
 static int patch_frame(const nb_panel *p, int layer, const double middle[2], const double half[2], nb_frame *at)
 {

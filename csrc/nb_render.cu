@@ -10,6 +10,7 @@
  *   NB_USE_DISPLACED 1: the crystal's atoms are displaced: F^2 L^2 exp(-V)
  *   NB_USE_SOURCE_MU 1: the panel has source_mu
  *   NB_USE_SPECTRUM enum nb_spectral, as a number; other than NB_DIRECT with NB_INDEX_DOUBLE, without tricubic interpolation
+ *   NB_USE_SPARSE  1: nb_render_sparse (nb_cuda_sparse.h) instead of nb_render and nb_search
  *   NB_USE_FINISH  1: nb_finish and nb_summarise instead of the others; they are the same for all of the above
  *   NB_THREADS     threads of a block
  *
@@ -22,6 +23,9 @@
 #ifndef NB_USE_SOURCE_MU
 #define NB_USE_SOURCE_MU 0
 #endif
+#ifndef NB_USE_SPARSE
+#define NB_USE_SPARSE 0
+#endif
 #include "nb_cuda_types.h"
 #include "nb_launch.h"
 #include "nb_physics.h"
@@ -33,9 +37,10 @@
 #ifndef NB_BLOCKS
 /* blocks on a multiprocessor, which leaves 255, 168 or 128 registers for a thread: as many as it takes not to spill any */
 #define NB_BLOCKS                                                                                                      \
-    (NB_USE_SPECTRUM || (NB_USE_TABLE == NB_TABLE_TRICUBIC && !NB_USE_FLOAT)  ? 2                                      \
-     : NB_USE_TABLE == NB_TABLE_TRICUBIC || NB_USE_CURVED                     ? 3                                      \
-                                                                              : 4)
+    (NB_USE_SPECTRUM || (NB_USE_TABLE == NB_TABLE_TRICUBIC && !NB_USE_FLOAT)         ? 2                               \
+     : NB_USE_SPARSE && NB_USE_TABLE != NB_TABLE_NEAREST                             ? 2                               \
+     : NB_USE_TABLE == NB_TABLE_TRICUBIC || NB_USE_CURVED || NB_USE_SPARSE           ? 3                               \
+                                                                                     : 4)
 #endif
 #ifndef NB_USE_SPECTRUM
 #define NB_USE_SPECTRUM 0
@@ -134,6 +139,36 @@ NB_FN nb_real nb_interpolated(const nb_table *t, nb_real default_F, const nb_ind
 
 /* ---- the sum over orientations: where the time goes ---- */
 
+/* (L/(Na Nb Nc))^2 */
+NB_FN nb_real nb_spot_at(const nb_constants *c, const nb_index *x)
+{
+#if NB_FRINGES
+    return NB_U(nb_square_ratio)(x->d, x->t, c->n);
+#else
+    return NB_U(nb_lattice)(NB_USE_SHAPE, x->d, c->n, c->metric);
+#endif
+}
+
+/* That times F^2, unless there is one F for all, and exp(-V).  o, limit: as nb_sum_staged. */
+NB_FN nb_real nb_with_factors(nb_real L, const nb_table *t, nb_real default_F, const nb_constants *c, const nb_index *x, int o,
+                              int limit)
+{
+#if NB_USE_TABLE == NB_TABLE_NEAREST
+    const nb_real F = nb_listed(t, default_F, x->n);
+    L *= F * F;
+#elif NB_USE_TABLE == NB_TABLE_TRICUBIC
+    nb_real F = default_F;
+    if (o < limit) F = nb_interpolated(t, default_F, x);
+    else if (o > limit) F = nb_listed(t, default_F, x->n);
+    L *= F * F;
+#endif
+#if NB_USE_DISPLACED
+    const nb_real h[3] = {(nb_real)x->n[0] + x->d[0], (nb_real)x->n[1] + x->d[1], (nb_real)x->n[2] + x->d[2]};
+    L *= NB_U(nb_exp)(-NB_U(nb_radius_sqr)(h, c->displacement));
+#endif
+    return L;
+}
+
 /* (Na Nb Nc)^-2 sum of weight F^2 L^2 over the staged orientations; the one at `limit` takes default_F, earlier ones are
  * interpolated, later ones take the nearest value. */
 NB_FN double nb_sum_staged(const nb_table *in_memory, const nb_constants *c, const nb_orientation *staged, int count,
@@ -153,25 +188,10 @@ NB_FN double nb_sum_staged(const nb_table *in_memory, const nb_constants *c, con
 NB_UNROLL
         for (int o = first; o < last; o++) {
             const nb_index x = nb_index_of(staged + o, q, &c->cells);
-#if NB_FRINGES
-            nb_real L = NB_U(nb_square_ratio)(x.d, x.t, c->n);
-#else
-            nb_real L = NB_U(nb_lattice)(NB_USE_SHAPE, x.d, c->n, c->metric);
-#endif
-#if NB_USE_TABLE == NB_TABLE_NEAREST
-            const nb_real F = nb_listed(t, default_F, x.n);
-            L *= F * F;
-#elif NB_USE_TABLE == NB_TABLE_TRICUBIC
+#if NB_USE_TABLE != NB_TABLE_NEAREST
             const nb_real default_F = (nb_real)t->default_F;
-            nb_real F = default_F;
-            if (o < limit) F = nb_interpolated(t, default_F, &x);
-            else if (o > limit) F = nb_listed(t, default_F, x.n);
-            L *= F * F;
 #endif
-#if NB_USE_DISPLACED
-            const nb_real h[3] = {(nb_real)x.n[0] + x.d[0], (nb_real)x.n[1] + x.d[1], (nb_real)x.n[2] + x.d[2]};
-            L *= NB_U(nb_exp)(-NB_U(nb_radius_sqr)(h, c->displacement));
-#endif
+            const nb_real L = nb_with_factors(nb_spot_at(c, &x), t, default_F, c, &x, o, limit);
             part += nb_weight_of(staged + o) * L; /* one multiply-add */
         }
         sum += part;
@@ -188,12 +208,9 @@ NB_UNROLL
 
 /* ---- one pixel ---- */
 
-/* unit vector d from the sample to a sub-pixel; returns one over the distance, 1/m */
-NB_FN double nb_direction(const nb_scene *s, const nb_panel *panel, int fast, int slow, int layer, int sub_f, int sub_s,
-                          double d[3])
+/* unit vector d from the sample to a point of the plane; returns one over the distance, 1/m */
+NB_FN double nb_direction_to(const nb_panel *panel, double F, double S, int layer, double d[3])
 {
-    const double F = panel->pixel[0] * ((double)panel->first[0] + fast) + nb_sub_pixel(s, panel, 0, sub_f);
-    const double S = panel->pixel[1] * ((double)panel->first[1] + slow) + nb_sub_pixel(s, panel, 1, sub_s);
 #if NB_USE_CURVED
     nb_position(panel, F, S, layer, d);
 #else
@@ -202,6 +219,15 @@ NB_FN double nb_direction(const nb_scene *s, const nb_panel *panel, int fast, in
     const double per_R = rsqrt(nb_dot(d, d));
     for (int i = 0; i < 3; i++) d[i] *= per_R;
     return per_R;
+}
+
+/* The same to a sub-pixel. */
+NB_FN double nb_direction(const nb_scene *s, const nb_panel *panel, int fast, int slow, int layer, int sub_f, int sub_s,
+                          double d[3])
+{
+    const double F = panel->pixel[0] * ((double)panel->first[0] + fast) + nb_sub_pixel(s, panel, 0, sub_f);
+    const double S = panel->pixel[1] * ((double)panel->first[1] + slow) + nb_sub_pixel(s, panel, 1, sub_s);
+    return nb_direction_to(panel, F, S, layer, d);
 }
 
 NB_FN void nb_scattering_vector(const nb_source *source, const double d[3], double q[3])
@@ -318,9 +344,11 @@ NB_FN int64_t nb_buffer_place(const nb_part *part, int64_t pixel)
     return blockIdx.z * part->image_stride + (pixel - part->origin);
 }
 
-#if !NB_USE_FINISH
+#if NB_USE_SPARSE
+#include "nb_cuda_sparse.h"
+#elif !NB_USE_FINISH
 
-#define NB_NOWHERE 9223372036854775807LL /* beyond every image index */
+#define NB_NO_PIXEL 9223372036854775807LL /* beyond every image index */
 
 #if NB_USE_TABLE == NB_TABLE_TRICUBIC
 NB_FN nb_cut nb_cut_of(const nb_panel *panel, int fast, int slow, const unsigned long long *cut_pixel,
@@ -353,7 +381,7 @@ nb_render(const __grid_constant__ nb_scene scene, const __grid_constant__ nb_pan
     const bool active = nb_pixel_of(&panel, &part, slot, &fast, &slow) && nb_unmasked(&panel, fast, slow);
     const bool first_split = part.crystal == 0 && blockIdx.y == 0;
     const nb_constants c = nb_constants_of(&crystal);
-    nb_cut cut = {NB_NOWHERE, 0};
+    nb_cut cut = {NB_NO_PIXEL, 0};
 #if NB_USE_TABLE == NB_TABLE_TRICUBIC
     if (cut_pixel && active) cut = nb_cut_of(&panel, fast, slow, cut_pixel, cuts);
 #endif
@@ -537,7 +565,9 @@ nb_summarise(const nb_summary *__restrict__ summaries, int64_t blocks, const uns
  * by all threads, 2 for an unknown name. */
 extern "C" int nb_host_launch(const char *name, const uint32_t *grid, uint32_t threads, void **arguments)
 {
-#if !NB_USE_FINISH
+#if NB_USE_SPARSE
+    if (!strcmp(name, "nb_render_sparse")) return nb_host::launch(nb_render_sparse, grid, threads, arguments);
+#elif !NB_USE_FINISH
     if (!strcmp(name, "nb_render")) return nb_host::launch(nb_render, grid, threads, arguments);
 #if NB_USE_TABLE == NB_TABLE_TRICUBIC
     if (!strcmp(name, "nb_search")) return nb_host::launch(nb_search, grid, threads, arguments);

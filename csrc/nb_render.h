@@ -52,4 +52,8 @@ int nb_has_openmp(void);
 /* Render on the given instruction set. Returns enum nb_status. */
 int nb_render(const nb_scene *scene, nb_job *job, int isa);
 
+/* What a render elsewhere needs to know to leave the same samples out: bound, [scene->crystals].  sparse: whether some are to be
+ * left out; else nothing is written.  Returns enum nb_status. */
+int nb_bounds(const nb_scene *scene, const nb_job *job, nb_bound *bound, int *sparse, int isa);
+
 #endif

@@ -264,4 +264,23 @@ static int sparse_prepare(nb_plan *plan, const nb_job *job, void **memory)
     return 1;
 }
 
+/* The same for a GPU: of each crystal, unless all samples are to be evaluated (*sparse 0).  Returns 0 without memory. */
+static int sparse_bounds(nb_plan *plan, const nb_job *job, nb_bound *bound, int *sparse)
+{
+    void *memory = NULL;
+    const int ready = sparse_prepare(plan, job, &memory);
+    *sparse = ready && plan->sparse.edge > 0;
+    for (int c = 0; *sparse && c < plan->s->crystals; c++) {
+        const nb_sight *k = plan->sparse.sight + c;
+        const nb_limits *limits = plan->sparse.limits + c;
+        nb_bound *b = bound + c;
+        *b = (nb_bound){.end = limits->end, .least = limits->least, .photons = k->photons};
+        b->outer = k->outer, b->most = k->most, b->faint = k->least;
+        for (int r = 0; r < 3; r++) b->n[r] = k->n[r], b->share[r] = k->share[r], b->norm[r] = k->norm[r], b->reach[r] = k->reach[r];
+        for (int j = 0; j < 6; j++) b->inverse[j] = k->inverse[j];
+    }
+    free(memory);
+    return ready;
+}
+
 #endif

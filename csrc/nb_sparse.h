@@ -453,16 +453,14 @@ static void patch_render(const nb_plan *plan, const nb_panel *p, nb_worker *w, i
 
 /* ---- from samples to pixels ---- */
 
-/* Sum of a vector of pixels' solid angles over all sub-pixels of a layer.  A symmetric rule of three points an axis with the second
- * and fourth moment of the sub-pixels' places: exact up to their sixth powers, and the same points up to three of them. */
+/* Sum of a vector of pixels' solid angles over all sub-pixels of a layer. */
 static void sparse_solid_angles(const nb_scene *s, const nb_panel *p, nb_tile *t, int layer)
 {
-    const double os = s->oversample, second = (1.0 - 1.0 / (os * os)) / 12.0;
-    const double fourth = (1.0 - 1.0 / (os * os)) * (3.0 - 7.0 / (os * os)) / 240.0;
-    const double far = os > 1.0 ? sqrt(fourth / second) : 0.0, side = os > 1.0 ? 0.5 * second * second / fourth : 0.0;
+    const nb_three three = nb_three_of(s->oversample);
+    const double far = three.far;
     for (int i = -1; i <= 1; i++)
         for (int j = -1; j <= 1; j++) {
-            const double weight = (i ? side : 1.0 - 2.0 * side) * (j ? side : 1.0 - 2.0 * side) * os * os;
+            const double weight = nb_three_weight(&three, i, j);
             if (weight == 0.0) continue;
             tile_points(p, t, layer, (0.5 + i * far) * p->pixel[0], (0.5 + j * far) * p->pixel[1]);
             for (int v = 0; v < t->q.lanes / NB_LANES; v++) t->p[v].omega_sum += weight * nb_load_vd(t->omega + v * NB_LANES);

@@ -20,15 +20,13 @@
 #ifndef NB_TREE_H
 #define NB_TREE_H
 
+#include "nb_bound.h"
 #include "nb_tile.h"
 
 #define NB_CELL 4           /* edge of the samples that are evaluated together */
 #define NB_SPLIT 4          /* cells along the edge of a block, and blocks along that of a patch */
 #define NB_PARTS (NB_SPLIT * NB_SPLIT)
 #define NB_PATCH (NB_CELL * NB_SPLIT * NB_SPLIT) /* most samples along the edge of a patch */
-#define NB_NOWHERE 1e30f    /* a squared radius that no sample has */
-#define NB_LEBESGUE 3.8147f /* (5/4)^6: what cubic interpolation may add to the largest F^2 */
-#define NB_SLACK 1.00002f
 
 /* A crystal as the bound wants it. */
 typedef struct {
@@ -47,11 +45,6 @@ typedef struct {
     double photons;        /* that F^2 L^2 of 1 electron^2 in all of a pixel's samples gives at most */
     int breaks;            /* F^2 L^2 may change abruptly half-way between reflections */
 } nb_sight;
-
-/* The directions of a patch, of unit length: at its middle, half of what they change by along each edge, and what that neglects. */
-typedef struct {
-    double d[3], f[3], s[3], rho;
-} nb_frame;
 
 /* Lower bound of sin(pi d), 0 <= d <= 1/2 */
 NB_INLINE nb_vf tree_sine(nb_vf d)

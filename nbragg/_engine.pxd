@@ -129,6 +129,8 @@ cdef extern from "nb_most.h":
         float all
         float outside
         int32_t sparse
+    ctypedef struct nb_bound:
+        double end, least, photons
     int32_t nb_most_size(const nb_table *t, int32_t *count)
     int nb_most_of(const nb_table *t, float *F_sqr, nb_most *out)
 
@@ -162,6 +164,7 @@ cdef extern from "nb_render.h":
     const char *nb_flags()
     int nb_has_openmp()
     int nb_render(const nb_scene *scene, nb_job *job, int isa) nogil
+    int nb_bounds(const nb_scene *scene, const nb_job *job, nb_bound *bound, int *sparse, int isa) nogil
 
 cdef extern from "nb_backdrop.h":
     ctypedef struct nb_curve:
@@ -413,12 +416,14 @@ cdef extern from "nb_launch.h":
     enum:
         NB_INDEX_DOUBLE, NB_INDEX_FIXED, NB_INDEX_PAIRS
         NB_TABLE_CONSTANT, NB_TABLE_NEAREST, NB_TABLE_TRICUBIC
-        NB_PER_THREAD, NB_WORDS
+        NB_PER_THREAD, NB_WORDS, NB_WARP, NB_TILE_FAST, NB_TILE_SLOW
     ctypedef struct nb_part:
         int64_t first_row, rows, origin, image_stride, splits, crystal, before, per_source
         double index_bound
     ctypedef struct nb_block_cut:
         int64_t beyond, sequence
+    ctypedef struct nb_seen:
+        unsigned long long visited, left
     ctypedef struct nb_request:
         int64_t want, extras, weighted, first
         int64_t start[3]

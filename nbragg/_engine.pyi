@@ -119,6 +119,10 @@ class EngineScene:
         fixed: NDArray[np.float64] | None,
         first: int = 0,
     ) -> None: ...
+    def bounds(
+        self, isa: str, *, tolerance: float = 0.0, spot_end: float = 0.0, always: bool = False
+    ) -> tuple[bytes, list[float], tuple[NDArray[np.float32], ...]] | None: ...
+    def most_bytes(self, addresses: Sequence[int]) -> bytes: ...
     def device_bytes(self, kind: str, **addresses: int | Sequence[int]) -> bytes: ...
 
 class PackedBackdrop:
@@ -214,6 +218,8 @@ INDEX_ARITHMETICS: dict[str, int]
 TABLE_KINDS: dict[str, int]
 POINT: int
 PER_THREAD: int
+WARP: int
+TILE: tuple[int, int]
 PART_DTYPE: np.dtype[np.void]
 
 # derivatives

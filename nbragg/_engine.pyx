@@ -32,6 +32,7 @@ INDEX_ARITHMETICS = {"double": NB_INDEX_DOUBLE, "fixed": NB_INDEX_FIXED, "pairs"
 TABLE_KINDS = {"constant": NB_TABLE_CONSTANT, "nearest": NB_TABLE_NEAREST, "tricubic": NB_TABLE_TRICUBIC}
 POINT = NB_POINT  # beside SHAPES: a block of one cell
 PER_THREAD = NB_PER_THREAD
+WARP, TILE = NB_WARP, (NB_TILE_FAST, NB_TILE_SLOW)
 # enumerations of C -> words
 STATUS = {
     NB_OK: "ok", NB_CANCELLED: "cancelled", NB_NO_MEMORY: "out of memory",
@@ -46,6 +47,7 @@ SIZES = {
     "nb_panel": sizeof(nb_panel), "nb_source": sizeof(nb_source), "nb_crystal": sizeof(nb_crystal),
     "nb_table": sizeof(nb_table), "nb_scene": sizeof(nb_scene), "nb_summary": sizeof(nb_summary),
     "nb_trace_row": sizeof(nb_trace_row), "nb_part": sizeof(nb_part), "nb_block_cut": sizeof(nb_block_cut),
+    "nb_bound": sizeof(nb_bound), "nb_most": sizeof(nb_most), "nb_seen": sizeof(nb_seen),
     "nb_asked": sizeof(nb_asked), "nb_block": sizeof(nb_block), "nb_axes": sizeof(nb_axes), "nb_course": sizeof(nb_course),
     "nb_backdrop": sizeof(nb_backdrop), "nb_diffuse": sizeof(nb_diffuse),
 }
@@ -265,6 +267,42 @@ cdef class EngineScene:
         if self.behind_pixels and not (first == 0 and last == self.c.pixels if pixel < 0 else first <= pixel < last):
             raise ValueError(f"the images behind the spots hold pixels {first} to {last - 1} of {self.c.pixels}")
         return 0
+
+    def bounds(self, str isa, *, double tolerance=0.0, double spot_end=0.0, bint always=False):
+        """What decides which samples are left out, for a renderer elsewhere; None: all are evaluated.
+
+        Otherwise the structs nb_bound of the crystals as bytes, the photons that a largest F^2 L^2 of 1 amounts to for each of them, and
+        the arrays of the structs nb_most, which `most_bytes` returns: float32, one for each table.
+        """
+        cdef nb_job job
+        cdef int level = isa_index(isa), sparse = 0, status
+        cdef bytearray copy
+        cdef nb_bound *at
+        cdef Most most
+        if not (tolerance > 0.0 or spot_end > 0.0):
+            return None
+        memset(&job, 0, sizeof(nb_job))
+        most = most_of(self.tables)
+        job.tolerance, job.spot_end, job.most, job.always = tolerance, spot_end, most.at, always
+        copy = bytearray(self.c.crystals * sizeof(nb_bound))
+        at = <nb_bound *><char *>copy
+        with nogil:
+            status = nb_bounds(&self.c, &job, at, &sparse, level)
+        if status:
+            raise MemoryError(STATUS[status])
+        if not sparse:
+            return None
+        return bytes(copy), [at[i].photons for i in range(self.c.crystals)], tuple(most.arrays)
+
+    def most_bytes(self, addresses):
+        """The structs nb_most of the tables as bytes, with the addresses of their arrays in another memory."""
+        cdef Most most = most_of(self.tables)
+        cdef bytearray copy = bytearray((<const char *>most.at)[: self.c.tables * sizeof(nb_most)])
+        cdef nb_most *at = <nb_most *><char *>copy
+        for i, address in enumerate(addresses):
+            if at[i].F_sqr != NULL:
+                at[i].F_sqr = <const float *><size_t>address
+        return bytes(copy)
 
     def device_bytes(self, str kind, **addresses):
         """C structs as bytes, their pointers replaced by addresses in another memory: what a CUDA kernel reads.

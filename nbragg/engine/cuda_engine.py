@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 
 from .. import _engine
 from ..base.errors import InputError
+from . import cpu
 from .backdrop import Kept, has_behind
 from .cuda_backdrop import DeviceBehind
 from .cuda_kernel import FINISH, TRICUBIC, Kernels
 from .cuda_plan import Band, DeviceProfile, Request, make_plan
-from .cuda_scene import DeviceScene
+from .cuda_scene import DeviceBounds, DeviceScene
 from .options import RawImage, RenderOptions, Summary
 from .progress import reporting
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Rendering", "Runtime", "Tables", "kept_behind"]
 
-_NOWHERE = np.iinfo(np.int64).max  # csrc/nb_render.cu: NB_NOWHERE
+_NOWHERE = np.iinfo(np.int64).max  # csrc/nb_render.cu: NB_NO_PIXEL
 _NULL = np.uint64(0)
 
 
@@ -154,17 +155,20 @@ class Rendering:
         self._behind = behind or kept_behind(runtime, tables)
         #: (images, orientations, 3, 3) of each crystal
         self._orientations = _orientations(scene, stack)
+        self._engine_scene = _engine.EngineScene(scene)
+        self._bounds = None  # what decides which samples are left out, as on the CPU
+        if runtime.threads % _engine.WARP == 0:
+            self._bounds = self._engine_scene.bounds(cpu.choose_isa(), **cpu.limits(scene, options))
         self._images = len(self._orientations[0])
         self._double = double
         self._target = image
         precision = options.precision or "mixed"
         self.plan = make_plan(
-            Request(scene, precision, self._images, options.on_device, double),
+            Request(scene, precision, self._images, options.on_device, double, self._bounds is not None),
             runtime.profile,
             runtime.free_bytes(),
             tables.holds,
         )
-        self._engine_scene = _engine.EngineScene(scene)
         self._pixels = scene.offsets[-1]
         self._keep: list[Any] = []  # device arrays in use
         self._waiting: list[Any] = []
@@ -203,6 +207,11 @@ class Rendering:
         self._keep += [on_device, behind]
         self._scene_value, self._panel_values = on_device.scene, on_device.panels
         self._crystal_values = on_device.crystals
+        self._sparse = None
+        if self._bounds is not None:
+            self._sparse = DeviceBounds(
+                self._runtime, self._tables, self._engine_scene, self._bounds, self._images
+            )
 
     def _lit(self, behind: DeviceBehind | None) -> DeviceDiffuse:
         """What is behind the spots with diffuse scattering."""
@@ -306,6 +315,8 @@ class Rendering:
             runtime.launch(FINISH, "nb_summarise", (1, 1, self._images), arguments)
             self._found = runtime.host_array((self._images,), _engine.SUMMARY_DTYPE)
             runtime.download(result, self._found)
+            if self._sparse is not None:
+                self._sparse.bring_back()
         self._waiting.append(runtime.mark())
 
     def _launch_band(self, band: Band) -> None:
@@ -321,7 +332,7 @@ class Rendering:
             )
             self._buffered_panel = band.panel
         image, image64 = (_NULL if b is None else np.uint64(runtime.address(b)) for b in self._buffers)
-        blocks = -(-band.pixels // runtime.threads)
+        blocks = band.blocks(panel, runtime.threads)
         slots = blocks * runtime.threads
         omega = runtime.empty((self._images, blocks), np.float64)
         partial, at = None, 0
@@ -330,13 +341,14 @@ class Rendering:
             at = runtime.address(partial)
         first, omegas = np.uint64(at), np.uint64(runtime.address(omega))
         for crystal, share in enumerate(band.shares):
-            runtime.launch(
-                share.spec,
-                "nb_render",
-                (blocks, share.splits, self._images),
-                [*self._arguments(band, crystal, share.splits), image, np.uint64(at), omegas, self._cut_pixel,
-                 self._cuts[band.panel]],
-            )  # fmt: skip
+            what, to = self._arguments(band, crystal, share.splits), [image, np.uint64(at), omegas]
+            kernel, arguments = "nb_render", [*what, *to, self._cut_pixel, self._cuts[band.panel]]
+            if self._sparse is not None:
+                kernel, arguments = (
+                    "nb_render_sparse",
+                    [*what, *self._sparse.of(crystal), *to, self._sparse.seen],
+                )
+            runtime.launch(share.spec, kernel, (blocks, share.splits, self._images), arguments)
             at += share.splits * self._images * slots * 8 if partial is not None else 0
         finish = self._finish_blocks(band)
         record = _engine.SIZES["nb_summary"]
@@ -354,7 +366,8 @@ class Rendering:
 
     def _finish_blocks(self, band: Band) -> int:
         """Blocks of nb_finish."""
-        return -(-band.pixels // (self._runtime.threads * _engine.PER_THREAD))
+        blocks = band.blocks(self._scene.panels[band.panel], self._runtime.threads)
+        return -(-blocks // _engine.PER_THREAD)
 
     def _bring_back(self, band: Band) -> None:
         runtime, panel = self._runtime, self._scene.panels[band.panel]
@@ -440,7 +453,8 @@ class Rendering:
             self._target[i] = image
             image = self._target[i]
         found = self._found[i]
-        return RawImage(image, Summary(**{name: found[name].item() for name in found.dtype.names}))
+        left = {} if self._sparse is None else self._sparse.summary(i)
+        return RawImage(image, Summary(**{name: found[name].item() for name in found.dtype.names}, **left))
 
 
 def _orientations(scene: Scene, stack: NDArray[np.float64] | None) -> list[NDArray[np.float64]]:

@@ -106,6 +106,8 @@ class Specialisation:
         The crystal's atoms are displaced.
     each_mu : bool
         The panel has ``source_mu``.
+    sparse : bool
+        Samples are left out, by nb_render_sparse.
     """
 
     file: ClassVar[str] = "nb_render.cu"
@@ -118,6 +120,7 @@ class Specialisation:
     finish: bool = False
     displaced: bool = False
     each_mu: bool = False
+    sparse: bool = False
 
     @property
     def macros(self) -> dict[str, int]:
@@ -132,6 +135,7 @@ class Specialisation:
             "NB_USE_FINISH": int(self.finish),
             **({"NB_USE_DISPLACED": 1} if self.displaced else {}),
             **({"NB_USE_SOURCE_MU": 1} if self.each_mu else {}),
+            **({"NB_USE_SPARSE": 1} if self.sparse else {}),
         }
 
     @property
@@ -272,6 +276,8 @@ def every() -> Iterator[Specialisation]:
                 for index in INDEX_ARITHMETICS.values():
                     for single in (False, True) if index == INDEX_DOUBLE else (True,):
                         yield Specialisation(shape, table, single, index, curved)
+                        if shape != POINT:
+                            yield Specialisation(shape, table, single, index, curved, sparse=True)
     for name, rendering in (
         ("gauss", "line"), ("gauss", "culled"), ("tophat", "culled"), ("round", "culled"),
     ):  # fmt: skip
@@ -290,6 +296,7 @@ def choose(
     crystal: int = 0,
     curved: bool = False,
     each_mu: bool = False,
+    sparse: bool = False,
 ) -> tuple[Specialisation, float]:
     """What to compile for a crystal of a Scene, and the number that pairs of floats are summed to.
 
@@ -305,6 +312,8 @@ def choose(
         Whether the panel is bent.
     each_mu : bool
         Whether it has ``source_mu``.
+    sparse : bool
+        Whether samples are left out.
 
     Raises
     ------
@@ -338,10 +347,8 @@ def choose(
         table = CONSTANT
     shape = POINT if one_cell else SHAPES[block.shape]
     displaced = block.displacement is not None
-    return (
-        Specialisation(shape, table, single, index, curved, spectral, displaced=displaced, each_mu=each_mu),
-        1.5 * 2.0**exponent,
-    )
+    features = {"displaced": displaced, "each_mu": each_mu, "sparse": sparse}
+    return Specialisation(shape, table, single, index, curved, spectral, **features), 1.5 * 2.0**exponent
 
 
 def _sharpness(block: CrystalBlock) -> float:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from .._engine import PER_THREAD, SIZES
+from .._engine import PER_THREAD, SIZES, TILE, WARP
 from ..base.errors import InputError, MemoryLimitError
 from ..base.memory import readable
 from .backdrop import has_behind, wanted
@@ -27,6 +27,7 @@ _FULL = 2.0  # this many times the card's threads keep it busy
 _FEWEST_ORIENTATIONS = 32  # of a split: below, the geometry of the pixels costs more than is won
 _STEP_SECONDS = 0.15  # of work between two looks at progress and Ctrl-C
 _INSTRUCTIONS = 120.0  # of a sample, for the guess of how long a launch takes
+_SPARSE = 0.1  # of the time that all samples take, where some are left out: a guess, for that alone
 _FEW_BYTES = 32 * 2**20  # left free for what is not counted
 _MOST_BLOCKS = 65535  # along y and z of a grid
 _MOST_PIXELS = 2**31 - THREADS  # of a launch
@@ -63,13 +64,17 @@ class DeviceProfile:
 
 @dataclass(frozen=True)
 class Request:
-    """What is to be rendered: ``images`` of a Scene, which differ in orientation alone."""
+    """What is to be rendered: ``images`` of a Scene, which differ in orientation alone.
+
+    sparse: samples are left out.
+    """
 
     scene: Scene
     precision: str
     images: int = 1
     on_device: bool = False
     double: bool = False
+    sparse: bool = False
 
 
 @dataclass(frozen=True)
@@ -99,6 +104,17 @@ class Band:
     def splits(self) -> int:
         """Of all crystals."""
         return sum(share.splits for share in self.shares)
+
+    def blocks(self, panel: PlacedPanel, threads: int) -> int:
+        """Blocks of a launch: threads are pixels, or warps tiles of them where samples are left out."""
+        if not self.shares[0].spec.sparse:
+            return -(-self.pixels // threads)
+        ranges = ((panel.roi[0], self.width), (self.first, self.rows))
+        tiles = math.prod(
+            (corner + first + count - 1) // edge - (corner + first) // edge + 1
+            for corner, edge, (first, count) in zip(panel.first, TILE, ranges, strict=True)
+        )
+        return -(-tiles * WARP // threads)
 
 
 @dataclass(frozen=True)
@@ -161,6 +177,7 @@ def make_plan(
                 crystal=c,
                 curved=panel.curved != "flat",
                 each_mu=panel.source_mu is not None,
+                sparse=request.sparse,
             )
             for c in range(len(scene.crystals))
         ]
@@ -201,7 +218,7 @@ def _pixel_seconds(
         slow = profile.double_cost / 2 if spec.index == INDEX_DOUBLE and profile.double_cost > 2 else 1.0
         samples += slow * len(block.orientations)
     points = panel.layers * scene.oversample**2 * _sources_seen(scene)
-    return points * samples / profile.samples_per_second
+    return points * samples * (_SPARSE if request.sparse else 1.0) / profile.samples_per_second
 
 
 def _sources_seen(scene: Scene) -> float:

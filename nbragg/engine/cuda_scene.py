@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ..scene.record import Scene
     from .cuda_engine import Runtime, Tables
 
-__all__ = ["DeviceScene", "by_value", "masked_panels"]
+__all__ = ["DeviceBounds", "DeviceScene", "by_value", "masked_panels"]
 
 
 def by_value(data: bytes, name: str) -> NDArray[Any]:
@@ -136,3 +136,58 @@ class DeviceScene:
     def held(self, host: NDArray[Any], dtype: DTypeLike) -> int:
         """Address of the copy of an array that never changes and may be there already."""
         return self.keep(self._tables.on_device(self._runtime, host, dtype))
+
+
+class DeviceBounds:
+    """What decides on the device which samples are left out, and what was found of these.
+
+    Parameters
+    ----------
+    runtime : Runtime
+        In its current lane.
+    tables : Tables
+    packed : _engine.EngineScene
+    bounds : tuple
+        What its ``bounds`` returned.
+    images : int
+        That are rendered together.
+
+    Attributes
+    ----------
+    seen : uint64
+        Address of the structs nb_seen, one for each image and crystal.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        tables: Tables,
+        packed: _engine.EngineScene,
+        bounds: tuple[bytes, list[float], tuple[NDArray[np.float32], ...]],
+        images: int,
+    ) -> None:
+        self._runtime = runtime
+        crystals, self._photons, largest = bounds
+        self._values = by_value(crystals, "nb_bound")
+        self._largest = [tables.on_device(runtime, array, np.float32) for array in largest]
+        structs = packed.most_bytes([runtime.address(array) for array in self._largest])
+        self._most = runtime.upload(np.frombuffer(structs, np.uint8))
+        self._seen = runtime.zeros((images, len(self._photons), 2), np.uint64)
+        self.seen = np.uint64(runtime.address(self._seen))
+        self._found: NDArray[np.uint64] | None = None
+
+    def of(self, crystal: int) -> tuple[NDArray[Any], np.uint64]:
+        """A crystal's nb_bound, and the address of the structs nb_most."""
+        return self._values[crystal : crystal + 1], np.uint64(self._runtime.address(self._most))
+
+    def bring_back(self) -> None:
+        """Queue the way back of what was found."""
+        self._found = self._runtime.host_array(self._seen.shape, np.uint64)
+        self._runtime.download(self._seen, self._found)
+
+    def summary(self, image: int) -> dict[str, Any]:
+        """The fields of a Summary that tell what was left out of an image."""
+        assert self._found is not None
+        visited, left = self._found[image].T
+        largest = left.astype(np.uint32).view(np.float32).astype(float)
+        return {"visited": int(visited.sum()), "left_out": float(largest @ np.array(self._photons))}

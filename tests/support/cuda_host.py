@@ -78,7 +78,7 @@ class HostRuntime:
     Parameters
     ----------
     threads : int
-        Threads of a block; few make the host quick, 128 is what a GPU runs.
+        Threads of a block, whole warps; few make the host quick, 128 is what a GPU runs.
     double_cost : float
         2 selects fixed point for mixed precision, 32 pairs of floats.
     free : int
@@ -93,7 +93,7 @@ class HostRuntime:
 
     def __init__(
         self,
-        threads: int = 16,
+        threads: int = 32,
         double_cost: float = 2.0,
         free: int = 2**30,
         multiprocessors: int = 1,

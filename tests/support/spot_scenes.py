@@ -35,7 +35,7 @@ END, SPOT_END = 1e-9, 1e-12
 ROUNDING = {"double": 1e-12, "mixed": 2e-6}
 
 
-def _always(scene: Scene, options: RenderOptions) -> dict[str, Any]:
+def always(scene: Scene, options: RenderOptions) -> dict[str, Any]:
     """Samples are left out wherever they can be, whether or not it pays."""
     found = limits(scene, options)
     return found and {**found, "always": True}
@@ -44,7 +44,7 @@ def _always(scene: Scene, options: RenderOptions) -> dict[str, Any]:
 def rendered(scene: Scene, **options: Any) -> tuple[Image, Summary]:
     """The image before it is rounded to float32, and its summary."""
     image = np.zeros(scene.image_shape)
-    with mock.patch.object(cpu, "limits", _always), CpuQueue(RenderOptions(**options)) as queue:
+    with mock.patch.object(cpu, "limits", always), CpuQueue(RenderOptions(**options)) as queue:
         queue.submit(scene, image64=image)
         raw, _ = queue.collect()
     return image, raw.summary
@@ -75,9 +75,16 @@ class Comparison:
 def compare(scene: Scene, full: Image, tolerance: float, precision: str = "double") -> Comparison:
     """Leaves out what the tolerance allows, and tells how far the image is from the full one."""
     image, summary = rendered(scene, tolerance_photons=tolerance, precision=precision)
+    return judged(scene, full, image, summary, tolerance, ROUNDING[precision])
+
+
+def judged(
+    scene: Scene, full: Image, image: Image, summary: Summary, tolerance: float, rounding: float
+) -> Comparison:
+    """How far an image, of which samples are left out, is from the full one; rounding: as ROUNDING."""
     assert np.isfinite(image).all()
     error, largest = float(np.abs(image - full).max()), float(np.abs(full).max())
-    more = largest * ROUNDING[precision]
+    more = largest * rounding
     if ends(scene):
         more += END * largest
         if error > more:  # no spot is in the image, only what lies about some

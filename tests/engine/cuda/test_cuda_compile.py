@@ -43,6 +43,8 @@ COMMON = [
     Specialisation(SQUARE, NEAREST, single=False, index=INDEX_DOUBLE, curved=False),
     Specialisation(POINT, TRICUBIC, single=True, index=INDEX_FIXED, curved=False),
     Specialisation(SHAPES["gauss"], TRICUBIC, single=False, index=INDEX_DOUBLE, curved=True),
+    Specialisation(SHAPES["gauss"], NEAREST, single=True, index=INDEX_FIXED, curved=False, sparse=True),
+    Specialisation(SQUARE, NEAREST, single=True, index=INDEX_PAIRS, curved=False, sparse=True),
 ]
 #: registers of a thread that let a multiprocessor hold 16 warps
 MOST_REGISTERS = 128
@@ -61,11 +63,13 @@ def compile_and_check(jobs: list[tuple[int, Specialisation]]) -> None:
         names = {"nb_render"} | ({"nb_search"} if spec.table == TRICUBIC else set())
         if spec.finish:
             names = {"nb_finish", "nb_summarise"}
+        if spec.sparse:
+            names = {"nb_render_sparse"}
         assert {kernel.name for kernel in kernels} == names
         lines.append(report(spec, architecture, kernels))
         if any(kernel.spilled or kernel.stack for kernel in kernels):
             spilling.append(lines[-1])
-        if spec.table != TRICUBIC and not spec.curved and not spec.spectral:
+        if spec.table != TRICUBIC and not spec.curved and not spec.spectral and not spec.sparse:
             assert all(kernel.registers <= MOST_REGISTERS for kernel in kernels), lines[-1]
     print("\n".join(lines))
     assert not spilling

@@ -119,7 +119,7 @@ def test_no_sum_depends_on_the_launches(name: str, monkeypatch: pytest.MonkeyPat
         {"multiprocessors": 7, "clock_hz": 10.0},
         {"free": 2**21},
     ):  # the second: a unit a launch
-        runtime = host.HostRuntime(**words)
+        runtime = host.HostRuntime(16, **words)
         found = products(both(scene, "mixed", monkeypatch, runtime)[1])
         expected = expected or found
         assert all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
