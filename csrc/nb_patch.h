@@ -114,6 +114,17 @@ static int patch_frame(const nb_panel *p, int layer, const double middle[2], con
     return p->curved == NB_FLAT ? flat_frame(p, layer, middle, half, at) : curved_frame(p, layer, middle, half, at);
 }
 
+/* Of so many pixels along each edge, with all that they cover, from one on. */
+static int patch_whole(const nb_panel *p, int layer, const int32_t from[2], int pixels, nb_frame *at)
+{
+    double middle[2], half[2];
+    for (int axis = 0; axis < 2; axis++) {
+        half[axis] = 0.5 * p->pixel[axis] * pixels;
+        middle[axis] = p->pixel[axis] * (p->first[axis] + from[axis]) + half[axis];
+    }
+    return patch_frame(p, layer, middle, half, at);
+}
+
 /* ---- how many samples it needs ---- */
 
 /* Places that a pixel needs along each axis for errors of 1e-3 of it at most, whatever it shows of the spots; at: the frame of

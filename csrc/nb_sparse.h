@@ -398,14 +398,9 @@ static int patch_dark(const nb_plan *plan, nb_worker *w)
 static int patch_fits(const nb_plan *plan, const nb_panel *p, nb_worker *w, int layer, int pixels, int rule[2])
 {
     const nb_scene *s = plan->s;
-    double middle[2], half[2], need[2] = {0.0, 0.0}, wavenumber = 0.0;
+    double need[2] = {0.0, 0.0}, wavenumber = 0.0;
     rule[0] = rule[1] = NB_ALL;
-    if (plan->sparse.rules.rules < 2) return 0;
-    for (int axis = 0; axis < 2; axis++) {
-        half[axis] = 0.5 * p->pixel[axis] * pixels;
-        middle[axis] = p->pixel[axis] * (p->first[axis] + w->at[axis]) + half[axis];
-    }
-    if (!patch_frame(p, layer, middle, half, &w->whole)) return 0;
+    if (plan->sparse.rules.rules < 2 || !patch_whole(p, layer, w->at, pixels, &w->whole)) return 0;
     if (!w->given && patch_dark(plan, w)) return -1;
     if (!fit_resolved(s, &w->whole)) return 0;
     nb_frame one = w->whole;

@@ -176,6 +176,7 @@ class Job:
         *,
         tolerance: float = 0.0,
         spot_end: float = 0.0,
+        rules: Any = None,
         always: bool = False,
     ) -> None: ...
     @property

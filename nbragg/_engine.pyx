@@ -408,10 +408,10 @@ cdef class Job:
             self.job.always = always
 
     cdef int put_rules(self, rules) except -1:
-        cdef const int32_t[::1] count = rules.count
-        cdef const double[::1] place = rules.place, weight = rules.weight
-        cdef int64_t places = rules.count.sum()
-        if count.shape[0] == 0 or place.shape[0] != places or weight.shape[0] != places or rules.count.min() < 1:
+        cdef const int32_t[::1] count = rules.counts
+        cdef const double[::1] place = rules.places, weight = rules.weights
+        cdef int64_t places = rules.counts.sum()
+        if count.shape[0] == 0 or place.shape[0] != places or weight.shape[0] != places or rules.counts.min() < 1:
             raise ValueError(f"rules of {places} places, with {place.shape[0]} places and {weight.shape[0]} weights")
         if count[count.shape[0] - 1] != self.scene.c.oversample:
             raise ValueError(f"rules for {count[count.shape[0] - 1]} sub-pixels, not {self.scene.c.oversample}")

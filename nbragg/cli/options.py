@@ -336,8 +336,9 @@ _SURROUNDINGS = (
 )
 
 _SAMPLING = (
-    _count("-oversample", "sampling", "N", "from crystal size and geometry", "sub-pixels along a pixel edge",
-           "sampling.oversample"),
+    Option(("-oversample",), ("int",), "N", "", "from crystal size and geometry", "sampling",
+           "sub-pixels along a pixel edge; auto: of as many as by default those that each pixel needs",
+           ("sampling.oversample",), choices=("auto",)),
     _flag("-oversample_thick", "sampling", "absorption per sub-pixel and layer",
           ("sampling.oversample_thick", True)),
     _flag("-oversample_polar", "sampling", "polarization per sub-pixel and source",

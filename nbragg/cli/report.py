@@ -266,6 +266,8 @@ def _sampling(command: CommandLine, scene: Scene) -> list[str]:
     panel, recommended = scene.panels[0], scene.placement.recommended_oversample
     flags = [name for name in ("thick", "polar", "omega") if getattr(scene, f"oversample_{name}")]
     text = f"{scene.oversample} x {scene.oversample} sub-pixels"
+    if scene.adaptive:
+        text += " at most, as many as each pixel needs"
     if scene.oversample < recommended:
         text += f" (recommended: {recommended})"
     if flags:

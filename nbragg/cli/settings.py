@@ -122,7 +122,7 @@ def drop_missing(settings: Settings) -> None:
         settings["crystal.phisteps"] = 1
     for target in (*_COUNTS, *_STEPS_AND_RANGES):
         value = settings.get(target, 1)
-        if value > 0 or (value == 0 and target in _STEPS_AND_RANGES):
+        if isinstance(value, str) or value > 0 or (value == 0 and target in _STEPS_AND_RANGES):
             continue
         if target == "beam.dispersion_pct" and "beam.dispersion_steps" in settings:
             continue  # a missing range with a count would be 100 percent: the record refuses it

@@ -26,17 +26,17 @@ class Rules(NamedTuple):
 
     Attributes
     ----------
-    count : ndarray of int32
+    counts : ndarray of int32
         Places of each rule, increasing.
-    place : ndarray of float64
+    places : ndarray of float64
         Their places, as fractions of the edge.
-    weight : ndarray of float64
+    weights : ndarray of float64
         How many parts each stands for.
     """
 
-    count: NDArray[np.int32]
-    place: NDArray[np.float64]
-    weight: NDArray[np.float64]
+    counts: NDArray[np.int32]
+    places: NDArray[np.float64]
+    weights: NDArray[np.float64]
 
 
 def gram_rule(parts: int, count: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..base import validate as check
+from ..base.errors import InputError
 from ..base.records import Record, frozen
 from .panel import region
 
@@ -16,9 +17,9 @@ class Sampling(Record):
     Parameters
     ----------
     oversample : int, "auto" or None
-        Sub-pixels per pixel edge; None chooses by canonical 5.5.  "auto": as many as that, and of these as few
-        of each pixel as tell its sum to 1e-3 (of pixels above 1e-6 of the brightest); the CPU renderer does
-        so, where it pays, others take all, as do derivatives.
+        Sub-pixels per pixel edge; None chooses by canonical 5.5.  "auto": the same number, and of each pixel
+        as few of them as tell its sum to 1e-3, where it is above 1e-6 of the brightest.  The CPU renderer
+        does so, where it pays; GPUs and derivatives take all.
     oversample_thick, oversample_polar, oversample_omega : bool
         Recompute capture fraction, polarization and solid angle for every sub-sample (canonical 8).
     roi : (xmin, xmax, ymin, ymax), optional
@@ -73,7 +74,8 @@ class Sampling(Record):
 
     def __post_init__(self) -> None:
         if isinstance(self.oversample, str):
-            self._set("oversample", check.choice("oversample", self.oversample, ("auto",)))
+            if self.oversample != "auto":
+                raise InputError(f'oversample = {self.oversample!r}: give a whole number, "auto" or None')
         else:
             self._set("oversample", check.optional_count("oversample", self.oversample, at_most=10_000))
         for name in ("oversample_thick", "oversample_polar", "oversample_omega"):

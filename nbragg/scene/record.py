@@ -211,7 +211,7 @@ class Scene(FrozenArrays):
         channel (beyond 15.6); each by its own wavelength where a spot is near, to 1e-9 of its peak.
         Derivatives and traces are those of "direct".
     adaptive : bool
-        Of `oversample` sub-pixels the CPU renderer takes as many of each pixel as it needs (oversample="auto").
+        Of `oversample` sub-pixels the CPU renderer takes as many as each pixel needs.
     """
 
     panels: tuple[PlacedPanel, ...]
