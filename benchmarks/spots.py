@@ -36,19 +36,25 @@ from .workloads import band, samples_of
 
 #: a Gaussian spot ends below this, as a fraction of the image's maximum; what a sum's order may change
 END, ROUNDING = 1e-9, 1e-12
+#: what a pixel that takes fewer sub-pixels may be wrong by, of itself and of the brightest (docs/physics.md)
+FITTED, FAINT = 1e-3, 1e-9
 
 Image = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Job:
-    """One line of the table; the tolerance in photons, or as a fraction of the brightest pixel."""
+    """One line of the table; the tolerance in photons, or as a fraction of the brightest pixel.
+
+    fitted: with oversample="auto".
+    """
 
     title: str
     target: str
     setup: Callable[[bool], Setup]
     fraction: float = 0.0
     photons: float = 0.0
+    fitted: bool = False
 
 
 def _setup(
@@ -104,6 +110,15 @@ JOBS = {
         "block of 2 um, 2463 x 2527 pixels, recommended sub-pixels, 0.01 photons at 1e12 photons in 20 um",
         "< 60 s", _large, photons=0.01,
     ),
+    "F1": Job("the same, as many sub-pixels as each pixel needs", "", _large, photons=0.01, fitted=True),
+    "F2": Job(
+        "ellipsoid, N = 200, one orientation, as many sub-pixels as each pixel needs", "",
+        lambda quick: _setup(quick, 200, "round"), fitted=True,
+    ),
+    "F3": Job(
+        "the same, 3 x 200 x 200 cells, 60 degrees away", "",
+        lambda quick: _setup(quick, 200, "round").replace(N=(3, 200, 200), twotheta_deg=60.0), fitted=True,
+    ),
 }  # fmt: skip
 
 
@@ -134,6 +149,7 @@ def band_of(scene: Scene, limit: float) -> Scene:
 def measure(job: Job, rounds: int, limit: float, quick: bool) -> dict[str, Any]:
     """One line: seconds with every sample and without, and how far the images are from each other."""
     scene = nbragg.build_scene(job.setup(quick))
+    chosen = dataclasses.replace(scene, adaptive=job.fitted)
     part = band_of(scene, limit)
     fmin, fmax, smin, smax = part.panel.roi
     inside = (slice(smin, smax + 1), slice(fmin, fmax + 1))
@@ -142,14 +158,15 @@ def measure(job: Job, rounds: int, limit: float, quick: bool) -> dict[str, Any]:
     tolerance = job.photons or job.fraction * brightest
     best = np.inf
     for turn in range(rounds):
-        image, summary, seconds = rendered(scene, tolerance_photons=tolerance)
+        image, summary, seconds = rendered(chosen, tolerance_photons=tolerance)
         best = min(best, seconds)
         if turn:
             best_full = min(best_full, rendered(part, cull=False)[2])
     samples = samples_of(scene)
     scale = samples / samples_of(part)
     promised = tolerance + (END if scene.crystal.shape == "gauss" else 0.0) * brightest + ROUNDING * brightest
-    error = float(np.abs(image[inside] - full[inside]).max())
+    allowed = promised + (FITTED * full[inside] + FAINT * brightest if job.fitted else 0.0)
+    errors = np.abs(image[inside] - full[inside])
     return {
         "title": job.title,
         "target": job.target,
@@ -165,8 +182,8 @@ def measure(job: Job, rounds: int, limit: float, quick: bool) -> dict[str, Any]:
         "brightest": brightest,
         "tolerance": tolerance,
         "left_out": summary.left_out,
-        "error": error,
-        "error_over_promise": error / promised,
+        "error": float(errors.max()),
+        "error_over_promise": float((errors / allowed).max()),
     }
 
 

@@ -137,9 +137,11 @@ NB_ONCE
                 nb_scattering_vector(source, d, sv);
                 const double far = nb_dot(sv, sv);
                 if (captures && nb_mu_differs(panel)) capture = nb_capture_d(panel, panel->source_mu[number], layer, d);
-                const double polar = s->oversample_polar && !s->nopolar
-                                       ? nb_polarization_d(s->polarization, source->incident, d, s->polar_vector)
-                                       : 1.0;
+                double polar = 1.0;
+                if (s->oversample_polar && !s->nopolar) {
+                    const nb_axes axes = nb_axes_of(s->polar_vector, source->incident);
+                    polar = nb_polarization_d(s->polarization, source->incident, &axes, d);
+                }
                 w = nb_sample_weight_d(s, source->weight, capture, polar, omega);
                 if ((s->dmin > 0.0 && !nb_resolved_d(s, far)) || far > t->F_reach * t->F_reach) w = 0.0;
 #if NB_USE_TABLE == NB_TABLE_CONSTANT
@@ -293,7 +295,8 @@ NB_ONCE
         for (int k = 0; k < s->sources; k++) {
             nb_scattering_vector(s->source + k, d, q);
             if (s->dmin > 0.0 && !nb_resolved_d(s, nb_dot(q, q))) continue;
-            return nb_polarization_d(s->polarization, s->source[k].incident, d, s->polar_vector);
+            const nb_axes axes = nb_axes_of(s->polar_vector, s->source[k].incident);
+            return nb_polarization_d(s->polarization, s->source[k].incident, &axes, d);
         }
     }
     return 0.0;

@@ -153,7 +153,8 @@ static void fit_needs(const nb_sight *k, const nb_frame *at, double wavenumber, 
         for (int i = 0; i < NB_FLANES; i++) C = fmax(C, most[i]);
         if (shape != NB_SQUARE) C = sqrt(C);
         const double needed = shape == NB_SQUARE ? C + 3.5 : shape == NB_GAUSS ? 2.25 * C + 3.0 : 1.6 * C + 3.5;
-        need[axis] = shape == NB_TOPHAT ? INFINITY : fmax(need[axis], needed);
+        /* edges of spots, and where interpolation goes from cube to cube, may be anywhere */
+        need[axis] = shape == NB_TOPHAT || k->block->interpolation != NB_NEAREST ? INFINITY : fmax(need[axis], needed);
     }
 }
 

@@ -8,7 +8,7 @@ __all__ = ["KINDS", "Option", "count", "file", "flag", "number"]
 
 #: kinds of value an option takes; each entry of ``Option.values`` is one word of the command line,
 #: except ``cell`` (one to six numbers), ``misset`` (three numbers or ``random``) and ``axes`` (one or three)
-KINDS = ("float", "int", "file", "text", "choice", "depth", "cell", "misset", "axes")
+KINDS = ("float", "int", "int or word", "file", "text", "choice", "depth", "cell", "misset", "axes")
 
 
 class Option(NamedTuple):

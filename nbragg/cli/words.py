@@ -67,11 +67,11 @@ def number_text(value: float) -> str:
 
 def _value(option: Option, spelled: str, kind: str, word: str) -> Any:
     if kind in ("float", "int", "depth"):
-        if word in option.choices:
-            return word
-        if option.choices and not _is_number(word):
-            raise InputError(f'{spelled}: "{word}" is neither a number nor {", ".join(option.choices)}')
         return number(spelled, word, kind)
+    if kind == "int or word":
+        if word in option.choices or _is_number(word):
+            return word if word in option.choices else number(spelled, word, "int")
+        raise InputError(f'{spelled}: "{word}" is neither a number nor {", ".join(option.choices)}')
     if kind == "choice" and word not in option.choices:
         raise InputError(f'{spelled}: "{word}" is not one of {", ".join(option.choices)}')
     if not word:

@@ -17,7 +17,7 @@ from ..base.errors import InputError, RenderError
 from .backdrop import Behind, Images, Kept
 from .options import MIXED_TOLERANCE, RawImage, RenderOptions, Summary
 from .progress import reporting
-from .quadrature import gram_rules
+from .quadrature import Rules, gram_rules
 from .threads import EngineThread, Task, borrowed
 
 if TYPE_CHECKING:
@@ -77,18 +77,18 @@ def cpu_precision(options: RenderOptions) -> str:
 
 
 def limits(scene: Scene, options: RenderOptions) -> dict[str, Any]:
-    """What decides which samples are left out, and how many there are."""
+    """What decides which samples are left out."""
     if not options.cull:
         return {}
     ends = scene.physics == "exact" and all(
         crystal.shape in ("gauss", "tophat") for crystal in scene.crystals
     )
-    rules = gram_rules(scene.oversample) if scene.adaptive else None
-    return {
-        "tolerance": options.tolerance_photons,
-        "spot_end": SPOT_END if ends else 0.0,
-        "rules": rules,
-    }
+    return {"tolerance": options.tolerance_photons, "spot_end": SPOT_END if ends else 0.0}
+
+
+def rules_of(scene: Scene, options: RenderOptions) -> Rules | None:
+    """Rules from which pixels take as few sub-pixels as they need; None: all are taken."""
+    return gram_rules(scene.oversample) if scene.adaptive and options.cull else None
 
 
 class CpuBackend:
@@ -151,9 +151,11 @@ class CpuQueue:
             self._begin(engine.rendered)
         # nothing waits for a thread: whoever wants one image gets all of them
         threads = self._threads_each if self._waiting else thread_count(self._options)
+        rules = rules_of(scene, self._options)
         job = _engine.Job(
-            engine, image, self._precision, threads, self._isa, image64, **limits(scene, self._options)
-        )
+            engine, image, self._precision, threads, self._isa, image64, rules=rules,
+            **limits(scene, self._options),
+        )  # fmt: skip
         thread = self._threads[self.submitted % len(self._threads)]
         behind = self._behind.of(scene)
         run = job.run if behind is None else functools.partial(behind.render, engine, job)

@@ -58,7 +58,7 @@ def test_spots(tmp_path: Path) -> None:
     path = tmp_path / "result.json"
     run("benchmarks.spots", "--quick", "--out", str(path))
     results = read(path)["results"]
-    assert results.keys() == {"G1", "G2", "S1", "S2", "S3"}
+    assert results.keys() == {"G1", "G2", "S1", "S2", "S3", "F1", "F2", "F3"}
     assert all(0 <= job["error_over_promise"] <= 1 for job in results.values())
 
 
