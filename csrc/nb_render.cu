@@ -38,8 +38,8 @@
 /* blocks on a multiprocessor, which leaves 255, 168 or 128 registers for a thread: as many as it takes not to spill any */
 #define NB_BLOCKS                                                                                                      \
     (NB_USE_SPECTRUM || (NB_USE_TABLE == NB_TABLE_TRICUBIC && !NB_USE_FLOAT)         ? 2                               \
-     : NB_USE_SPARSE && NB_USE_TABLE != NB_TABLE_NEAREST                             ? 2                               \
-     : NB_USE_TABLE == NB_TABLE_TRICUBIC || NB_USE_CURVED || NB_USE_SPARSE           ? 3                               \
+     : NB_USE_SPARSE                                                                 ? 2                               \
+     : NB_USE_TABLE == NB_TABLE_TRICUBIC || NB_USE_CURVED                            ? 3                               \
                                                                                      : 4)
 #endif
 #ifndef NB_USE_SPECTRUM

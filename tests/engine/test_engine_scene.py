@@ -100,7 +100,7 @@ def another(name: str, value: Any) -> Any:
     return value + 1 if value < 1e6 else 2 * value
 
 
-#: kept in the record for reports and checks, or told to the renderer beside the Scene; the engine must not see them
+#: kept in the record for reports and checks, or told beside the Scene; the engine must not see them
 _NOT_FOR_C = {("Scene", "physics"), ("Scene", "placement"), ("Scene", "adaptive")}
 
 
