@@ -16,3 +16,7 @@
 #define NB_RSQRT(x) (1.0f / sqrtf(x))
 #endif
 #define NB_ABS fabsf
+#define NB_LARGER fmaxf
+#define NB_SMALLER fminf
+#define NB_WHOLE(v) ((int32_t)(v))
+#define NB_PICK(table, place) ((table)[place])

@@ -10,6 +10,10 @@
 #define NB_SQRT nb_sqrt_vf
 #define NB_RSQRT nb_rsqrt_vf
 #define NB_ABS nb_abs_vf
+#define NB_LARGER nb_max_vf
+#define NB_SMALLER nb_min_vf
+#define NB_WHOLE(v) __builtin_convertvector(v, nb_vfmask)
+#define NB_PICK nb_gather_vf
 #define NB_ANY nb_bits_vf
 #ifdef NB_REDUCE_VF
 #define NB_REDUCE NB_REDUCE_VF

@@ -3,6 +3,7 @@
 #ifndef NB_BOUND_H
 #define NB_BOUND_H
 
+#include "nb_most.h"
 #include "nb_physics.h"
 
 #define NB_NOWHERE 1e30f    /* a squared radius that no sample has */
@@ -61,6 +62,40 @@ NB_SMALL int curved_frame(const nb_panel *p, int layer, const double middle[2], 
     const double angle = 2.0 * (half[0] + half[1]) / fabs(p->distance);
     at->rho = angle * angle;
     return angle < 1.0;
+}
+
+/* Number of the patch, or tile, of so many pixels along an edge that holds a place on the plane. */
+NB_SMALL int64_t patch_number(int64_t place, int edge)
+{
+    return place >= 0 ? place / edge : -((edge - 1 - place) / edge);
+}
+
+/* An orientation under one source, in the indices of the patch's middle: h = whole + x + f u + s v + w. */
+typedef struct {
+    float x[3], u[3], v[3], w[3], whole[3];
+    float size[3]; /* of u, v and w in the metric */
+} nb_lit_frame;
+
+/* q, per: of the source at the middle, and one over its wavelength; m: a, b, c. */
+NB_SMALL nb_lit_frame lit_frame_of(const nb_bound *k, const nb_frame *at, const double q[3], double per, const double m[9],
+                                   const double metric[6])
+{
+    nb_lit_frame l;
+    double u[3], v[3];
+    l.size[0] = l.size[1] = l.size[2] = 0.0f;
+    for (int r = 0; r < 3; r++) {
+        const double *a = m + 3 * r, h = nb_dot(a, q), d = nb_reduce_d(h);
+        u[r] = per * nb_dot(a, at->f), v[r] = per * nb_dot(a, at->s);
+        l.whole[r] = (float)(h - d);
+        l.x[r] = (float)d, l.u[r] = (float)u[r], l.v[r] = (float)v[r];
+        l.w[r] = (float)(sqrt(nb_dot(a, a)) * per * at->rho + 1e-6 * (1.0 + fabs(u[r]) + fabs(v[r])) + 1e-13 * fabs(h));
+        l.size[2] += k->norm[r] * l.w[r];
+    }
+    if (k->outer < NB_NOWHERE) {
+        l.size[0] = NB_SLACK * (float)sqrt(nb_radius_sqr_d(u, metric));
+        l.size[1] = NB_SLACK * (float)sqrt(nb_radius_sqr_d(v, metric));
+    }
+    return l;
 }
 
 /* Sums over a pixel's sub-pixels: a symmetric rule of three points an axis, at the middle and `far` pixels from it, with the second

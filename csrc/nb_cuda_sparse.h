@@ -28,7 +28,7 @@ typedef struct {
     float frame[sizeof(nb_lit_frame) / sizeof(float)][NB_WARP]; /* of the first of the list */
 } nb_room;
 
-/* What a lane has found. */
+/* What a lane has found; in shared memory, as registers are few. */
 typedef struct {
     double intensity; /* of pixel `lane` */
     int64_t visited;
@@ -106,17 +106,13 @@ NB_FN nb_light nb_light_of(const nb_view *v, const nb_tile_frame *t, int i)
 
 /* ---- what does ---- */
 
-/* Adds up a sample's w F^2 L^2 over those of the list whose bits, of `mine`, are set in the words: `per` of the list to a word, `wide`
- * bits apart. */
-NB_FN double nb_lit_sample(const nb_view *v, int layer, int x, int y, int words, uint32_t mine, int wide, nb_gain *g)
+/* Adds up a sample's w F^2 L^2 over those of the list whose bits, of `mine`, are set in the words: 2^shift bits apart. */
+NB_FN double nb_lit_sample(const nb_view *v, int layer, int x, int y, int words, uint32_t mine, int shift, nb_gain *g)
 {
     const nb_scene *s = v->s;
     const nb_panel *panel = v->panel;
-    const int os = s->oversample, per = NB_WARP / wide;
-    double d[3], w = 0.0, total = 0.0;
-    const double omega = nb_solid_angle_d(panel, nb_direction(s, panel, v->fast + x / os, v->slow + y / os, layer, x % os, y % os, d));
-    const bool captures = nb_absorbs(panel) && s->oversample_thick;
-    double capture = captures ? nb_capture_d(panel, panel->mu, layer, d) : 1.0;
+    const int os = s->oversample;
+    double w = 0.0, total = 0.0;
     const nb_real end = (nb_real)v->bound->end, least = (nb_real)v->bound->least;
     nb_real part = 0, F_sqr = 1;
     const nb_table *t = s->table;
@@ -126,23 +122,26 @@ NB_ONCE
     for (int i = 0; i < words; i++)
 NB_ONCE
         for (uint32_t bits = v->room->word[i] & mine; bits; bits &= bits - 1) {
-            const nb_listed_one one = v->room->list[i * per + (__ffs((int)bits) - 1) / wide];
+            const nb_listed_one one = v->room->list[(i * NB_WARP + __ffs((int)bits) - 1) >> shift];
             if (one.source != number) {
                 const nb_source *source = s->source + one.source;
                 total += w * part;
                 part = 0;
                 number = one.source;
                 t = s->table + v->crystal->table + source->table;
-                double sv[3];
-                nb_scattering_vector(source, d, sv);
-                const double far = nb_dot(sv, sv);
-                if (captures && nb_mu_differs(panel)) capture = nb_capture_d(panel, panel->source_mu[number], layer, d);
-                double polar = 1.0;
+                /* for each source once more: registers are few */
+                double d[3], sv[3], polar = 1.0, capture = 1.0;
+                const double per_R = nb_direction(s, panel, v->fast + x / os, v->slow + y / os, layer, x % os, y % os, d);
+                const double omega = nb_solid_angle_d(panel, per_R);
+                if (nb_absorbs(panel) && s->oversample_thick)
+                    capture = nb_capture_d(panel, nb_mu_differs(panel) ? panel->source_mu[number] : panel->mu, layer, d);
                 if (s->oversample_polar && !s->nopolar) {
                     const nb_axes axes = nb_axes_of(s->polar_vector, source->incident);
                     polar = nb_polarization_d(s->polarization, source->incident, &axes, d);
                 }
                 w = nb_sample_weight_d(s, source->weight, capture, polar, omega);
+                nb_scattering_vector(source, d, sv);
+                const double far = nb_dot(sv, sv);
                 if ((s->dmin > 0.0 && !nb_resolved_d(s, far)) || far > t->F_reach * t->F_reach) w = 0.0;
 #if NB_USE_TABLE == NB_TABLE_CONSTANT
                 F_sqr = (nb_real)(t->default_F * t->default_F);
@@ -162,13 +161,13 @@ NB_ONCE
 }
 
 /* The samples of a block; what they find, to their pixels. */
-NB_FN void nb_visit_block(const nb_view *v, int layer, int block, int words, uint32_t mine, int wide, nb_gain *g)
+NB_FN void nb_visit_block(const nb_view *v, int layer, int block, int words, uint32_t mine, int shift, nb_gain *g)
 {
     const int os = v->s->oversample, left = NB_TILE_FAST * (block % os), top = NB_TILE_SLOW * (block / os);
     const int x = left + v->lane % NB_TILE_FAST, y = top + v->lane / NB_TILE_FAST;
     const bool wanted = v->wanted >> (y / os * NB_TILE_FAST + x / os) & 1u;
     if (!nb_vote(wanted)) return;
-    const double value = wanted ? nb_lit_sample(v, layer, x, y, words, mine, wide, g) : 0.0;
+    const double value = wanted ? nb_lit_sample(v, layer, x, y, words, mine, shift, g) : 0.0;
     for (int i = 0; wanted && i < words; i++) g->visited += __popc(v->room->word[i] & mine);
     if (os == 1) {
         g->intensity += value;
@@ -224,17 +223,17 @@ NB_FN void nb_visit_listed(const nb_view *v, int layer, int count, nb_gain *g)
         }
     }
     __syncwarp();
-    int wide = 1; /* blocks to a word */
-    while (wide < blocks && wide < NB_WARP) wide *= 2;
-    const int per = NB_WARP / wide, words = (count + per - 1) / per;
+    int shift = 0;
+    while (1 << shift < blocks && 1 << shift < NB_WARP) shift++;
+    const int wide = 1 << shift, per = NB_WARP >> shift, words = (count + per - 1) / per; /* wide: blocks to a word */
     const uint32_t comb = (uint32_t)(0xffffffffull / ((1ull << wide) - 1));
 NB_ONCE
     for (int first = 0; first < blocks; first += wide) {
-        const int block = first + v->lane % wide;
+        const int block = first + (v->lane & (wide - 1));
         uint32_t any = 0;
 NB_ONCE
         for (int i = 0; i < words; i++) {
-            const int e = i * per + v->lane / wide;
+            const int e = i * per + (v->lane >> shift);
             const bool real = e < count && block < blocks;
             const uint32_t bits = nb_vote(real && (!tests || nb_may_light_block(v, e, block, form, g)));
             if (v->lane == 0) v->room->word[i] = bits;
@@ -243,7 +242,7 @@ NB_ONCE
         __syncwarp();
 NB_ONCE
         for (int b = 0; b < wide; b++)
-            if (any >> b & comb) nb_visit_block(v, layer, first + b, words, comb << b, wide, g);
+            if (any >> b & comb) nb_visit_block(v, layer, first + b, words, comb << b, shift, g);
         __syncwarp(); /* before the words are written again */
     }
 }
@@ -333,28 +332,21 @@ NB_ONCE
 
 /* ---- the kernel ---- */
 
-/* Number of the tile that holds a place on the plane. */
-NB_FN int nb_tile_number(int place, int edge)
-{
-    return place >= 0 ? place / edge : -((edge - 1 - place) / edge);
-}
-
 /* First pixel of the number-th tile of a launch; false beyond its end. */
 NB_FN bool nb_tile_at(const nb_panel *p, const nb_part *part, int64_t number, int *fast, int *slow)
 {
     const int last_row = (int)(part->first_row + part->rows - 1);
-    const int left = nb_tile_number(p->first[0] + p->roi[0], NB_TILE_FAST), right = nb_tile_number(p->first[0] + p->roi[1], NB_TILE_FAST);
-    const int top = nb_tile_number(p->first[1] + (int)part->first_row, NB_TILE_SLOW);
-    const int bottom = nb_tile_number(p->first[1] + last_row, NB_TILE_SLOW), columns = right - left + 1;
+    const int left = (int)patch_number(p->first[0] + p->roi[0], NB_TILE_FAST), right = (int)patch_number(p->first[0] + p->roi[1], NB_TILE_FAST);
+    const int top = (int)patch_number(p->first[1] + (int)part->first_row, NB_TILE_SLOW);
+    const int bottom = (int)patch_number(p->first[1] + last_row, NB_TILE_SLOW), columns = right - left + 1;
     *fast = (left + (int)(number % columns)) * NB_TILE_FAST - p->first[0];
     *slow = (top + (int)(number / columns)) * NB_TILE_SLOW - p->first[1];
     return number < (int64_t)columns * (bottom - top + 1);
 }
 
 /* What the block's threads have found, in their order: omega, unless it is NULL, and `seen`. */
-NB_FN void nb_put_block(const nb_gain *gain, double omega_sum, double points, nb_gain *gains, double *omega, nb_seen *seen)
+NB_FN void nb_put_block(double omega_sum, double points, nb_gain *gains, double *omega, nb_seen *seen)
 {
-    gains[threadIdx.x] = *gain;
     gains[threadIdx.x].intensity = omega_sum;
     __syncthreads();
     if (threadIdx.x != 0) return;
@@ -393,29 +385,26 @@ nb_render_sparse(const __grid_constant__ nb_scene scene, const __grid_constant__
     const double *abc = crystal.abc + (int64_t)blockIdx.z * 9 * crystal.orientations;
     const int begin = (int)(crystal.orientations * blockIdx.y / part.splits);
     const int end = (int)(crystal.orientations * (blockIdx.y + 1) / part.splits);
-    nb_gain gain = {0.0, 0, 0.0f};
+    nb_gain *gain = gains + threadIdx.x;
+    const nb_gain nothing = {0.0, 0, 0.0f};
+    *gain = nothing;
     for (int chunk = begin; chunk < end; chunk += NB_CHUNK) {
         const int count = end - chunk < NB_CHUNK ? end - chunk : NB_CHUNK;
-        __syncthreads();
-        for (int i = threadIdx.x; i < 9 * count; i += NB_THREADS)
-            nb_stage_orientation(staged + i / 9, i % 9, abc[9 * (int64_t)chunk + i]);
-        for (int i = threadIdx.x; i < count; i += NB_THREADS)
-            nb_stage_weight(staged + i, crystal.orientation_weight ? crystal.orientation_weight[chunk + i] : 1.0);
-        __syncthreads();
+        nb_stage_chunk(&crystal, abc, chunk, count, staged);
 NB_ONCE
-        for (int layer = 0; v.wanted && layer < panel.layers; layer++) nb_visit_layer(&v, layer, count, &gain);
+        for (int layer = 0; v.wanted && layer < panel.layers; layer++) nb_visit_layer(&v, layer, count, gain);
     }
     double omega_sum = 0.0;
     if (active) {
         nb_pixel_d p = nb_pixel_once(s, &panel, fast, slow);
-        p.intensity = gain.intensity * (nb_lattice_peak(&crystal) * nb_crystal_share(s, s->crystal + part.crystal));
+        p.intensity = gain->intensity * (nb_lattice_peak(&crystal) * nb_crystal_share(s, s->crystal + part.crystal));
         omega_sum = p.omega_sum;
         const double photons = nb_pixel_photons_d(s, nb_photon_scale(s), 0.0, &p);
         const int64_t slot = (slow - part.first_row) * (panel.roi[1] - panel.roi[0] + 1) + (fast - panel.roi[0]);
         if (partial) partial[((int64_t)blockIdx.y * gridDim.z + blockIdx.z) * ((int64_t)gridDim.x * NB_THREADS) + slot] = photons;
         else image[nb_buffer_place(&part, pixel)] = (float)photons;
     }
-    nb_put_block(&gain, omega_sum, (double)panel.layers * s->oversample * s->oversample, gains,
+    nb_put_block(omega_sum, (double)panel.layers * s->oversample * s->oversample, gains,
                  first_split ? omega + (int64_t)blockIdx.z * gridDim.x + blockIdx.x : (double *)0,
                  seen + (int64_t)blockIdx.z * s->crystals + part.crystal);
 }

@@ -101,8 +101,8 @@ NB_ROLLED
                 for (int r = 0; r < 3; r++) {
                     nb_vd h[2];
                     nb_fixed_index(m + 3 * r, v, h);
-                    low[r] = nb_low_words(h[0], h[1]);
-                    if (table) high[r] = nb_high_words(h[0], h[1]);
+                    low[r] = nb_words(h[0], h[1], 0);
+                    if (table) high[r] = nb_words(h[0], h[1], 1);
                     words[r][i] = nb_abs_words(low[r]) | 1u; /* of an index and its negative the same */
                 }
                 if (table) F[i] = nb_fixed_factor(&list, low, high);

@@ -136,7 +136,7 @@ static void worker_end(const nb_plan *plan, nb_worker *w, nb_job *job)
     if (plan->sparse.edge && !w->failed)
 #pragma omp critical(nb_counted)
         for (int c = 0; c < plan->s->crystals; c++) {
-            const double left = w->limits[c].left * plan->sparse.sight[c].photons;
+            const double left = w->limits[c].left * plan->sparse.sight[c].bound.photons;
             job->visited += w->limits[c].visited;
             plan->left[c] = fmax(plan->left[c], left);
         }

@@ -15,13 +15,19 @@ typedef struct {
     int32_t sparse;      /* most of the blocks hold nothing but zeros */
 } nb_most;
 
-/* Of a crystal, without its orientations: nb_sight and nb_limits as a GPU takes them. */
+/* A crystal without its orientations as the bound (nb_bound_at.h) wants it, on CPU and GPU. */
 typedef struct {
-    double end, least; /* from where on samples count */
+    double end, least; /* from where on samples count: L^2 as a fraction of its peak; that times F^2, electrons^2 */
     double photons;    /* that F^2 L^2 of 1 electron^2 in all of a pixel's samples gives at most */
-    float n[3], share[3], inverse[6], norm[3], reach[3];
-    float outer, most;
-    float faint;       /* `least`, rounded down */
+    double untold;     /* F^2 L^2 that may be left out without a float to tell it */
+    float n[3];        /* cells along a block's edges */
+    float share[3];    /* c M_rr, fudge folded in */
+    float inverse[6];  /* of M: aa bb cc ab ac bc */
+    float norm[3];     /* sqrt(M_rr) */
+    float outer;       /* squared radius from which on nothing counts; NB_NOWHERE: none */
+    float reach[3];    /* the same along the indices */
+    float faint;       /* `least`, rounded down; 0 where it is no normal float */
+    float most;        /* largest F^2 */
 } nb_bound;
 
 /* Number of blocks along the axes; returns their edge. */

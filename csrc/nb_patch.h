@@ -143,8 +143,8 @@ static void fit_needs(const nb_sight *k, const nb_frame *at, double wavenumber, 
             nb_vf u[3], sum = {0}, squares = {0};
             for (int r = 0; r < 3; r++) {
                 u[r] = nb_load_vf(k->row[3 * r] + o) * d[0] + nb_load_vf(k->row[3 * r + 1] + o) * d[1] + nb_load_vf(k->row[3 * r + 2] + o) * d[2];
-                sum += nb_abs_vf(k->n[r] * u[r]);
-                squares += (k->n[r] * u[r]) * (k->n[r] * u[r]);
+                sum += nb_abs_vf(k->bound.n[r] * u[r]);
+                squares += (k->bound.n[r] * u[r]) * (k->bound.n[r] * u[r]);
             }
             if (shape == NB_SQUARE) most = nb_max_vf(most, 1.07f * sum + 0.8f * nb_sqrt_vf(squares));
             else most = nb_max_vf(most, nb_radius_sqr_vf(u, form));
@@ -158,7 +158,7 @@ static void fit_needs(const nb_sight *k, const nb_frame *at, double wavenumber, 
     }
 }
 
-/* The smallest rule with so many places, NB_ALL where that takes nearly as many as there are. */
+/* The smallest rule with so many places; NB_ALL where there is none. */
 static int fit_rule(const nb_rules *rules, double need)
 {
     for (int i = 0; i < rules->rules - 1; i++)

@@ -9,6 +9,7 @@ typedef struct {
     int edge;              /* of a patch, in pixels; 0: all samples are evaluated */
     nb_rules rules;        /* from which pixels take what they need; none: all sub-pixels */
     const nb_sight *sight; /* [crystals] */
+    double wavenumber;     /* largest of the sources' */
     const nb_most *most;   /* [tables] */
     const nb_limits *limits; /* [crystals], as they begin */
     int64_t words;         /* of bits, one for each orientation of the largest crystal under each source */

@@ -139,6 +139,17 @@ NB_FN nb_real nb_interpolated(const nb_table *t, nb_real default_F, const nb_ind
 
 /* ---- the sum over orientations: where the time goes ---- */
 
+/* `count` orientations from number `chunk` on to shared memory, by all threads of the block; abc: of the image's first. */
+NB_FN void nb_stage_chunk(const nb_crystal *crystal, const double *abc, int chunk, int count, nb_orientation *staged)
+{
+    __syncthreads();
+    for (int i = threadIdx.x; i < 9 * count; i += NB_THREADS)
+        nb_stage_orientation(staged + i / 9, i % 9, abc[9 * (int64_t)chunk + i]);
+    for (int i = threadIdx.x; i < count; i += NB_THREADS)
+        nb_stage_weight(staged + i, crystal->orientation_weight ? crystal->orientation_weight[chunk + i] : 1.0);
+    __syncthreads();
+}
+
 /* (L/(Na Nb Nc))^2 */
 NB_FN nb_real nb_spot_at(const nb_constants *c, const nb_index *x)
 {
@@ -393,12 +404,7 @@ nb_render(const __grid_constant__ nb_scene scene, const __grid_constant__ nb_pan
     nb_pixel_start_d(s, 0.0, &pixel);
     for (int chunk = begin; chunk < end; chunk += NB_CHUNK) {
         const int count = end - chunk < NB_CHUNK ? end - chunk : NB_CHUNK;
-        __syncthreads();
-        for (int i = threadIdx.x; i < 9 * count; i += NB_THREADS)
-            nb_stage_orientation(staged + i / 9, i % 9, abc[9 * (int64_t)chunk + i]);
-        for (int i = threadIdx.x; i < count; i += NB_THREADS)
-            nb_stage_weight(staged + i, crystal.orientation_weight ? crystal.orientation_weight[chunk + i] : 1.0);
-        __syncthreads();
+        nb_stage_chunk(&crystal, abc, chunk, count, staged);
         if (active)
             pixel = nb_visit(s, &panel, &crystal, &part, &c, staged, part.before + chunk, count, fast, slow, &cut,
                              pixel.intensity);

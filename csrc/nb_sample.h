@@ -92,7 +92,8 @@ NB_FN NB_REAL NB_R(nb_polarization)(double K, const double i[3], const nb_axes *
     const NB_REAL c = d[0] * i[0] + d[1] * i[1] + d[2] * i[2];
     if (K == 0.0) return 0.5 * (1.0 + c * c);
     const NB_REAL e = d[0] * x->E[0] + d[1] * x->E[1] + d[2] * x->E[2];
-    return 0.5 * (1.0 + K) + 0.5 * (1.0 - K) * (c * c) - K * (e * e);
+    /* one number that no sample changes: of three a GPU would keep each in registers */
+    return 0.5 * (1.0 + c * c + K * (1.0 - c * c - 2.0 * (e * e)));
 }
 
 /* Whether a sample of squared scattering vector q_sqr is inside the resolution limit: d = 1/|q| >= dmin (canonical 6.4). */

@@ -3,6 +3,7 @@
 #ifndef NB_SIGHT_H
 #define NB_SIGHT_H
 
+#include <float.h>
 #include <stdlib.h>
 
 #include "nb_patch.h"
@@ -86,7 +87,7 @@ static double diagonal_share(const double m[6])
     return fmax(0.0, 1.0 + 2.0 * p * cos((acos(r) + 2.0 * NB_PI) / 3.0) - 1e-6);
 }
 
-static void sight_radius(nb_sight *k, const double m[6])
+static void sight_radius(nb_bound *k, const double m[6])
 {
     const double ab = 0.5 * m[3], ac = 0.5 * m[4], bc = 0.5 * m[5], c = diagonal_share(m);
     const double minor[6] = {m[1] * m[2] - bc * bc, m[0] * m[2] - ac * ac, m[0] * m[1] - ab * ab,
@@ -114,15 +115,17 @@ static void sight_of(const nb_scene *s, const nb_job *job, const nb_block *b, co
         const double all = b->interpolation == NB_NEAREST ? one->all : fmax(NB_LEBESGUE * one->all, one->outside);
         most = fmax(most, all);
     }
+    const double faint = limits->least * (1.0 - 1e-6);
     memset(k, 0, sizeof *k);
     k->block = b;
     k->count = c->orientations;
-    k->least = (float)(limits->least * (1.0 - 1e-6));
-    k->outer = 1.0001f * (float)fmin(spot_outer(b->shape, limits, most), NB_NOWHERE / 1.0001);
-    k->most = (float)most;
     k->breaks = breaks;
-    for (int r = 0; r < 3; r++) k->n[r] = (float)(b->n[r] * (1.0 - 1e-6));
-    if (b->shape != NB_SQUARE) sight_radius(k, b->metric);
+    k->bound = (nb_bound){.end = limits->end, .least = limits->least, .most = (float)most};
+    if (faint >= FLT_MIN) k->bound.faint = (float)faint;
+    else k->bound.untold = limits->least;
+    k->bound.outer = 1.0001f * (float)fmin(spot_outer(b->shape, limits, most), NB_NOWHERE / 1.0001);
+    for (int r = 0; r < 3; r++) k->bound.n[r] = (float)(b->n[r] * (1.0 - 1e-6));
+    if (b->shape != NB_SQUARE) sight_radius(&k->bound, b->metric);
     for (int i = 0; i < 9; i++) k->row[i] = rows + i * padded;
     for (int r = 0; r < 3; r++) k->length[r] = rows + (9 + r) * padded;
     for (int64_t o = 0; o < padded; o++) {
@@ -132,12 +135,18 @@ static void sight_of(const nb_scene *s, const nb_job *job, const nb_block *b, co
     }
 }
 
-/* Largest step from sample to sample in the indices of a crystal. */
-static double sight_step(const nb_scene *s, const nb_crystal *c)
+static double largest_wavenumber(const nb_scene *s)
 {
-    double edge = 0.0, step = 0.0, wavenumber = 0.0;
+    double most = 0.0;
+    for (int i = 0; i < s->sources; i++) most = fmax(most, 1.0 / s->source[i].wavelength);
+    return most;
+}
+
+/* Largest step from sample to sample in the indices of a crystal. */
+static double sight_step(const nb_scene *s, const nb_crystal *c, double wavenumber)
+{
+    double edge = 0.0, step = 0.0;
     for (int r = 0; r < 3; r++) edge = fmax(edge, sqrt(nb_dot(c->abc + 3 * r, c->abc + 3 * r)));
-    for (int i = 0; i < s->sources; i++) wavenumber = fmax(wavenumber, 1.0 / s->source[i].wavelength);
     for (const nb_panel *p = s->panel; p < s->panel + s->panels; p++) {
         const double away = p->curved == NB_FLAT ? fabs(nb_dot(p->pix0, p->odet)) : fabs(p->distance);
         step = fmax(step, fmax(p->pixel[0], p->pixel[1]) / away);
@@ -150,8 +159,8 @@ static double sight_share(const nb_sight *given, double e)
 {
     const double by[3] = {0.8191725133961645, 0.6710436067037893, 0.5497004779019703};
     const int vectors = 512 / NB_FLANES;
-    nb_sight k = *given;
-    k.least *= 10.0f; /* of reflections a tenth as bright as the brightest */
+    nb_bound k = given->bound;
+    k.faint *= 10.0f; /* of reflections a tenth as bright as the brightest */
     double at[3] = {0.5, 0.5, 0.5};
     int counted = 0;
     for (int v = 0; v < vectors; v++) {
@@ -163,7 +172,7 @@ static double sight_share(const nb_sight *given, double e)
                 d[r][i] = (float)fmax(0.0, 0.5 * at[r] - e);
             }
         for (int r = 0; r < 3; r++) r_sqr += k.share[r] * d[r] * d[r];
-        counted += __builtin_popcount(nb_bits_vf(tree_counts(&k, tree_lattice(&k, r_sqr, d) * k.most, &left)));
+        counted += __builtin_popcount(nb_bits_vf(nb_bound_counts_vf(&k, nb_bound_lattice_vf(&k, given->block->shape, r_sqr, d) * k.most, &left)));
     }
     return (double)counted / (vectors * NB_FLANES);
 }
@@ -180,12 +189,11 @@ static int sparse_edge(int oversample, int few, double step)
 }
 
 /* Samples of a pixel at the foot of a panel's plane, where most are needed, by the rules that there are; step: between sub-pixels. */
-static double sparse_fit(const nb_scene *s, const nb_job *job, const nb_sight *sight, double step)
+static double sparse_fit(const nb_scene *s, const nb_job *job, const nb_sight *sight, double wavenumber, double step)
 {
     const double os = s->oversample;
     if (job->rules.rules < 2) return os * os;
-    double need[2] = {0.0, 0.0}, wavenumber = 0.0;
-    for (int i = 0; i < s->sources; i++) wavenumber = fmax(wavenumber, 1.0 / s->source[i].wavelength);
+    double need[2] = {0.0, 0.0};
     for (const nb_panel *p = s->panel; p < s->panel + s->panels; p++) {
         const double away = p->curved == NB_FLAT ? fabs(nb_dot(p->pix0, p->odet)) : fabs(p->distance);
         nb_frame at;
@@ -223,6 +231,7 @@ static int sparse_prepare(nb_plan *plan, const nb_job *job, void **memory)
     nb_sparse *sparse = &plan->sparse;
     *memory = NULL;
     sparse->edge = 0;
+    sparse->wavenumber = largest_wavenumber(s);
     if (!sparse_can(s, job)) return 1;
     int64_t floats = 0, all = 0;
     for (int c = 0; c < s->crystals; c++) {
@@ -248,14 +257,15 @@ static int sparse_prepare(nb_plan *plan, const nb_job *job, void **memory)
         limit[c] = (nb_limits){.end = job->tolerance > 0.0 || plan->block[c].shape != NB_GAUSS ? 0.0 : job->spot_end};
         limit[c].least = job->tolerance > 0.0 ? fmin(share / per, 1e30) : 0.0;
         sight_of(s, job, plan->block + c, limit + c, rows, padded, sight + c);
-        sight[c].photons = per;
+        sight[c].bound.photons = per;
+        limit[c].left = sight[c].bound.untold;
         rows += 12 * padded;
-        const double step = sight_step(s, k);
+        const double step = sight_step(s, k, sparse->wavenumber);
         widest = fmax(widest, step);
         lit += k->orientations * sight_share(sight + c, 0.5 * (NB_CELL - 1) * step);
     }
     *memory = room;
-    if (!job->always && !sparse_pays(s, (double)all, lit / all, sparse_fit(s, job, sight, widest))) return 1;
+    if (!job->always && !sparse_pays(s, (double)all, lit / all, sparse_fit(s, job, sight, sparse->wavenumber, widest))) return 1;
     sparse->rules = job->rules;
     sparse->edge = sparse_edge(s->oversample, all < NB_FEW, widest);
     sparse->sight = sight;
@@ -270,15 +280,7 @@ static int sparse_bounds(nb_plan *plan, const nb_job *job, nb_bound *bound, int 
     void *memory = NULL;
     const int ready = sparse_prepare(plan, job, &memory);
     *sparse = ready && plan->sparse.edge > 0;
-    for (int c = 0; *sparse && c < plan->s->crystals; c++) {
-        const nb_sight *k = plan->sparse.sight + c;
-        const nb_limits *limits = plan->sparse.limits + c;
-        nb_bound *b = bound + c;
-        *b = (nb_bound){.end = limits->end, .least = limits->least, .photons = k->photons};
-        b->outer = k->outer, b->most = k->most, b->faint = k->least;
-        for (int r = 0; r < 3; r++) b->n[r] = k->n[r], b->share[r] = k->share[r], b->norm[r] = k->norm[r], b->reach[r] = k->reach[r];
-        for (int j = 0; j < 6; j++) b->inverse[j] = k->inverse[j];
-    }
+    for (int c = 0; *sparse && c < plan->s->crystals; c++) bound[c] = plan->sparse.sight[c].bound;
     free(memory);
     return ready;
 }

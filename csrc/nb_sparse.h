@@ -151,7 +151,7 @@ static void sparse_candidate(const nb_plan *plan, nb_worker *w, const nb_frame *
         sparse_put(w, one);
         return;
     }
-    const nb_lit_frame frame = tree_frame(k, at, ray, m);
+    const nb_lit_frame frame = lit_frame_of(&k->bound, at, ray->q, ray->per, m, k->block->metric);
     if (one.cells & (one.cells - 1)) /* of one block its cells are asked at once */
         one.cells &= tree_parts(k, ray, &frame, w->parts.block_f, w->parts.block_s, w->parts.half[0], largest);
     if (!one.cells) return;
@@ -393,20 +393,15 @@ static int patch_dark(const nb_plan *plan, nb_worker *w)
     return 1;
 }
 
-/* The rules by which a patch at w->at is sampled, and w->whole.  Returns whether one of them takes fewer than all sub-pixels; -1 where
- * the patch is dark. */
-static int patch_fits(const nb_plan *plan, const nb_panel *p, nb_worker *w, int layer, int pixels, int rule[2])
+/* The rules by which the pixels of w->whole are sampled, so many along an edge.  Returns whether one takes fewer than all sub-pixels. */
+static int patch_fits(const nb_plan *plan, const nb_worker *w, int pixels, int rule[2])
 {
-    const nb_scene *s = plan->s;
-    double need[2] = {0.0, 0.0}, wavenumber = 0.0;
+    double need[2] = {0.0, 0.0};
     rule[0] = rule[1] = NB_ALL;
-    if (plan->sparse.rules.rules < 2 || !patch_whole(p, layer, w->at, pixels, &w->whole)) return 0;
-    if (!w->given && patch_dark(plan, w)) return -1;
-    if (!fit_resolved(s, &w->whole)) return 0;
+    if (!fit_resolved(plan->s, &w->whole)) return 0;
     nb_frame one = w->whole;
     for (int x = 0; x < 3; x++) one.f[x] /= pixels, one.s[x] /= pixels;
-    for (int i = 0; i < s->sources; i++) wavenumber = fmax(wavenumber, 1.0 / s->source[i].wavelength);
-    for (int c = 0; c < s->crystals; c++) fit_needs(plan->sparse.sight + c, &one, wavenumber, need);
+    for (int c = 0; c < plan->s->crystals; c++) fit_needs(plan->sparse.sight + c, &one, plan->sparse.wavenumber, need);
     for (int axis = 0; axis < 2; axis++) rule[axis] = fit_rule(&plan->sparse.rules, need[axis]);
     return rule[0] != NB_ALL || rule[1] != NB_ALL;
 }
@@ -420,7 +415,7 @@ static void patch_broken(const nb_plan *plan, const nb_panel *p, nb_worker *w, i
         for (int fast = 0; fast < pixels && !w->failed; fast++) {
             int rule[2];
             w->at[0] = at[0] + fast, w->at[1] = at[1] + slow;
-            int fits = patch_fits(plan, p, w, layer, 1, rule);
+            int fits = patch_whole(p, layer, w->at, 1, &w->whole) && patch_fits(plan, w, 1, rule);
             for (int64_t i = 0; fits && i < w->later_count; i++) {
                 const nb_lit *one = w->later + i;
                 const double *m = plan->s->crystal[one->crystal].abc + 9 * (int64_t)one->orientation;
@@ -438,10 +433,12 @@ static void patch_broken(const nb_plan *plan, const nb_panel *p, nb_worker *w, i
 static void patch_render(const nb_plan *plan, const nb_panel *p, nb_worker *w, int layer, int precision)
 {
     const int pixels = plan->sparse.edge;
-    int rule[2];
-    w->later_count = 0;
-    w->fits = patch_fits(plan, p, w, layer, pixels, rule);
-    if (w->fits < 0) return;
+    int rule[2] = {NB_ALL, NB_ALL};
+    w->later_count = w->fits = 0;
+    if (plan->sparse.rules.rules > 1 && patch_whole(p, layer, w->at, pixels, &w->whole)) {
+        if (patch_dark(plan, w)) return;
+        w->fits = patch_fits(plan, w, pixels, rule);
+    }
     patch_sampled(plan, p, w, layer, pixels, rule, precision);
     if (w->later_count) patch_broken(plan, p, w, layer, pixels, precision);
 }
@@ -531,18 +528,12 @@ static nb_walk sparse_walk(const nb_panel *p, int32_t top, int32_t bottom)
 
 /* ---- bands ---- */
 
-/* Number of the patch that holds a place on the plane. */
-static int64_t sparse_patch(int64_t place, int edge)
-{
-    return place >= 0 ? place / edge : -((edge - 1 - place) / edge);
-}
-
 /* Rows of patches that cover a panel's roi. */
 static int64_t sparse_bands(const nb_sparse *sparse, const nb_panel *p, int32_t *first)
 {
-    const int64_t begin = sparse_patch((int64_t)p->first[1] + p->roi[2], sparse->edge);
+    const int64_t begin = patch_number((int64_t)p->first[1] + p->roi[2], sparse->edge);
     *first = (int32_t)(begin * sparse->edge - p->first[1]);
-    return sparse_patch((int64_t)p->first[1] + p->roi[3], sparse->edge) - begin + 1;
+    return patch_number((int64_t)p->first[1] + p->roi[3], sparse->edge) - begin + 1;
 }
 
 static int64_t sparse_units(const nb_scene *s, const nb_sparse *sparse)
@@ -564,7 +555,7 @@ static void sparse_render(const nb_plan *plan, nb_job *job, nb_worker *w, int64_
     for (int64_t bands; unit >= (bands = sparse_bands(sparse, p, &first)); p++) unit -= bands;
     const int32_t corner = (int32_t)(first + unit * edge);
     const int32_t top = corner > p->roi[2] ? corner : p->roi[2], bottom = corner + edge - 1 < p->roi[3] ? corner + edge - 1 : p->roi[3];
-    const int32_t begin = (int32_t)(sparse_patch((int64_t)p->first[0] + p->roi[0], edge) * edge - p->first[0]);
+    const int32_t begin = (int32_t)(patch_number((int64_t)p->first[0] + p->roi[0], edge) * edge - p->first[0]);
     w->from[0] = p->roi[0], w->from[1] = corner;
     w->width = p->roi[1] - p->roi[0] + 1;
     for (int64_t i = 0; i < w->width * edge; i++) w->band[i] = 0.0;

@@ -23,6 +23,10 @@
 #include "nb_bound.h"
 #include "nb_tile.h"
 
+#include "nb_as_vf.h"
+#include "nb_bound_at.h"
+#include "nb_undefine.h"
+
 #define NB_CELL 4           /* edge of the samples that are evaluated together */
 #define NB_SPLIT 4          /* cells along the edge of a block, and blocks along that of a patch */
 #define NB_PARTS (NB_SPLIT * NB_SPLIT)
@@ -34,113 +38,9 @@ typedef struct {
     int64_t count;         /* orientations */
     const float *row[9];   /* a, b, c of all orientations, m: [count], padded to whole vectors */
     const float *length[3];
-    float n[3];            /* cells along a block's edges */
-    float share[3];        /* c M_rr, fudge folded in */
-    float inverse[6];      /* of M: aa bb cc ab ac bc */
-    float norm[3];         /* sqrt(M_rr) */
-    float outer;           /* squared radius from which on nothing counts; NB_NOWHERE: none */
-    float reach[3];        /* the same along the indices */
-    float least;           /* F^2 L^2 that does not count, electrons^2 */
-    float most;            /* largest F^2 */
-    double photons;        /* that F^2 L^2 of 1 electron^2 in all of a pixel's samples gives at most */
+    nb_bound bound;
     int breaks;            /* F^2 L^2 may change abruptly half-way between reflections */
 } nb_sight;
-
-/* Lower bound of sin(pi d), 0 <= d <= 1/2 */
-NB_INLINE nb_vf tree_sine(nb_vf d)
-{
-    return d * (3.1412f - 5.1678f * d * d);
-}
-
-/* Largest F^2 among the whole indices from lo to hi. */
-NB_INLINE nb_vf tree_factor(const nb_most *most, const nb_table *t, const nb_vf lo[3], const nb_vf hi[3])
-{
-    const nb_vf all = most->all - (nb_vf){0};
-    if (!most->F_sqr) return all;
-    const float wider = t->interpolation == NB_NEAREST ? 0.0f : 2.0f; /* 64 values about it */
-    nb_vfmask place = {0};
-    nb_vf span = {0};
-    for (int r = 0; r < 3; r++) {
-        const nb_vf n = (lo[r] - wider - (float)t->F_min[r]) * (1.0f / most->edge); /* a whole number of quarters */
-        nb_vf block = nb_round_vf(n - 0.375f) + 2.0f;
-        block = nb_min_vf(nb_max_vf(block, (nb_vf){0}), (float)(most->count[r] - 1) - (nb_vf){0});
-        place = place * most->count[r] + __builtin_convertvector(block, nb_vfmask);
-        span = nb_max_vf(span, hi[r] - lo[r]);
-    }
-    nb_vf F_sqr = nb_gather_vf(most->F_sqr, place);
-    F_sqr = nb_select_vf(span + 2.0f * wider <= (float)most->edge, F_sqr, all);
-    if (wider > 0.0f) F_sqr = nb_max_vf(F_sqr * NB_LEBESGUE, most->outside - (nb_vf){0});
-    return F_sqr;
-}
-
-/* Bound of L^2 where it counts at all; r_sqr: of what has a radius; d: of a block. */
-NB_INLINE nb_vf tree_lattice(const nb_sight *k, nb_vf r_sqr, const nb_vf d[3])
-{
-    const int shape = k->block->shape;
-    const nb_vf one = 1.0f - (nb_vf){0};
-    if (shape == NB_SQUARE) {
-        nb_vf below = one;
-        for (int r = 0; r < 3; r++) {
-            const nb_vf s = k->n[r] * tree_sine(d[r]);
-            below *= nb_max_vf(one, s * s);
-        }
-        return NB_SLACK / below;
-    }
-    const nb_vfmask within = r_sqr < k->outer;
-    nb_vf L = NB_SLACK * one;
-    if (shape == NB_ELLIPSOID) {
-        const float peak = (float)(NB_SPHERE_SCALE * NB_SPHERE_SCALE) * NB_SLACK;
-        const nb_vf z = nb_max_vf((float)(NB_PI * NB_PI) * r_sqr, 1e-6f * one);
-        L = nb_min_vf(peak * one, 9.0f * peak * (1.0f + z) / (z * z * z));
-    } else if (shape == NB_GAUSS && k->least > 0.0f) {
-        L = NB_SLACK * nb_exp_vf((float)(-2.0 / NB_GAUSS_WIDTH) * nb_min_vf(r_sqr, 25.0f * one));
-    }
-    return shape == NB_TOPHAT || k->least == 0.0f ? nb_select_vf(within, L, (nb_vf){0}) : L;
-}
-
-/* Where a bound counts; left: the largest that does not. */
-NB_INLINE nb_vfmask tree_counts(const nb_sight *k, nb_vf bound, nb_vf *left)
-{
-    const nb_vfmask counts = bound > k->least;
-    if (k->least > 0.0f) *left = nb_max_vf(*left, nb_select_vf(counts, (nb_vf){0}, bound));
-    return counts;
-}
-
-/* Whether one reflection alone can light what extends by e about some index: then sharper bounds hold. */
-NB_INLINE nb_vfmask tree_alone(const nb_sight *k, const nb_vf e[3])
-{
-    nb_vfmask alone = ~(nb_vfmask){0};
-    for (int r = 0; r < 3; r++) alone &= e[r] < 0.499f - k->reach[r];
-    return alone;
-}
-
-/* The plane of u and v: n = u x v, and R^2 n M^-1 n. */
-typedef struct {
-    nb_vf n[3], width;
-} nb_plane;
-
-NB_INLINE nb_plane tree_plane(const nb_sight *k, const nb_vf u[3], const nb_vf v[3])
-{
-    nb_plane p;
-    nb_vf *n = p.n;
-    for (int r = 0; r < 3; r++) n[r] = u[(r + 1) % 3] * v[(r + 2) % 3] - u[(r + 2) % 3] * v[(r + 1) % 3];
-    const float *m = k->inverse;
-    p.width = NB_SLACK * k->outer
-            * (n[0] * (m[0] * n[0] + 2.0f * (m[3] * n[1] + m[4] * n[2])) + n[1] * (m[1] * n[1] + 2.0f * m[5] * n[2]) + m[2] * n[2] * n[2]);
-    return p;
-}
-
-/* Whether it passes the reflection at -x within its reach: |n.x| < R sqrt(n M^-1 n) + |n.w|. */
-NB_INLINE nb_vfmask tree_passes(const nb_plane *p, const nb_vf x[3], const nb_vf w[3])
-{
-    nb_vf along = {0}, loose = {0};
-    for (int r = 0; r < 3; r++) {
-        along += p->n[r] * x[r];
-        loose += nb_abs_vf(p->n[r]) * w[r];
-    }
-    const nb_vf off = nb_max_vf(nb_abs_vf(along) - NB_SLACK * loose, (nb_vf){0});
-    return off * off <= p->width;
-}
 
 /* A source as the patches see it. */
 typedef struct {
@@ -153,20 +53,22 @@ typedef struct {
 /* Whether the structure factors are worth a look. */
 NB_INLINE int tree_looks(const nb_sight *k, const nb_ray *ray)
 {
-    return ray->most->F_sqr && (k->least > 0.0f || ray->most->sparse);
+    return ray->most->F_sqr && (k->bound.faint > 0.0f || ray->most->sparse);
 }
 
 /* Which orientations may light some of a patch: a bit for each, a word for each vector of them, those of one source side by side. */
 static void tree_orientations(const nb_sight *k, const nb_frame *at, const nb_ray *ray, int rays, uint32_t *bits, nb_vf *left)
 {
+    const nb_bound *b = &k->bound;
     const int64_t vectors = (k->count + NB_FLANES - 1) / NB_FLANES;
+    const int tricubic = k->block->interpolation != NB_NEAREST;
     nb_vf largest = *left;
     float f[3], s[3], size = 0.0f;
     for (int x = 0; x < 3; x++) { /* in the indices of the first source: small numbers have no squares */
         f[x] = (float)(ray->per * at->f[x]), s[x] = (float)(ray->per * at->s[x]);
         size += fabsf(f[x]) + fabsf(s[x]);
     }
-    const int radius = k->outer < NB_NOWHERE;
+    const int radius = b->outer < NB_NOWHERE;
     for (int64_t o = 0; o < vectors; o++) {
         nb_vf row[9], u[3], v[3], extent[3], length[3];
         for (int i = 0; i < 9; i++) row[i] = nb_load_vf(k->row[i] + o * NB_FLANES);
@@ -176,8 +78,8 @@ static void tree_orientations(const nb_sight *k, const nb_frame *at, const nb_ra
             extent[r] = nb_abs_vf(u[r]) + nb_abs_vf(v[r]);
             length[r] = nb_load_vf(k->length[r] + o * NB_FLANES);
         }
-        nb_plane plane;
-        if (radius) plane = tree_plane(k, u, v);
+        nb_plane_vf plane;
+        if (radius) plane = nb_bound_plane_vf(b, u, v);
         unsigned real = ~0u;
         if ((o + 1) * NB_FLANES > k->count) real = (1u << (k->count - o * NB_FLANES)) - 1;
         for (int i = 0; i < rays; i++) {
@@ -194,14 +96,14 @@ static void tree_orientations(const nb_sight *k, const nb_frame *at, const nb_ra
                 e[r] = NB_SLACK * per * extent[r] + w[r];
                 x[r] = h[r] - nb_round_vf(h[r]);
                 d[r] = nb_max_vf(nb_abs_vf(x[r]) - e[r], (nb_vf){0});
-                if (radius) r_sqr += k->share[r] * d[r] * d[r];
+                if (radius) r_sqr += b->share[r] * d[r] * d[r];
             }
-            const nb_vf L = tree_lattice(k, r_sqr, d);
-            nb_vfmask counts = tree_counts(k, L * k->most, &largest);
+            const nb_vf L = nb_bound_lattice_vf(b, k->block->shape, r_sqr, d);
+            nb_vfmask counts = nb_bound_counts_vf(b, L * b->most, &largest);
             if (!nb_bits_vf(counts)) continue;
             if (radius) {
-                const nb_vfmask dark = counts & tree_alone(k, e) & ~tree_passes(&plane, x, w);
-                if (k->least > 0.0f) largest = nb_select_vf(dark, k->least - (nb_vf){0}, largest);
+                const nb_vfmask dark = counts & nb_bound_alone_vf(b, e) & ~nb_bound_passes_vf(&plane, x, w);
+                if (b->faint > 0.0f) largest = nb_select_vf(dark, b->faint - (nb_vf){0}, largest);
                 counts &= ~dark;
             }
             if (tree_looks(k, ray + i) && nb_bits_vf(counts)) {
@@ -210,7 +112,7 @@ static void tree_orientations(const nb_sight *k, const nb_frame *at, const nb_ra
                     lo[r] = nb_round_vf(h[r] - e[r]);
                     hi[r] = nb_round_vf(h[r] + e[r]);
                 }
-                counts &= tree_counts(k, L * tree_factor(ray[i].most, ray[i].table, lo, hi), &largest);
+                counts &= nb_bound_counts_vf(b, L * nb_bound_factor_vf(ray[i].most, ray[i].table, tricubic, lo, hi), &largest);
             }
             *out = nb_bits_vf(counts) & real;
         }
@@ -230,43 +132,18 @@ typedef struct {
     int64_t key[2];                  /* which those are */
 } __attribute__((aligned(64))) nb_parts;
 
-/* An orientation under one source, in the indices of the patch's middle: h = whole + x + f u + s v + w. */
-typedef struct {
-    float x[3], u[3], v[3], w[3], whole[3];
-    float size[3]; /* of u, v and w in the metric */
-} nb_lit_frame;
-
-static nb_lit_frame tree_frame(const nb_sight *k, const nb_frame *at, const nb_ray *ray, const double *m)
-{
-    nb_lit_frame l;
-    double u[3], v[3];
-    l.size[2] = 0.0f;
-    for (int r = 0; r < 3; r++) {
-        const double *a = m + 3 * r, h = nb_dot(a, ray->q), d = nb_reduce_d(h);
-        u[r] = ray->per * nb_dot(a, at->f), v[r] = ray->per * nb_dot(a, at->s);
-        l.whole[r] = (float)(h - d);
-        l.x[r] = (float)d, l.u[r] = (float)u[r], l.v[r] = (float)v[r];
-        l.w[r] = (float)(sqrt(nb_dot(a, a)) * ray->per * at->rho + 1e-6 * (1.0 + fabs(u[r]) + fabs(v[r])) + 1e-13 * fabs(h));
-        l.size[2] += k->norm[r] * l.w[r];
-    }
-    if (k->outer < NB_NOWHERE) {
-        l.size[0] = NB_SLACK * (float)sqrt(nb_radius_sqr_d(u, k->block->metric));
-        l.size[1] = NB_SLACK * (float)sqrt(nb_radius_sqr_d(v, k->block->metric));
-    }
-    return l;
-}
-
 /* Which of NB_PARTS parts with their middles at (f, s) and these halves an orientation may light. */
 static uint32_t tree_parts(const nb_sight *k, const nb_ray *ray, const nb_lit_frame *l, const float *f, const float *s, const float half[2],
                            nb_vf *left)
 {
-    const int radius = k->outer < NB_NOWHERE;
+    const nb_bound *b = &k->bound;
+    const int radius = b->outer < NB_NOWHERE, tricubic = k->block->interpolation != NB_NEAREST;
     const float extent = NB_SLACK * (half[0] * l->size[0] + half[1] * l->size[1] + l->size[2]);
     float e[3], form[6];
     int alone = radius, narrow = 1;
     for (int r = 0; r < 3; r++) {
         e[r] = NB_SLACK * (half[0] * fabsf(l->u[r]) + half[1] * fabsf(l->v[r])) + l->w[r];
-        alone = alone && e[r] < 0.499f - k->reach[r];
+        alone = alone && e[r] < 0.499f - b->reach[r];
         narrow = narrow && e[r] < 0.499f;
     }
     for (int j = 0; radius && j < 6; j++) form[j] = (float)k->block->metric[j];
@@ -278,14 +155,14 @@ static uint32_t tree_parts(const nb_sight *k, const nb_ray *ray, const nb_lit_fr
             h[r] = l->x[r] + l->u[r] * at_f + l->v[r] * at_s;
             x[r] = h[r] - nb_round_vf(h[r]);
             d[r] = nb_max_vf(nb_abs_vf(x[r]) - e[r], (nb_vf){0});
-            if (radius) r_sqr += k->share[r] * d[r] * d[r];
+            if (radius) r_sqr += b->share[r] * d[r] * d[r];
         }
         if (alone) {
             const nb_vf far = nb_max_vf(nb_sqrt_vf(nb_max_vf(nb_radius_sqr_vf(x, form), (nb_vf){0})) - extent, (nb_vf){0});
             r_sqr = (1.0f / NB_SLACK) * far * far;
         }
-        const nb_vf L = tree_lattice(k, r_sqr, d);
-        nb_vfmask counts = tree_counts(k, L * k->most, left);
+        const nb_vf L = nb_bound_lattice_vf(b, k->block->shape, r_sqr, d);
+        nb_vfmask counts = nb_bound_counts_vf(b, L * b->most, left);
         if (!nb_bits_vf(counts)) continue;
         if (tree_looks(k, ray)) {
             nb_vf lo[3], hi[3];
@@ -293,7 +170,7 @@ static uint32_t tree_parts(const nb_sight *k, const nb_ray *ray, const nb_lit_fr
                 lo[r] = l->whole[r] + nb_round_vf(h[r] - e[r]);
                 hi[r] = narrow ? lo[r] + 1.0f : l->whole[r] + nb_round_vf(h[r] + e[r]);
             }
-            counts &= tree_counts(k, L * tree_factor(ray->most, ray->table, lo, hi), left);
+            counts &= nb_bound_counts_vf(b, L * nb_bound_factor_vf(ray->most, ray->table, tricubic, lo, hi), left);
         }
         lit |= (uint32_t)nb_bits_vf(counts) << c;
     }

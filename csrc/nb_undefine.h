@@ -8,6 +8,10 @@
 #undef NB_SQRT
 #undef NB_RSQRT
 #undef NB_ABS
+#undef NB_LARGER
+#undef NB_SMALLER
+#undef NB_WHOLE
+#undef NB_PICK
 #undef NB_REDUCE
 #undef NB_K
 #undef NB_DIVIDE

@@ -350,43 +350,26 @@ NB_INLINE nb_vfbits nb_abs_words(nb_vfbits a)
 #endif
 }
 
-/* low words of two vectors of doubles, in the order of nb_join ... */
-NB_INLINE nb_vfbits nb_low_words(nb_vd low, nb_vd high)
+/* low words of two vectors of doubles, or the high ones, in the order of nb_join; high: a constant at each call */
+NB_INLINE nb_vfbits nb_words(nb_vd first, nb_vd second, const int high)
 {
 #if NB_WIDTH == 64
     const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
-    return (nb_vfbits)_mm512_permutex2var_epi32((__m512i)low, even, (__m512i)high);
+    const __m512i each = high ? _mm512_add_epi32(even, _mm512_set1_epi32(1)) : even;
+    return (nb_vfbits)_mm512_permutex2var_epi32((__m512i)first, each, (__m512i)second);
 #elif NB_WIDTH == 32
-    const __m256 words = _mm256_shuffle_ps((__m256)low, (__m256)high, _MM_SHUFFLE(2, 0, 2, 0));
+    const __m256 a = (__m256)first, b = (__m256)second;
+    const __m256 words = high ? _mm256_shuffle_ps(a, b, _MM_SHUFFLE(3, 1, 3, 1)) : _mm256_shuffle_ps(a, b, _MM_SHUFFLE(2, 0, 2, 0));
     return (nb_vfbits)_mm256_permute4x64_epi64((__m256i)words, _MM_SHUFFLE(3, 1, 2, 0));
 #elif defined(__SSE2__)
-    return (nb_vfbits)_mm_shuffle_ps((__m128)low, (__m128)high, _MM_SHUFFLE(2, 0, 2, 0));
+    const __m128 a = (__m128)first, b = (__m128)second;
+    return (nb_vfbits)(high ? _mm_shuffle_ps(a, b, _MM_SHUFFLE(3, 1, 3, 1)) : _mm_shuffle_ps(a, b, _MM_SHUFFLE(2, 0, 2, 0)));
 #else
+    const int shift = high ? 32 : 0;
     nb_vfbits out;
     for (int i = 0; i < NB_LANES; i++) {
-        out[i] = (uint32_t)((nb_vdbits)low)[i];
-        out[NB_LANES + i] = (uint32_t)((nb_vdbits)high)[i];
-    }
-    return out;
-#endif
-}
-
-/* ... and high ones */
-NB_INLINE nb_vfbits nb_high_words(nb_vd low, nb_vd high)
-{
-#if NB_WIDTH == 64
-    const __m512i odd = _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
-    return (nb_vfbits)_mm512_permutex2var_epi32((__m512i)low, odd, (__m512i)high);
-#elif NB_WIDTH == 32
-    const __m256 words = _mm256_shuffle_ps((__m256)low, (__m256)high, _MM_SHUFFLE(3, 1, 3, 1));
-    return (nb_vfbits)_mm256_permute4x64_epi64((__m256i)words, _MM_SHUFFLE(3, 1, 2, 0));
-#elif defined(__SSE2__)
-    return (nb_vfbits)_mm_shuffle_ps((__m128)low, (__m128)high, _MM_SHUFFLE(3, 1, 3, 1));
-#else
-    nb_vfbits out;
-    for (int i = 0; i < NB_LANES; i++) {
-        out[i] = (uint32_t)(((nb_vdbits)low)[i] >> 32);
-        out[NB_LANES + i] = (uint32_t)(((nb_vdbits)high)[i] >> 32);
+        out[i] = (uint32_t)(((nb_vdbits)first)[i] >> shift);
+        out[NB_LANES + i] = (uint32_t)(((nb_vdbits)second)[i] >> shift);
     }
     return out;
 #endif

@@ -130,7 +130,7 @@ cdef extern from "nb_most.h":
         float outside
         int32_t sparse
     ctypedef struct nb_bound:
-        double end, least, photons
+        double end, least, photons, untold
     int32_t nb_most_size(const nb_table *t, int32_t *count)
     int nb_most_of(const nb_table *t, float *F_sqr, nb_most *out)
 

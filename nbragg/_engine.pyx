@@ -271,8 +271,8 @@ cdef class EngineScene:
     def bounds(self, str isa, *, double tolerance=0.0, double spot_end=0.0, bint always=False):
         """What decides which samples are left out, for a renderer elsewhere; None: all are evaluated.
 
-        Otherwise the structs nb_bound of the crystals as bytes, the photons that a largest F^2 L^2 of 1 amounts to for each of them, and
-        the arrays of the structs nb_most, which `most_bytes` returns: float32, one for each table.
+        Otherwise the structs nb_bound of the crystals as bytes; for each of them the photons that a largest F^2 L^2 of 1 amounts to,
+        and the F^2 L^2 that may be left out untold; and the arrays of the structs nb_most, which `most_bytes` returns: float32, one for each table.
         """
         cdef nb_job job
         cdef int level = isa_index(isa), sparse = 0, status
@@ -292,7 +292,8 @@ cdef class EngineScene:
             raise MemoryError(STATUS[status])
         if not sparse:
             return None
-        return bytes(copy), [at[i].photons for i in range(self.c.crystals)], tuple(most.arrays)
+        told = [(at[i].photons, at[i].untold) for i in range(self.c.crystals)]
+        return bytes(copy), told, tuple(most.arrays)
 
     def most_bytes(self, addresses):
         """The structs nb_most of the tables as bytes, with the addresses of their arrays in another memory."""

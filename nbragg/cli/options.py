@@ -336,7 +336,7 @@ _SURROUNDINGS = (
 )
 
 _SAMPLING = (
-    Option(("-oversample",), ("int or word",), "N", "", "from crystal size and geometry", "sampling",
+    Option(("-oversample",), ("int or word",), "N|auto", "", "from crystal size and geometry", "sampling",
            "sub-pixels along a pixel edge; auto: of as many as by default those that each pixel needs",
            ("sampling.oversample",), choices=("auto",)),
     _flag("-oversample_thick", "sampling", "absorption per sub-pixel and layer",

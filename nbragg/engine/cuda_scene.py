@@ -163,11 +163,12 @@ class DeviceBounds:
         runtime: Runtime,
         tables: Tables,
         packed: _engine.EngineScene,
-        bounds: tuple[bytes, list[float], tuple[NDArray[np.float32], ...]],
+        bounds: tuple[bytes, list[tuple[float, float]], tuple[NDArray[np.float32], ...]],
         images: int,
     ) -> None:
         self._runtime = runtime
-        crystals, self._photons, largest = bounds
+        crystals, told, largest = bounds
+        self._photons, self._untold = np.array(told).T
         self._values = by_value(crystals, "nb_bound")
         self._largest = [tables.on_device(runtime, array, np.float32) for array in largest]
         structs = packed.most_bytes([runtime.address(array) for array in self._largest])
@@ -189,5 +190,5 @@ class DeviceBounds:
         """The fields of a Summary that tell what was left out of an image."""
         assert self._found is not None
         visited, left = self._found[image].T
-        largest = left.astype(np.uint32).view(np.float32).astype(float)
-        return {"visited": int(visited.sum()), "left_out": float(largest @ np.array(self._photons))}
+        largest = np.maximum(left.astype(np.uint32).view(np.float32), self._untold)
+        return {"visited": int(visited.sum()), "left_out": float(largest @ self._photons)}

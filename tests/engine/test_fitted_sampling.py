@@ -45,13 +45,17 @@ def image_of(scene: Scene, **options: Any) -> tuple[NDArray[np.float64], int]:
 
 
 def still(seed: int, shape: str, listed: bool = True, pixels: int = 14) -> Scene:
+    return nbragg.build_scene(still_setup(seed, shape, listed, pixels))
+
+
+def still_setup(seed: int, shape: str, listed: bool = True, pixels: int = 14) -> Setup:
     """A crystal of any size and orientation before a small panel at any place."""
     rng = np.random.default_rng(seed)
     values = rng.exponential(100.0, (61, 61, 61))
     factors = StructureFactors(values=values, origin=(-30, -30, -30), default_F=5.0)
     N = rng.integers(3, 90, 3) if seed % 2 else np.repeat(rng.integers(8, 90), 3)
     away = 100 * np.exp(rng.uniform(-0.7, 0.7))
-    setup = Setup(
+    return Setup(
         Crystal(
             cell=(*rng.uniform(40, 110, 3), *rng.uniform(80, 100, 3)), N=tuple(N.tolist()), shape=shape,
             misset_deg=tuple(rng.uniform(-180, 180, 3)), mosaic_spread_deg=0.3,
@@ -65,7 +69,6 @@ def still(seed: int, shape: str, listed: bool = True, pixels: int = 14) -> Scene
         ),
         Sampling(oversample="auto"),
     )  # fmt: skip
-    return nbragg.build_scene(setup)
 
 
 def peak_of(scene: Scene) -> float:
@@ -232,6 +235,18 @@ def test_more_sub_pixels_than_a_patch_has() -> None:
     full = image_of(scene, cull=False)[0]
     image = image_of(scene)[0]
     assert 0 < (np.abs(image - full) / full).max() <= ERROR
+
+
+@pytest.mark.parametrize("around", [{"curved": True}, {"thickness_um": 400.0, "thicksteps": 3}])
+@pytest.mark.usefixtures("everywhere")
+def test_other_detectors(around: dict[str, Any]) -> None:
+    """Bent ones, and layers one by one."""
+    scene = nbragg.build_scene(still_setup(5, "round").replace(**around))
+    full = image_of(dataclasses.replace(scene, adaptive=False))[0]
+    image, visited = image_of(scene)
+    lit = full > LIT * full.max()
+    assert 0 < (np.abs(image - full)[lit] / full[lit]).max() <= ERROR
+    assert 0 < visited < 0.8 * full.size * scene.samples_per_pixel
 
 
 def test_bad_input() -> None:

@@ -257,6 +257,18 @@ def test_everything_may_be_left_out(shape: str) -> None:
     assert largest(full) <= summary.left_out <= tolerance
 
 
+@pytest.mark.parametrize("shape", ["gauss", "gauss_star"])
+def test_what_no_float_can_tell_is_told(shape: str) -> None:
+    """Where what counts begins below the smallest float, the whole tolerance may have been lost."""
+    scene = made(shape, detector=FINE)
+    full, _ = rendered(scene, cull=False)
+    tolerance = 1e-60 * largest(full)
+    image, summary = rendered(scene, tolerance_photons=tolerance)
+    assert 0 < summary.visited < 0.5 * scene.samples_per_pixel * full.size
+    assert np.abs(image - full).max() <= ROUNDING["double"] * largest(full)
+    assert summary.left_out == pytest.approx(tolerance, rel=1e-5, abs=0)
+
+
 # ---- nothing without being asked ----
 
 

@@ -182,6 +182,23 @@ def test_one_F_for_all() -> None:
     assert assert_as_cpu(scene, tolerance_for(scene, 1e-4)) > 0
 
 
+def test_what_no_float_can_tell_is_told() -> None:
+    """Where what counts begins below the smallest float, as on the CPU."""
+    scene = made("gauss", detector=FINE)
+    tolerance = tolerance_for(scene, 1e-60)
+    image, summary = on_gpu(scene, tolerance_photons=tolerance)
+    expected, there = rendered(scene, tolerance_photons=tolerance)
+    assert summary.left_out == there.left_out == pytest.approx(tolerance, rel=1e-5, abs=0)
+    assert summary.visited > 0 and np.abs(image - expected).max() <= BACKENDS["double"] * expected.max()
+
+
+def test_all_sub_pixels_are_taken() -> None:
+    """Of oversample="auto", which is the CPU's alone."""
+    scene = made("round", detector=FINE | {"fpixels": 20, "spixels": 20})
+    image, summary = on_gpu(dataclasses.replace(scene, adaptive=True))
+    assert summary.visited == -1 and np.array_equal(image, on_gpu(scene)[0])
+
+
 def test_what_a_gpu_cannot_leave_out_it_renders_whole() -> None:
     """As the CPU does: water in the sum, interpolation that may end, crystals of a cell."""
     for changes in (
